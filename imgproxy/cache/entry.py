@@ -1,0 +1,69 @@
+"""What is stored, and the handle on it. An Entry is immutable bytes on disk (or, when the disk cannot be written, in an unnamed memory file)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import msgspec
+
+from imgproxy.request import Identity
+
+
+class Freshness(msgspec.Struct, frozen=True):
+    """How long an answer is good, in seconds from `validated_at` (RFC 9111 §4.2, RFC 5861)."""
+
+    max_age: int
+    stale_while_revalidate: int = 0
+    stale_if_error: int = 0
+
+
+class Validators(msgspec.Struct, frozen=True):
+    """What the origin called this version of the picture, to ask again with (RFC 9110 §8.8), exactly as it was sent."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about the stored bytes beside what they are. Times are seconds since the epoch.
+
+    `begun_at` is when making it began: a purge after that moment covers it. `digest` is blake2b-128 of the original's bytes in
+    hex, or for local files "" (their version is in the Identity). Sizes are pixels, 0 where unknown (originals).
+    """
+
+    format: str
+    etag: str
+    begun_at: float
+    validated_at: float
+    freshness: Freshness
+    validators: Validators = Validators()
+    digest: str = ""
+    width: int = 0
+    height: int = 0
+    frames: int = 1
+    why: str = ""
+
+
+class Handle:
+    """An open descriptor that is closed when the last holder lets go of it, however many requests share it."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Stored bytes: `length` bytes at `offset` of `handle`. `body` holds them all when they are few."""
+
+    identity: Identity
+    facts: Facts
+    handle: Handle | None
+    offset: int
+    length: int
+    body: bytes | None = None

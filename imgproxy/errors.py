@@ -1,0 +1,177 @@
+"""What can go wrong, as a tree by cause. No HTTP here: `web/errors.py` has the one table of statuses.
+
+ImgproxyError
+├── SettingsError                the operator's configuration; the server does not start
+├── RequestError                 the asker is wrong
+│   ├── InvalidTarget            the URL does not parse
+│   ├── InvalidOption            an option is unknown, doubled, or out of its bounds
+│   ├── InvalidRange             a Range that lies outside the stored bytes
+│   ├── SignatureMissing
+│   ├── SignatureInvalid
+│   ├── GrantInvalid             the token itself does not verify
+│   ├── GrantExceeded            the token verifies, the request is outside its policy
+│   ├── Expired
+│   └── SourceUnknown            no source of that name is configured
+├── SourceError                  the original cannot be had
+│   ├── SourceNotFound
+│   ├── SourceForbidden          outside the root, the allow-list, or the public internet
+│   ├── SourceTooLarge
+│   ├── OriginFailed             refused, broke off, or answered nonsense
+│   └── OriginTimeout
+├── ImageError                   the original is not a picture this server will draw
+│   ├── NotAnImage               no known magic bytes
+│   ├── Undecodable              truncated or broken
+│   ├── ImageTooLarge            pixels, sides, or frames beyond the limits
+│   ├── ResultTooLarge           what was asked for is beyond the limits
+│   ├── RenderTimeout            took longer than its deadline
+│   ├── RenderCrashed            the render process died of it
+│   └── Quarantined              it killed render processes before
+└── CapacityError                try again later
+    ├── QueueFull
+    ├── QueueTimeout
+    └── Draining
+
+Every leaf has a `code`: stable, in kebab case, part of the public interface.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ImgproxyError(Exception):
+    """The root. `str(error)` is one sentence that may be shown to whoever asked."""
+
+    code: ClassVar[str] = "internal"
+
+
+class SettingsError(ImgproxyError):
+    code = "settings"
+
+
+class RequestError(ImgproxyError):
+    code = "bad-request"
+
+
+class InvalidTarget(RequestError):
+    code = "invalid-target"
+
+
+class InvalidOption(RequestError):
+    """`option` is the name as it was written in the URL."""
+
+    code = "invalid-option"
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+class InvalidRange(RequestError):
+    """`length` is the number of bytes there are, for `Content-Range: bytes */length`."""
+
+    code = "invalid-range"
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"the range lies outside the {length} bytes there are")
+        self.length = length
+
+
+class SignatureMissing(RequestError):
+    code = "signature-missing"
+
+
+class SignatureInvalid(RequestError):
+    code = "signature-invalid"
+
+
+class GrantInvalid(RequestError):
+    code = "grant-invalid"
+
+
+class GrantExceeded(RequestError):
+    code = "grant-exceeded"
+
+
+class Expired(RequestError):
+    code = "expired"
+
+
+class SourceUnknown(RequestError):
+    code = "source-unknown"
+
+
+class SourceError(ImgproxyError):
+    code = "source"
+
+
+class SourceNotFound(SourceError):
+    code = "source-not-found"
+
+
+class SourceForbidden(SourceError):
+    code = "source-forbidden"
+
+
+class SourceTooLarge(SourceError):
+    code = "source-too-large"
+
+
+class OriginFailed(SourceError):
+    code = "origin-failed"
+
+
+class OriginTimeout(SourceError):
+    code = "origin-timeout"
+
+
+class ImageError(ImgproxyError):
+    code = "image"
+
+
+class NotAnImage(ImageError):
+    code = "not-an-image"
+
+
+class Undecodable(ImageError):
+    code = "undecodable"
+
+
+class ImageTooLarge(ImageError):
+    code = "image-too-large"
+
+
+class ResultTooLarge(ImageError):
+    code = "result-too-large"
+
+
+class RenderTimeout(ImageError):
+    code = "render-timeout"
+
+
+class RenderCrashed(ImageError):
+    code = "render-crashed"
+
+
+class Quarantined(ImageError):
+    code = "quarantined"
+
+
+class CapacityError(ImgproxyError):
+    """`retry_after` is in seconds."""
+
+    code = "capacity"
+    retry_after: ClassVar[int] = 1
+
+
+class QueueFull(CapacityError):
+    code = "queue-full"
+
+
+class QueueTimeout(CapacityError):
+    code = "queue-timeout"
+
+
+class Draining(CapacityError):
+    code = "draining"
+    retry_after = 5

@@ -1,0 +1,71 @@
+"""What crosses the socket between a web and a render process: one msgpack message a packet (SOCK_SEQPACKET), descriptors beside the first.
+
+    web ──Job + (source_fd, out_fd)──► render
+    web ◄──Started──────────────────── render     the wait in the queue is over
+    web ◄──Finished | Failed────────── render     EOF instead of either: the render process died
+
+Whoever closes the connection early cancels the job.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from imgproxy.request import Accepts
+from imgproxy.spec import Transform
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of one job. Pixels of a source count all its frames."""
+
+    source_pixels: int
+    source_side: int
+    source_frames: int
+    result_pixels: int
+    result_side: int
+
+
+class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """`source_length` bytes of the source begin at `source_offset` of its descriptor; the result goes to the other one's current
+    position. `seconds` is the wall-clock budget from Started on."""
+
+    transform: Transform
+    accepts: Accepts
+    limits: Limits
+    source_offset: int
+    source_length: int
+    seconds: float
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """A render process has taken the job."""
+
+
+class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The result is written. Sizes in pixels, of one frame; `why` is one sentence on the choice of format; `stages` in seconds."""
+
+    format: str
+    width: int
+    height: int
+    frames: int
+    length: int
+    why: str
+    stages: dict[str, float]
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """`code` is the code of an ImageError leaf, or `write` when the result could not be written (errno in `message`)."""
+
+    code: Literal["not-an-image", "undecodable", "image-too-large", "result-too-large", "render-timeout", "write"]
+    message: str
+
+
+Reply = Started | Finished | Failed
+
+MAX_PACKET = 65536
+
+encode = msgspec.msgpack.Encoder().encode
+decode_job = msgspec.msgpack.Decoder(Job).decode
+decode_reply = msgspec.msgpack.Decoder(Reply).decode

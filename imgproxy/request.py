@@ -1,0 +1,84 @@
+"""From what was asked to what will be answered: ImageRequest, the Accept header, Variant and its key. Pure."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+from imgproxy.spec import PIXEL_EPOCH, Transform, encode
+
+Accepts = tuple[Literal["avif", "webp"], ...]
+"""The modern formats a client takes, best first. An Accept header is reduced to one of the five before anything is keyed:
+(), (webp), (avif), (avif, webp), (webp, avif)."""
+
+
+class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a URL asks for, whichever front door it came through.
+
+    `transform` None asks for the original's own bytes. `expires` (seconds since the epoch, 0: never) is when the URL, or the
+    grant it carries, stops being good; `download` is the file name for Content-Disposition, without extension, or None.
+    """
+
+    source: str
+    locator: str
+    transform: Transform | None
+    download: str | None = None
+    expires: int = 0
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture, decided but for what only its pixels can tell (alpha, movement): what the cache keeps one entry of.
+
+    `accepts` is () and `vary` False when Accept was not looked at.
+    """
+
+    source: str
+    locator: str
+    transform: Transform
+    accepts: Accepts = ()
+    vary: bool = False
+
+
+def negotiate(request: ImageRequest, accept: str | None, transform: Transform) -> Variant:
+    """The variant of `transform` that a client with this Accept header (None: it sent none) gets."""
+    used = transform.negotiate
+    return Variant(
+        source=request.source,
+        locator=request.locator,
+        transform=transform,
+        accepts=acceptable(accept) if used else (),
+        vary=used,
+    )
+
+
+def acceptable(accept: str | None) -> Accepts:
+    """Reduce an Accept header (RFC 9110 §12.5.1). Wildcards promise nothing about AVIF or WebP: browsers that know neither send them."""
+    raise NotImplementedError
+
+
+class Identity(msgspec.Struct, frozen=True, array_like=True):
+    """What a stored entry is, whole; compared on every read, so that two things never share an entry.
+
+    `origin` is the source's name and fingerprint of its configuration, `validator` the version of the original where that is
+    known before it is opened (local files) else "", `transform` canonical bytes (b"" for an original), `recipe` a fingerprint
+    of the encoder settings (b"" for an original).
+    """
+
+    origin: str
+    locator: str
+    validator: str = ""
+    transform: bytes = b""
+    accepts: Accepts = ()
+    recipe: bytes = b""
+    epoch: int = PIXEL_EPOCH
+
+    @property
+    def key(self) -> str:
+        """64 hexadecimal digits. msgpack is length-prefixed, so different identities have different bytes."""
+        return blake2b(msgspec.msgpack.encode(self), digest_size=32).hexdigest()
+
+
+def identify(variant: Variant, origin: str, validator: str, recipe: bytes) -> Identity:
+    return Identity(origin, variant.locator, validator, encode(variant.transform), variant.accepts, recipe)

@@ -1,0 +1,177 @@
+"""The one typed Settings: defaults < TOML file < environment < flags; unknown keys are errors. The only place that reads the environment.
+
+Durations are seconds, sizes are bytes; in files and the environment both may carry a unit ("10m", "64MiB").
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Seconds = Annotated[float, Meta(ge=0)]
+Bytes = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Quality = Annotated[int, Meta(ge=1, le=100)]
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class ServerSettings(Section):
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 8081
+    web_processes: Count = 0  # 0: half of the cores, at least one
+    drain: Seconds = 20
+    keepalive: Seconds = 15
+    header_timeout: Seconds = 15
+    write_timeout: Seconds = 30
+    max_connections: Positive = 4096
+    max_target: Positive = 8192
+    cors_origins: tuple[str, ...] = ("*",)
+    server_timing: bool = True
+    jemalloc: str = ""
+
+
+class Key(Section):
+    id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
+    secret: Annotated[str, Meta(min_length=32)]
+
+
+class SigningSettings(Section):
+    unsigned: Literal["never", "loopback", "anyone"] = "never"
+    keys: list[Key] = []
+
+
+class LimitSettings(Section):
+    source_bytes: Bytes = 32 * 1024**2
+    source_pixels: Positive = 50_000_000
+    source_side: Positive = 16_384
+    source_frames: Positive = 256
+    result_pixels: Positive = 16_000_000
+    result_side: Positive = 8_192
+
+
+class FreshnessSettings(Section):
+    max_age: Seconds = 86_400
+    stale_while_revalidate: Seconds = 3_600
+    stale_if_error: Seconds = 86_400
+
+
+class SourceLimits(Section):
+    """Each None is the server's own limit."""
+
+    source_bytes: Bytes | None = None
+    source_pixels: Positive | None = None
+    source_side: Positive | None = None
+    source_frames: Positive | None = None
+    result_pixels: Positive | None = None
+    result_side: Positive | None = None
+
+
+class FilesSource(Section, tag_field="type", tag="files"):
+    root: str
+    limits: SourceLimits = SourceLimits()
+    freshness: FreshnessSettings = FreshnessSettings()
+    headers: dict[str, str] = {}  # added to answers from this source
+
+
+class HttpSource(Section, tag_field="type", tag="http"):
+    base_url: str = ""  # "": the URL in the path, limited by `allow`
+    allow: list[str] = []  # hosts: "img.example.com", "*.example.com", "*", each with an optional ":port"
+    allow_networks: list[str] = []  # CIDRs that may be reached although they are not public
+    request_headers: dict[str, str] = {}  # sent to the origin; values may be "file:/run/secrets/x"
+    headers: dict[str, str] = {}  # added to answers from this source
+    limits: SourceLimits = SourceLimits()
+    freshness: FreshnessSettings = FreshnessSettings()
+    respect_origin: bool = True  # the origin's Cache-Control and Expires, where it sends them, replace `freshness.max_age`
+    connect_timeout: Seconds = 3
+    first_byte_timeout: Seconds = 5
+    total_timeout: Seconds = 10
+    min_rate: Bytes = 1024  # bytes a second over five seconds
+    max_redirects: Count = 3
+    allow_downgrade: bool = False  # follow a redirect from https to http
+    connections: Positive = 32  # at once to one origin host
+
+
+class StoreSettings(Section):
+    max_bytes: Bytes
+    max_entries: Positive
+
+
+class CacheSettings(Section):
+    directory: str = ""  # "": imgproxy below the user's cache directory
+    results: StoreSettings = StoreSettings(max_bytes=2 * 1024**3, max_entries=1_000_000)
+    originals: StoreSettings = StoreSettings(max_bytes=2 * 1024**3, max_entries=100_000)
+    low_water: Annotated[float, Meta(gt=0, le=1)] = 0.9
+    memory_bytes: Bytes = 64 * 1024**2
+    memory_entry_bytes: Bytes = 64 * 1024
+    negative: Seconds = 5
+
+
+class RenderSettings(Section):
+    processes: Count = 0  # 0: as many as cores
+    queue: Positive = 64
+    queue_timeout: Seconds = 10
+    deadline: Seconds = 10
+    svg_deadline: Seconds = 2
+    memory: Bytes = 1024**3
+    max_jobs: Positive = 10_000
+    max_rss: Bytes = 512 * 1024**2
+    nice: Annotated[int, Meta(ge=0, le=19)] = 10
+    landlock: bool = True
+    quarantine: Seconds = 600
+    allow_old_libvips: bool = False
+
+
+class EncodeSettings(Section):
+    """Part of every result's identity: change one and nothing stale is served."""
+
+    jpeg_quality: Quality = 80
+    jpeg_progressive: bool = False
+    jpeg_optimize: bool = True
+    webp_quality: Quality = 79
+    webp_effort: Annotated[int, Meta(ge=0, le=6)] = 2
+    avif_quality: Quality = 60
+    avif_effort: Annotated[int, Meta(ge=0, le=9)] = 1
+    png_compression: Annotated[int, Meta(ge=0, le=9)] = 4
+    gif_effort: Annotated[int, Meta(ge=1, le=10)] = 3
+    compress_quality: Quality = 60  # default quality of every lossy format with auto=compress
+    keep: list[Literal["exif", "xmp", "iptc", "icc", "copyright"]] = []
+
+
+class FallbackSettings(Section):
+    image: str = ""  # a local file; "": errors are problem+json
+    status: Annotated[int, Meta(ge=200, le=599)] = 200
+    max_age: Seconds = 10
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    access: bool = True
+
+
+class Settings(Section):
+    server: ServerSettings = ServerSettings()
+    signing: SigningSettings = SigningSettings()
+    sources: dict[str, FilesSource | HttpSource] = {}
+    limits: LimitSettings = LimitSettings()
+    cache: CacheSettings = CacheSettings()
+    render: RenderSettings = RenderSettings()
+    encode: EncodeSettings = EncodeSettings()
+    fallback: FallbackSettings = FallbackSettings()
+    log: LogSettings = LogSettings()
+
+
+def to_json(settings: Settings) -> bytes:
+    """For handing to a child process through a descriptor; never through its arguments or environment."""
+    return msgspec.json.encode(settings)
+
+
+from_json = msgspec.json.Decoder(Settings).decode

@@ -1,0 +1,189 @@
+"""Transform: everything that can be asked of a picture, frozen, with its bounds. No I/O, no pyvips, no URLs.
+
+Two spellings of one picture, through whichever front door, become equal Transforms and share one cache entry: defaults are
+omitted from the canonical bytes, and front doors call `canonical()` last.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+PIXEL_EPOCH = 1
+"""Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
+
+Percent = Annotated[float, Meta(ge=-100, le=100)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Length = Annotated[float, Meta(ge=0, le=16384)]
+"""Pixels from 1, or a fraction of the source's side below 1, or 0 for "follows from the other side"."""
+
+Fit = Literal["fit", "cover", "cover-down", "stretch"]
+"""`fit`: inside the box. `cover`: fills the box and is cropped to it. `cover-down`: as cover, but never enlarged, the box
+shrinks instead, keeping its shape. `stretch`: both sides exactly, without keeping the shape."""
+
+OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "json"]
+
+
+class Color(msgspec.Struct, frozen=True, array_like=True):
+    """sRGB, each channel 0–255; alpha 0 (clear) – 255 (opaque), not premultiplied."""
+
+    red: Annotated[int, Meta(ge=0, le=255)]
+    green: Annotated[int, Meta(ge=0, le=255)]
+    blue: Annotated[int, Meta(ge=0, le=255)]
+    alpha: Annotated[int, Meta(ge=0, le=255)] = 255
+
+
+class Gravity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which part stays when a picture is cropped.
+
+    `anchor`: the point (x, y) of the box, 0–1 from the top left, is laid on the same point of the picture (0 is the left or
+    top edge, 0.5 the centre). `focal`: (x, y) of the picture comes as near to the centre of the box as the edges allow.
+    `entropy`, `attention`: libvips' smartcrop decides.
+    """
+
+    kind: Literal["anchor", "focal", "entropy", "attention"] = "anchor"
+    x: Fraction = 0.5
+    y: Fraction = 0.5
+
+
+class Region(msgspec.Struct, frozen=True, array_like=True):
+    """A part of the upright original: pixels from 1, or fractions of its sides below 1; a width or height of 0 means all the rest."""
+
+    x: Length
+    y: Length
+    width: Length
+    height: Length
+
+
+class Sides(msgspec.Struct, frozen=True, array_like=True):
+    """Pixels at each edge, before `dpr`."""
+
+    top: Annotated[int, Meta(ge=0, le=4096)]
+    right: Annotated[int, Meta(ge=0, le=4096)]
+    bottom: Annotated[int, Meta(ge=0, le=4096)]
+    left: Annotated[int, Meta(ge=0, le=4096)]
+
+
+class Border(msgspec.Struct, frozen=True, array_like=True):
+    """Drawn inside the result's edge, so that sizes stay what was asked for."""
+
+    width: Annotated[int, Meta(ge=1, le=1024)]
+    color: Color
+
+
+class Trim(msgspec.Struct, frozen=True, array_like=True):
+    """Cuts uniform edges. `color` None: the colour of the top-left pixel; `tolerance` is a distance in 0–255 units."""
+
+    color: Color | None = None
+    tolerance: Annotated[float, Meta(ge=0, le=255)] = 10
+
+
+class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything asked of one picture, in the order in which it is done.
+
+    Sizes are CSS pixels and are multiplied by `dpr`. `orient` 0 takes the orientation from EXIF, 1–8 (EXIF numbering) overrides
+    it. `quality` 0 is the configured default of the format that is chosen. `negotiate` lets the client's Accept choose a modern
+    format over `format`, which is then what older clients get (`auto`: JPEG, or PNG or GIF where there is alpha or movement).
+    """
+
+    orient: Annotated[int, Meta(ge=0, le=8)] = 0
+    trim: Trim | None = None
+    region: Region | None = None
+
+    width: Length = 0
+    height: Length = 0
+    aspect: Annotated[float, Meta(ge=0, le=1000)] = 0
+    """Width over height; makes the missing side of a `cover` box. 0: none."""
+    fit: Fit = "fit"
+    enlarge: bool = False
+    extend: bool = False
+    """Fill what is left of the box with `background` (letterbox)."""
+    gravity: Gravity | None = None
+    """None: the centre."""
+    dpr: Annotated[float, Meta(gt=0, le=8)] = 1
+    min_width: Annotated[int, Meta(ge=0, le=16384)] = 0
+    min_height: Annotated[int, Meta(ge=0, le=16384)] = 0
+    max_width: Annotated[int, Meta(ge=0, le=16384)] = 0
+    max_height: Annotated[int, Meta(ge=0, le=16384)] = 0
+
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    rotate: Annotated[float, Meta(ge=0, lt=360)] = 0
+    """Degrees clockwise; corners that come up are `background`, or clear."""
+
+    brightness: Percent = 0
+    contrast: Percent = 0
+    saturation: Percent = 0
+    hue: Annotated[float, Meta(ge=0, lt=360)] = 0
+    monochrome: Color | None = None
+    blur: Annotated[float, Meta(ge=0, le=2000)] = 0
+    sharpen: Annotated[float, Meta(ge=0, le=100)] = 0
+    pixelate: Annotated[int, Meta(ge=0, le=100)] = 0
+
+    padding: Sides | None = None
+    border: Border | None = None
+    background: Color | None = None
+
+    format: OutputFormat = "auto"
+    negotiate: bool = False
+    quality: Annotated[int, Meta(ge=0, le=100)] = 0
+    compress: bool = False
+    """Prefer bytes over fidelity: a lower default quality, palette PNG."""
+
+    @property
+    def resizes(self) -> bool:
+        """Whether the result's size can differ from the upright original's."""
+        return bool(
+            self.width or self.height or self.aspect or self.region or self.trim or self.padding or self.rotate
+            or self.min_width or self.min_height or self.max_width or self.max_height
+        )  # fmt: skip
+
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether nothing but the encoding is asked for, so that the original's own bytes would be a right answer."""
+        encoding_only = msgspec.structs.replace(
+            Transform(), format=self.format, negotiate=self.negotiate, quality=self.quality, compress=self.compress
+        )
+        return self == encoding_only
+
+
+def canonical(transform: Transform) -> Transform:
+    """The one spelling of `transform`: what has no effect beside the rest is back at its default."""
+    drop: dict[str, object] = {}
+    if transform.format == "auto":
+        drop["negotiate"] = True
+    sized = transform.width or transform.height or transform.aspect
+    bounded = transform.min_width or transform.min_height or transform.max_width or transform.max_height
+    if not sized:
+        drop |= {"fit": "fit", "extend": False}
+        if not bounded:
+            drop["enlarge"] = False
+            if not (transform.padding or transform.border):
+                drop["dpr"] = 1
+    crops = drop.get("fit", transform.fit) in ("cover", "cover-down") or drop.get("extend", transform.extend)
+    if not crops or transform.gravity == Gravity():
+        drop["gravity"] = None
+    return msgspec.structs.replace(transform, **drop) if drop else transform
+
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_defaults = {field.name: field.default for field in msgspec.structs.fields(Transform)}
+
+
+def encode(transform: Transform) -> bytes:
+    """Canonical bytes: equal for equal transforms, different for different ones."""
+    # msgspec omits a default by identity, and 400 and 400.0 are equal but not the same bytes: neither will do for a key.
+    asked = {name: getattr(transform, name) for name in _defaults}
+    return _encoder.encode(
+        {
+            name: int(value) if type(value) is float and value.is_integer() else value
+            for name, value in asked.items()
+            if value != _defaults[name]
+        }
+    )
+
+
+decode = msgspec.msgpack.Decoder(Transform).decode
+"""The inverse of `encode`."""

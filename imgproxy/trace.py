@@ -1,0 +1,35 @@
+"""Trace: what one request went through. Stages with durations, cache verdict, sizes. It knows no exporter and no HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+CacheVerdict = Literal["hit", "stale", "miss", "revalidated", "joined", "bypass", ""]
+
+
+@dataclass(slots=True)
+class Trace:
+    """One per request. `stages` maps a stage's name to its seconds (summed when it happens twice)."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+    cache: CacheVerdict = ""
+    key: str = ""
+    source: str = ""
+    format: str = ""
+    origin_bytes: int = 0
+    stored: bool = False
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - began)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.stages[name] = self.stages.get(name, 0.0) + seconds
