@@ -17,8 +17,8 @@ Accepts = tuple[Literal["avif", "webp"], ...]
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a URL asks for, whichever front door it came through.
 
-    `transform` None asks for the original's own bytes. `expires` (seconds since the epoch, 0: never) is when the URL, or the
-    grant it carries, stops being good; `download` is the file name for Content-Disposition, without extension, or None.
+    `transform` None asks for the original's own bytes. `expires` (seconds since the epoch, 0: never) is when the URL
+    stops being good; `download` is the file name for Content-Disposition, without extension, or None.
     """
 
     source: str

@@ -10,12 +10,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from imgproxy.spec import Recipe
+
 Seconds = Annotated[float, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Quality = Annotated[int, Meta(ge=1, le=100)]
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,22 +131,6 @@ class RenderSettings(Section):
     allow_old_libvips: bool = False
 
 
-class EncodeSettings(Section):
-    """Part of every result's identity: change one and nothing stale is served."""
-
-    jpeg_quality: Quality = 80
-    jpeg_progressive: bool = False
-    jpeg_optimize: bool = True
-    webp_quality: Quality = 79
-    webp_effort: Annotated[int, Meta(ge=0, le=6)] = 2
-    avif_quality: Quality = 60
-    avif_effort: Annotated[int, Meta(ge=0, le=9)] = 1
-    png_compression: Annotated[int, Meta(ge=0, le=9)] = 4
-    gif_effort: Annotated[int, Meta(ge=1, le=10)] = 3
-    compress_quality: Quality = 60  # default quality of every lossy format with auto=compress
-    keep: list[Literal["exif", "xmp", "iptc", "icc", "copyright"]] = []
-
-
 class FallbackSettings(Section):
     image: str = ""  # a local file; "": errors are problem+json
     status: Annotated[int, Meta(ge=200, le=599)] = 200
@@ -164,7 +149,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()
     render: RenderSettings = RenderSettings()
-    encode: EncodeSettings = EncodeSettings()
+    encode: Recipe = Recipe()
     fallback: FallbackSettings = FallbackSettings()
     log: LogSettings = LogSettings()
 

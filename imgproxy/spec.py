@@ -187,3 +187,27 @@ def encode(transform: Transform) -> bytes:
 
 decode = msgspec.msgpack.Decoder(Transform).decode
 """The inverse of `encode`."""
+
+
+Quality = Annotated[int, Meta(ge=1, le=100)]
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How results are encoded where the URL does not say; the `[encode]` section of the settings.
+
+    It is part of every result's identity: change a setting and nothing drawn by the old one is served.
+    """
+
+    jpeg_quality: Quality = 80
+    jpeg_progressive: bool = False
+    jpeg_optimize: bool = True
+    webp_quality: Quality = 79
+    webp_effort: Annotated[int, Meta(ge=0, le=6)] = 2
+    avif_quality: Quality = 60
+    avif_effort: Annotated[int, Meta(ge=0, le=9)] = 1
+    png_compression: Annotated[int, Meta(ge=0, le=9)] = 4
+    gif_effort: Annotated[int, Meta(ge=1, le=10)] = 3
+    compress_quality: Quality = 60
+    """Default quality of every lossy format with auto=compress."""
+    keep: tuple[Literal["exif", "xmp", "iptc", "icc", "copyright"], ...] = ()
+    """Metadata that survives; everything else is stripped."""
