@@ -9,6 +9,13 @@ import msgspec
 
 from imgproxy.spec import PIXEL_EPOCH, Transform, encode
 
+class Validators(msgspec.Struct, frozen=True):
+    """What the origin called this version of the picture, to ask again with (RFC 9110 §8.8), exactly as it was sent."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+
 Accepts = tuple[Literal["avif", "webp"], ...]
 """The modern formats a client takes, best first. An Accept header is reduced to one of the five before anything is keyed:
 (), (webp), (avif), (avif, webp), (webp, avif)."""
@@ -82,3 +89,15 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
 
 def identify(variant: Variant, origin: str, validator: str, recipe: bytes) -> Identity:
     return Identity(origin, variant.locator, validator, encode(variant.transform), variant.accepts, recipe)
+
+
+def etag(identity: Identity, validators: Validators | None = None, digest: str = "") -> str:
+    """The strong validator (RFC 9110 §8.8.3) of what `identity` and this version of its original give, quotes included; "" if unknown.
+
+    The version is in the identity (local files), or is the origin's own strong ETag, or the digest of its bytes.
+    """
+    strong = validators.etag if validators is not None and not validators.etag.startswith("W/") else ""
+    version = identity.validator or strong or digest
+    if not version:
+        return ""
+    return f'"{blake2b(msgspec.msgpack.encode((identity.key, version)), digest_size=16).hexdigest()}"'

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-CacheVerdict = Literal["hit", "stale", "miss", "revalidated", "joined", "bypass", ""]
+CacheVerdict = Literal["hit", "stale", "miss", "revalidated", "unchanged", ""]
+"""`hit`: a fresh entry. `stale`: an entry past its freshness, allowed by stale-while-revalidate or stale-if-error. `miss`: made for this request.
+`revalidated`: an entry that its origin confirmed. `unchanged`: the client has it already, known without looking."""
 
 
 @dataclass(slots=True)
@@ -17,11 +19,13 @@ class Trace:
 
     stages: dict[str, float] = field(default_factory=dict)
     cache: CacheVerdict = ""
+    joined: bool = False
+    """Somebody else's fetch or render was waited for."""
+    stored: bool = False
     key: str = ""
     source: str = ""
     format: str = ""
     origin_bytes: int = 0
-    stored: bool = False
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

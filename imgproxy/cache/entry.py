@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from imgproxy.request import Identity
+from imgproxy.request import Identity, Validators
+
+__all__ = ["Entry", "Facts", "Freshness", "Handle", "Validators"]
 
 
 class Freshness(msgspec.Struct, frozen=True):
@@ -16,13 +18,6 @@ class Freshness(msgspec.Struct, frozen=True):
     max_age: int
     stale_while_revalidate: int = 0
     stale_if_error: int = 0
-
-
-class Validators(msgspec.Struct, frozen=True):
-    """What the origin called this version of the picture, to ask again with (RFC 9110 §8.8), exactly as it was sent."""
-
-    etag: str = ""
-    last_modified: str = ""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
