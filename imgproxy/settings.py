@@ -1,10 +1,12 @@
-"""The one typed Settings: defaults < TOML file < environment < flags; unknown keys are errors. The only place that reads the environment.
+"""The one typed Settings, and the only place that reads the environment. Unknown keys are errors.
 
-Durations are seconds, sizes are bytes; in files and the environment both may carry a unit ("10m", "64MiB").
+Durations are seconds, sizes are bytes; in files and the environment both may carry a unit ("10m", "64MiB"). How defaults,
+file, environment and flags become one tree is in `configuration/`; config/default.toml says what every key means.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,18 +14,23 @@ from msgspec import Meta, Struct
 
 from imgproxy.spec import Recipe
 
-Seconds = Annotated[float, Meta(ge=0)]
-Bytes = Annotated[int, Meta(ge=0)]
+_DECADE = 315_360_000  # TOML has inf; nothing here may wait that long
+
+Seconds = Annotated[float, Meta(ge=0, le=_DECADE, extra={"unit": "seconds"})]
+Timeout = Annotated[float, Meta(gt=0, le=_DECADE, extra={"unit": "seconds"})]
+Bytes = Annotated[int, Meta(ge=0, extra={"unit": "bytes"})]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+Secret = Annotated[str, Meta(extra={"secret": True})]
+"""Never shown. In files and the environment it may be "file:/run/secrets/x", which is read when the settings are loaded."""
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pass
 
 
-class ServerSettings(Section):
+class ServerSettings(Section, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     admin_host: str = "127.0.0.1"
@@ -31,8 +38,8 @@ class ServerSettings(Section):
     web_processes: Count = 0  # 0: half of the cores, at least one
     drain: Seconds = 20
     keepalive: Seconds = 15
-    header_timeout: Seconds = 15
-    write_timeout: Seconds = 30
+    header_timeout: Timeout = 15
+    write_timeout: Timeout = 30
     max_connections: Positive = 4096
     max_target: Positive = 8192
     cors_origins: tuple[str, ...] = ("*",)
@@ -40,17 +47,17 @@ class ServerSettings(Section):
     jemalloc: str = ""
 
 
-class Key(Section):
+class Key(Section, frozen=True):
     id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
-    secret: Annotated[str, Meta(min_length=32)]
+    secret: Annotated[str, Meta(min_length=32, extra={"secret": True})]
 
 
-class SigningSettings(Section):
+class SigningSettings(Section, frozen=True):
     unsigned: Literal["never", "loopback", "anyone"] = "never"
     keys: list[Key] = []
 
 
-class LimitSettings(Section):
+class LimitSettings(Section, frozen=True):
     source_bytes: Bytes = 32 * 1024**2
     source_pixels: Positive = 50_000_000
     source_side: Positive = 16_384
@@ -59,13 +66,13 @@ class LimitSettings(Section):
     result_side: Positive = 8_192
 
 
-class FreshnessSettings(Section):
+class FreshnessSettings(Section, frozen=True):
     max_age: Seconds = 86_400
     stale_while_revalidate: Seconds = 3_600
     stale_if_error: Seconds = 86_400
 
 
-class SourceLimits(Section):
+class SourceLimits(Section, frozen=True):
     """Each None is the server's own limit."""
 
     source_bytes: Bytes | None = None
@@ -76,37 +83,37 @@ class SourceLimits(Section):
     result_side: Positive | None = None
 
 
-class FilesSource(Section, tag_field="type", tag="files"):
+class FilesSource(Section, frozen=True, tag_field="type", tag="files"):
     root: str
     limits: SourceLimits = SourceLimits()
     freshness: FreshnessSettings = FreshnessSettings()
     headers: dict[str, str] = {}  # added to answers from this source
 
 
-class HttpSource(Section, tag_field="type", tag="http"):
+class HttpSource(Section, frozen=True, tag_field="type", tag="http"):
     base_url: str = ""  # "": the URL in the path, limited by `allow`
     allow: list[str] = []  # hosts: "img.example.com", "*.example.com", "*", each with an optional ":port"
     allow_networks: list[str] = []  # CIDRs that may be reached although they are not public
-    request_headers: dict[str, str] = {}  # sent to the origin; values may be "file:/run/secrets/x"
+    request_headers: dict[str, Secret] = {}  # sent to the origin; values may be "file:/run/secrets/x"
     headers: dict[str, str] = {}  # added to answers from this source
     limits: SourceLimits = SourceLimits()
     freshness: FreshnessSettings = FreshnessSettings()
     respect_origin: bool = True  # the origin's Cache-Control and Expires, where it sends them, replace `freshness.max_age`
-    connect_timeout: Seconds = 3
-    first_byte_timeout: Seconds = 5
-    total_timeout: Seconds = 10
+    connect_timeout: Timeout = 3
+    first_byte_timeout: Timeout = 5
+    total_timeout: Timeout = 10
     min_rate: Bytes = 1024  # bytes a second over five seconds
     max_redirects: Count = 3
     allow_downgrade: bool = False  # follow a redirect from https to http
     connections: Positive = 32  # at once to one origin host
 
 
-class StoreSettings(Section):
+class StoreSettings(Section, frozen=True):
     max_bytes: Bytes
     max_entries: Positive
 
 
-class CacheSettings(Section):
+class CacheSettings(Section, frozen=True):
     directory: str = ""  # "": imgproxy below the user's cache directory
     results: StoreSettings = StoreSettings(max_bytes=2 * 1024**3, max_entries=1_000_000)
     originals: StoreSettings = StoreSettings(max_bytes=2 * 1024**3, max_entries=100_000)
@@ -116,12 +123,12 @@ class CacheSettings(Section):
     negative: Seconds = 5
 
 
-class RenderSettings(Section):
+class RenderSettings(Section, frozen=True):
     processes: Count = 0  # 0: as many as cores
     queue: Positive = 64
-    queue_timeout: Seconds = 10
-    deadline: Seconds = 10
-    svg_deadline: Seconds = 2
+    queue_timeout: Timeout = 10
+    deadline: Timeout = 10
+    svg_deadline: Timeout = 2
     memory: Bytes = 1024**3
     max_jobs: Positive = 10_000
     max_rss: Bytes = 512 * 1024**2
@@ -131,18 +138,18 @@ class RenderSettings(Section):
     allow_old_libvips: bool = False
 
 
-class FallbackSettings(Section):
+class FallbackSettings(Section, frozen=True):
     image: str = ""  # a local file; "": errors are problem+json
     status: Annotated[int, Meta(ge=200, le=599)] = 200
     max_age: Seconds = 10
 
 
-class LogSettings(Section):
+class LogSettings(Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     access: bool = True
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     server: ServerSettings = ServerSettings()
     signing: SigningSettings = SigningSettings()
     sources: dict[str, FilesSource | HttpSource] = {}
@@ -160,3 +167,14 @@ def to_json(settings: Settings) -> bytes:
 
 
 from_json = msgspec.json.Decoder(Settings).decode
+
+
+def environment() -> dict[str, str]:
+    """A copy of this process's environment."""
+    return dict(os.environ)
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """What a child process gets: this environment without IMGPROXY_* (they may hold secrets, and the child gets its settings
+    through a descriptor), and with `extra`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("IMGPROXY_")} | extra
