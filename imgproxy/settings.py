@@ -51,6 +51,9 @@ class Key(Section, frozen=True):
     id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
     secret: Annotated[str, Meta(min_length=32, extra={"secret": True})]
 
+    def __repr__(self) -> str:  # ends up in logs and tracebacks
+        return f"Key(id={self.id!r})"
+
 
 class SigningSettings(Section, frozen=True):
     unsigned: Literal["never", "loopback", "anyone"] = "never"
@@ -106,6 +109,10 @@ class HttpSource(Section, frozen=True, tag_field="type", tag="http"):
     max_redirects: Count = 3
     allow_downgrade: bool = False  # follow a redirect from https to http
     connections: Positive = 32  # at once to one origin host
+
+    def __repr__(self) -> str:  # ends up in logs and tracebacks
+        shown = msgspec.structs.asdict(self) | {"request_headers": sorted(self.request_headers)}
+        return f"HttpSource({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 class StoreSettings(Section, frozen=True):

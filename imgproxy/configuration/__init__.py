@@ -1,0 +1,105 @@
+"""Settings from where they are written: defaults < TOML file < environment < flags.
+
+A variable is IMGPROXY_<SECTION>__<KEY>, deeper keys with another "__" (IMGPROXY_SOURCES__MY_PHOTOS__ROOT is
+sources.my-photos.root); lists and tables are written as in TOML.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from imgproxy.configuration import checks, shape
+from imgproxy.configuration.decode import decode, place
+from imgproxy.configuration.layers import CONFIG_VARIABLE, Flag, merge
+from imgproxy.errors import SettingsError
+from imgproxy.settings import FilesSource, Settings
+
+__all__ = ["CONFIG_VARIABLE", "Effective", "Flag", "load", "read", "resolve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """Settings, complete and checked. `provenance` has every dotted key: "default", "default, …" with what it was derived
+    from, "file:line", "environment NAME" or "flag --x"."""
+
+    settings: Settings
+    provenance: dict[str, str]
+
+
+def load(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag]) -> Effective:
+    """The settings to run with. `flags` has dotted keys. Raises SettingsError, one sentence with key and place."""
+    written = read(file, environ, flags)
+    for key, problem in checks.problems(written.settings):
+        origin = _nearest(key, written.provenance)
+        raise SettingsError(f"{'' if origin.startswith('default') else f'{origin}: '}{key}: {problem}")
+    settings, derived = resolve(written.settings, environ)
+    return Effective(settings, written.provenance | derived)
+
+
+def read(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag]) -> Effective:
+    """The settings as written: typed, but neither checked against each other nor completed."""
+    layers = merge(file, environ, flags, partial(place, Settings))
+    settings: Settings = decode(Settings, layers.tree, "", layers)
+    return Effective(settings, {key: layers.origin(key) for key, _, _ in shape.walk(settings)})
+
+
+def resolve(settings: Settings, environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
+    """`settings` with what was left to the server filled in, and where each of these came from."""
+    cores = available_cores()
+    derived: dict[str, str] = {}
+    server, render, cache = settings.server, settings.render, settings.cache
+    if not server.web_processes:
+        server = replace(server, web_processes=max(1, cores // 2))
+        derived["server.web_processes"] = f"default, half of {cores} cores"
+    if not render.processes:
+        render = replace(render, processes=cores)
+        derived["render.processes"] = f"default, {cores} cores"
+    if not cache.directory:
+        directory, why = _cache_directory(environ)
+        cache = replace(cache, directory=directory)
+        derived["cache.directory"] = f"default, below {why}"
+    else:
+        cache = replace(cache, directory=str(Path(cache.directory).absolute()))
+    sources = {
+        name: replace(source, root=str(Path(source.root).resolve())) if isinstance(source, FilesSource) else source
+        for name, source in settings.sources.items()
+    }
+    return replace(settings, server=server, render=render, cache=cache, sources=sources), derived
+
+
+def available_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """CPUs this process may use: its affinity, or the container's quota where that is less (cgroup v2). At least one."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = quota_file.read_text().split()
+        if quota != "max":
+            cores = min(cores, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        pass  # no cgroup v2: the affinity is all there is to know
+    return max(1, cores)
+
+
+def _cache_directory(environ: Mapping[str, str]) -> tuple[str, str]:
+    if (given := environ.get("XDG_CACHE_HOME", "")).startswith("/"):
+        return f"{given}/imgproxy", "XDG_CACHE_HOME"
+    if (home := environ.get("HOME", "")).startswith("/"):
+        return str(Path(home) / ".cache" / "imgproxy"), "HOME"
+    raise SettingsError("cache.directory: there is no HOME to put the cache below; set it")
+
+
+def _nearest(key: str, provenance: Mapping[str, str]) -> str:
+    """Where `key` was set, or the first thing below or above it."""
+    if key in provenance:
+        return provenance[key]
+    below = next((origin for known, origin in provenance.items() if known.startswith((f"{key}.", f"{key}["))), None)
+    if below is not None:
+        return below
+    cut = max(key.rfind("."), key.rfind("["))
+    return _nearest(key[:cut], provenance) if cut > 0 else "default"

@@ -1,0 +1,162 @@
+"""What types cannot say: settings that contradict each other or the machine, and settings that are allowed but unsafe."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imgproxy.settings import FilesSource, HttpSource, Settings
+
+Problem = tuple[str, str]
+"""(dotted key, what is wrong with it)."""
+
+_SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_HOST_PATTERN = re.compile(
+    r"(\*|(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+_CORS_ORIGIN = re.compile(r"\*|https?://[^\s/?#]+")
+
+
+def problems(settings: Settings) -> Iterator[Problem]:
+    """Everything that keeps the server from starting; the first one is enough to stop."""
+    yield from _server(settings)
+    yield from _signing(settings)
+    for name, source in settings.sources.items():
+        if not _SOURCE_NAME.fullmatch(name):
+            yield f"sources.{name}", "a source's name is lower-case letters, digits and dashes, and begins with no dash"
+        yield from _files(f"sources.{name}", source) if isinstance(source, FilesSource) else _http(f"sources.{name}", source)
+        yield from _headers(f"sources.{name}.headers", source.headers)
+    yield from _machine(settings)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether listening on `host` is out of reach of other machines."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _server(settings: Settings) -> Iterator[Problem]:
+    server = settings.server
+    for key, host in (("server.host", server.host), ("server.admin_host", server.admin_host)):
+        if not host or any(character.isspace() or character == "/" for character in host):
+            yield key, f'expected an address such as "127.0.0.1", "0.0.0.0" or "::1", got "{host}"'
+    if server.port and server.port == server.admin_port and server.host == server.admin_host:
+        yield "server.admin_port", f"is server.port as well ({server.port}); the two need different ports"
+    for origin in server.cors_origins:
+        if not _CORS_ORIGIN.fullmatch(origin):
+            yield "server.cors_origins", f'expected "*" or origins such as "https://example.com", got "{origin}"'
+    if server.jemalloc and not Path(server.jemalloc).is_file():
+        yield "server.jemalloc", f"{server.jemalloc} is not a file"
+
+
+def _signing(settings: Settings) -> Iterator[Problem]:
+    signing = settings.signing
+    if signing.unsigned == "loopback" and not is_loopback(settings.server.host):
+        yield "signing.unsigned", f'"loopback" needs a loopback server.host such as "127.0.0.1", not "{settings.server.host}"'
+    if signing.unsigned == "never" and not signing.keys:
+        yield "signing.keys", 'at least one key is needed when signing.unsigned is "never"; make one with `imgproxy key`'
+    ids = [key.id for key in signing.keys]
+    for number, each in enumerate(ids):
+        if each in ids[:number]:
+            yield f"signing.keys[{number}].id", f'"{each}" is the id of another key as well'
+
+
+def _files(path: str, source: FilesSource) -> Iterator[Problem]:
+    root = Path(source.root)
+    if not source.root or not root.exists():
+        yield f"{path}.root", f'there is no directory "{source.root}"'
+    elif not root.is_dir():
+        yield f"{path}.root", f'"{source.root}" is not a directory'
+
+
+def _http(path: str, source: HttpSource) -> Iterator[Problem]:
+    if not source.base_url and not source.allow:
+        yield path, "an http source needs a base_url, or hosts in allow"
+    if source.base_url:
+        yield from _base_url(f"{path}.base_url", source.base_url)
+    for number, pattern in enumerate(source.allow):
+        if not _HOST_PATTERN.fullmatch(pattern.lower()):
+            wanted = '"img.example.com", "*.example.com" or "*", each with an optional ":port"'
+            yield f"{path}.allow[{number}]", f'expected {wanted}, got "{pattern}"'
+    for number, network in enumerate(source.allow_networks):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            yield f"{path}.allow_networks[{number}]", f'expected a network such as "10.1.0.0/16": {error}'
+    for key, value in (("connect_timeout", source.connect_timeout), ("first_byte_timeout", source.first_byte_timeout)):
+        if value > source.total_timeout:
+            yield f"{path}.{key}", f"{value:g} s is more than total_timeout, {source.total_timeout:g} s"
+    yield from _headers(f"{path}.request_headers", source.request_headers)
+
+
+def _base_url(key: str, url: str) -> Iterator[Problem]:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        valid = False
+    if not valid or " " in url:
+        yield key, 'expected a URL such as "https://img.example.com/photos/"'
+    elif "@" in parts.netloc:
+        yield key, "a password does not belong in the URL; send it with request_headers, from a file"
+    elif parts.query or parts.fragment:
+        yield key, "takes no ?query and no #fragment"
+
+
+def _headers(path: str, headers: dict[str, str]) -> Iterator[Problem]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            yield path, f'"{name}" is not the name of a header'
+        elif not _HEADER_VALUE.fullmatch(value):
+            yield f"{path}.{name}", "a header's value has no line breaks and no control characters"
+
+
+def _machine(settings: Settings) -> Iterator[Problem]:
+    cache, render = settings.cache, settings.render
+    if cache.memory_entry_bytes > cache.memory_bytes:
+        yield "cache.memory_entry_bytes", f"{cache.memory_entry_bytes} is more than cache.memory_bytes, {cache.memory_bytes}"
+    if render.max_rss > render.memory:
+        yield "render.max_rss", f"{render.max_rss} is more than render.memory, {render.memory}"
+    if render.svg_deadline > render.deadline:
+        yield "render.svg_deadline", f"{render.svg_deadline:g} s is more than render.deadline, {render.deadline:g} s"
+    if settings.fallback.image and not Path(settings.fallback.image).is_file():
+        yield "fallback.image", f'"{settings.fallback.image}" is not a file'
+
+
+def warnings(settings: Settings) -> Iterator[Problem]:
+    """What starts, but deserves a second look."""
+    if settings.signing.unsigned == "anyone":
+        yield "signing.unsigned", "anyone may ask for any size of any picture; put a rate limit in front, or sign"
+    if not is_loopback(settings.server.admin_host):
+        yield "server.admin_host", "metrics and purging can be reached from other machines; keep them behind a firewall"
+    if not settings.sources:
+        yield "sources", "there are none, so every request ends in 404"
+    if settings.render.allow_old_libvips:
+        yield "render.allow_old_libvips", "a libvips with known holes is accepted"
+    if not settings.render.landlock:
+        yield "render.landlock", "render processes may open any file this user may"
+    if settings.fallback.image and settings.fallback.status < 300:
+        yield "fallback.status", "failures are answered as successes, so monitoring by status does not see them"
+    for name, source in settings.sources.items():
+        if isinstance(source, HttpSource):
+            yield from _loose(f"sources.{name}", source)
+
+
+def _loose(path: str, source: HttpSource) -> Iterator[Problem]:
+    if any(pattern.split(":")[0] == "*" for pattern in source.allow):
+        yield f"{path}.allow", '"*" fetches from every public host'
+    if source.allow_downgrade:
+        yield f"{path}.allow_downgrade", "redirects from https to http are followed"
+    if any(ipaddress.ip_network(network).prefixlen == 0 for network in source.allow_networks):
+        yield f"{path}.allow_networks", "the whole internet, private networks included, may be reached"
+    if source.request_headers and source.base_url.startswith("http://"):
+        yield f"{path}.request_headers", "are sent over plain http"
