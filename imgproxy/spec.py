@@ -49,7 +49,9 @@ class Gravity(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Region(msgspec.Struct, frozen=True, array_like=True):
-    """A part of the upright original: pixels from 1, or fractions of its sides below 1; a width or height of 0 means all the rest."""
+    """A part of the upright original: pixels from 1, or fractions of its sides below 1; a width or height of 0 means all the
+    rest.
+    """
 
     x: Length
     y: Length

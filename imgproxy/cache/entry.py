@@ -1,4 +1,6 @@
-"""What is stored, and the handle on it. An Entry is immutable bytes on disk (or, when the disk cannot be written, in an unnamed memory file)."""
+"""What is stored, and the handle on it. An Entry is immutable bytes on disk (or, when the disk cannot be written, in an
+unnamed memory file).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about the stored bytes beside what they are. Times are seconds since the epoch.
 
     `begun_at` is when making it began: a purge after that moment covers it. `digest` is blake2b-128 of the original's bytes in
-    hex, or for local files "" (their version is in the Identity). Sizes are pixels, 0 where unknown (originals).
+    hex, or for local files "" (their version is in the Identity). `storable` False: the origin forbids keeping it; such an
+    entry
+    lives only as long as it is held. Sizes are pixels, 0 where unknown (originals).
     """
 
     format: str
@@ -34,6 +38,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     freshness: Freshness
     validators: Validators = Validators()
     digest: str = ""
+    storable: bool = True
     width: int = 0
     height: int = 0
     frames: int = 1

@@ -1,4 +1,5 @@
-"""What crosses the socket between a web and a render process: one msgpack message a packet (SOCK_SEQPACKET), descriptors beside the first.
+"""What crosses the socket between a web and a render process: one msgpack message a packet (SOCK_SEQPACKET), descriptors
+beside the first.
 
     web ──Job + (source_fd, out_fd)──► render
     web ◄──Started──────────────────── render     the wait in the queue is over
@@ -28,7 +29,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """`source_length` bytes of the source begin at `source_offset` of its descriptor; the result goes to the other one's current
+    """`source_length` bytes of the source begin at `source_offset` of its descriptor; the result goes to the other one's
+    current
     position. `seconds` is the wall-clock budget from Started on."""
 
     transform: Transform
@@ -44,7 +46,9 @@ class Started(msgspec.Struct, frozen=True, tag=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """The result is written. Sizes in pixels, of one frame; `why` is one sentence on the choice of format; `stages` in seconds."""
+    """The result is written. Sizes in pixels, of one frame; `why` is one sentence on the choice of format; `stages` in
+    seconds.
+    """
 
     format: str
     width: int

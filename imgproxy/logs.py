@@ -1,0 +1,59 @@
+"""Logs: one JSON object a line on standard error, secrets redacted, nothing in it that a terminal or a log collector could
+take for a command.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+
+MAX_FIELD = 1024
+"""Characters of any one field; a longer one is cut."""
+
+_SECRET_PARAMETER = re.compile(r"([?&;](?:s|grant|key|token|sig|signature|password|secret)=)[^&]*", re.IGNORECASE)
+_ESCAPED_QUERY = re.compile(r"(%3f)[^?]*", re.IGNORECASE)
+_USERINFO = re.compile(r"(:(?:/|%2f){1,2})[^/?#@%]*(?:%3a|:)?[^/?#@%]*(@|%40)", re.IGNORECASE)
+
+
+def redact(target: str) -> str:
+    """A request target fit for a log: without signatures, tokens, credentials, or the query of a URL carried in the path (it
+    may be presigned).
+    """
+    path, mark, query = target.partition("?")
+    path = _USERINFO.sub(r"\1***\2", _ESCAPED_QUERY.sub(r"\1***", path))
+    return _SECRET_PARAMETER.sub(r"\1***", f"{path}{mark}{query}")
+
+
+class JsonFormatter(logging.Formatter):
+    """`record.args` that are a mapping become fields of the line; everything outside printable ASCII is escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, dict):
+            line |= {"event": record.getMessage(), **fields}
+        else:
+            line["event"] = record.getMessage()
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)[-MAX_FIELD * 4 :]
+        cut = {
+            name: value[:MAX_FIELD] if isinstance(value, str) and name != "exception" else value for name, value in line.items()
+        }
+        return json.dumps(cut, ensure_ascii=True, separators=(",", ":"), default=str)
+
+
+def configure(level: str) -> None:
+    """Send everything at or above `level` (a name as in `logging`, lower case) to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # A malformed request is the sender's fault and not news: aiohttp would log a traceback with the sender's bytes in it.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL if level == "error" else logging.ERROR)

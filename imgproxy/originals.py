@@ -1,0 +1,169 @@
+"""The pictures as their sources have them: a local file as it lies there, a fetched one from the store or, once per machine,
+from its origin.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imgproxy.cache.disk import DiskStore
+from imgproxy.cache.entry import Entry, Facts, Freshness, Validators
+from imgproxy.cache.flight import Flights
+from imgproxy.cache.freshness import judge
+from imgproxy.cache.negative import Negatives
+from imgproxy.cache.spool import Spool
+from imgproxy.errors import ImgproxyError, OriginFailed, SourceError
+from imgproxy.request import Identity, etag
+from imgproxy.sources.source import Fetched, NotModified, Source
+from imgproxy.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A picture at its source: `content` is an Entry when all of it is here, a Spool while it arrives.
+
+    `storable` False: the origin forbids keeping it, and so keeping what is drawn from it.
+    """
+
+    content: Entry | Spool
+    begun_at: float
+    validated_at: float
+    freshness: Freshness
+    validators: Validators
+    storable: bool = True
+
+    async def whole(self) -> Entry | Spool:
+        """The content, once all bytes are there; raises what kept them from arriving."""
+        if isinstance(self.content, Spool):
+            await self.content.complete()
+        return self.content
+
+    @property
+    def length(self) -> int | None:
+        return self.content.length if isinstance(self.content, Entry) else self.content.expected
+
+    @property
+    def digest(self) -> str:
+        """blake2b-128 of the bytes, final once the content is whole; "" for a local file, whose version is in its Identity."""
+        return self.content.facts.digest if isinstance(self.content, Entry) else self.content.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The origin confirms the version that was asked about. Its bytes are not here, and were not needed."""
+
+    validated_at: float
+    freshness: Freshness
+    validators: Validators
+
+
+class Originals:
+    """Safe for many processes: an original is fetched once per machine however many ask for it."""
+
+    def __init__(self, store: DiskStore, flights: Flights[Original | Unchanged], negatives: Negatives) -> None:
+        self._store = store
+        self._flights = flights
+        self._negatives = negatives
+
+    async def local(self, source: Source, identity: Identity) -> Original:
+        """The file behind `identity`, which has a version; nothing of it is copied. Raises SourceError leaves."""
+        async with source.open(identity.locator, None) as fetched:
+            if not isinstance(fetched, Fetched) or fetched.handle is None or fetched.length is None:
+                raise OriginFailed("a source that knows versions gave no file")
+            now = time.time()
+            facts = Facts(format="", etag=etag(identity), begun_at=now, validated_at=now, freshness=source.freshness)
+            return _original(Entry(identity, facts, fetched.handle, 0, fetched.length))
+
+    async def stored(self, identity: Identity) -> Original | None:
+        """What the store has, fresh or not."""
+        entry = await self._store.open(identity)
+        return _original(entry) if entry is not None else None
+
+    async def fresh(self, source: Source, identity: Identity, trace: Trace, have: Facts | None = None) -> Original | Unchanged:
+        """A fresh original, fetched or confirmed by its origin where the stored one is not; Unchanged only for the version in
+        `have`.
+
+        Raises SourceError leaves.
+        """
+        original = await self._look(identity)
+        if original is not None:
+            return original
+        failed = self._negatives.get(identity.key)
+        if failed is not None:
+            raise failed.with_traceback(None)
+
+        async def make(publish: Callable[[Original | Unchanged], None]) -> Original | Unchanged:
+            with trace.stage("fetch"):
+                return await self._fetch(source, identity, trace, have, publish)
+
+        try:
+            found, joined = await self._flights.join(identity.key, lambda: self._look(identity), make)
+        except SourceError as error:
+            self._negatives.put(identity.key, error)
+            raise
+        trace.joined |= joined
+        return found
+
+    async def _look(self, identity: Identity) -> Original | None:
+        original = await self.stored(identity)
+        if original is None or not isinstance(original.content, Entry):
+            return None
+        return original if judge(original.content.facts, time.time()) == "fresh" else None
+
+    async def _fetch(
+        self,
+        source: Source,
+        identity: Identity,
+        trace: Trace,
+        have: Facts | None,
+        publish: Callable[[Original | Unchanged], None],
+    ) -> Original | Unchanged:
+        begun_at = time.time()
+        entry = await self._store.open(identity)
+        validators = entry.facts.validators if entry is not None else have.validators if have is not None else None
+        async with source.open(identity.locator, validators) as answer:
+            if isinstance(answer, NotModified):
+                if entry is None:
+                    return Unchanged(begun_at, answer.freshness, answer.validators)
+                return _original(await self._store.refresh(entry, begun_at, answer.freshness, answer.validators))
+            spool = self._store.draft(identity)
+            spool.expected = answer.length
+            original = Original(spool, begun_at, begun_at, answer.freshness, answer.validators, answer.storable)
+            publish(original)
+            await _pour(answer, spool, trace)
+        facts = Facts(
+            format="",
+            etag=etag(identity, answer.validators, spool.digest),
+            begun_at=begun_at,
+            validated_at=begun_at,
+            freshness=answer.freshness,
+            validators=answer.validators,
+            digest=spool.digest,
+            storable=answer.storable,
+        )
+        trace.stored = spool.stored
+        return _original(await self._store.commit(spool, facts))
+
+
+async def _pour(answer: Fetched, spool: Spool, trace: Trace) -> None:
+    if answer.body is None:
+        raise OriginFailed("a source without versions gave no body")
+    try:
+        async for chunk in answer.body:
+            trace.origin_bytes += len(chunk)
+            await spool.write(chunk)
+    except ImgproxyError as error:
+        spool.fail(error)
+        raise
+    except BaseException:
+        # Cancelled or broken: whoever follows the spool must not wait for ever.
+        spool.fail(OriginFailed("fetching the original was broken off"))
+        raise
+    spool.finish()
+
+
+def _original(entry: Entry) -> Original:
+    facts = entry.facts
+    return Original(entry, facts.begun_at, facts.validated_at, facts.freshness, facts.validators, facts.storable)

@@ -1,0 +1,342 @@
+"""The life of a picture request, top to bottom: READ THIS FIRST.
+
+    request → source → version → variant → key → (the client has it?) → memory → disk → flight(fetch → render → store) → Picture
+
+`Images.get` is the line; each stage is a call into one room. Nothing here knows HTTP, libvips or Prometheus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+
+from imgproxy.cache.disk import DiskStore
+from imgproxy.cache.entry import Entry, Facts, Freshness
+from imgproxy.cache.flight import Flights
+from imgproxy.cache.freshness import judge
+from imgproxy.cache.hot import HotCache
+from imgproxy.cache.negative import Negatives
+from imgproxy.cache.spool import Spool
+from imgproxy.errors import (
+    CapacityError,
+    ImageError,
+    ImgproxyError,
+    NotAnImage,
+    OriginFailed,
+    SourceError,
+    SourceForbidden,
+    SourceNotFound,
+    SourceUnknown,
+)
+from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
+from imgproxy.jobs.pool import Pool
+from imgproxy.jobs.wire import Finished, Job
+from imgproxy.originals import Original, Originals, Unchanged
+from imgproxy.request import Identity, ImageRequest, Variant, etag, identify, negotiate
+from imgproxy.sources.source import Source
+from imgproxy.spec import Transform
+from imgproxy.trace import Trace
+
+RASTER = Transform(negotiate=True)
+"""What an original that must not be passed on is drawn as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is answered. `content` None: the client has it already. A Spool may still be growing.
+
+    `age` is seconds since the origin was last asked; `storable` False forbids every cache to keep it.
+    """
+
+    content: Entry | Spool | None
+    media_type: str
+    etag: str
+    age: int
+    freshness: Freshness
+    source: Source
+    vary: bool = False
+    storable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """Where results are kept, from the nearest to the farthest, and who is making one right now."""
+
+    hot: HotCache
+    results: DiskStore
+    flights: Flights[Entry]
+    negatives: Negatives
+
+
+class Images:
+    """One per web process. `recipe` fingerprints the encoder settings, `seconds` is a render's wall-clock budget."""
+
+    def __init__(
+        self, sources: Mapping[str, Source], originals: Originals, caches: Caches, pool: Pool, *, recipe: bytes, seconds: float
+    ) -> None:
+        self._sources = sources
+        self._originals = originals
+        self._caches = caches
+        self._pool = pool
+        self._recipe = recipe
+        self._seconds = seconds
+        self._background: set[asyncio.Task[object]] = set()
+
+    async def get(self, request: ImageRequest, accept: str | None, has: Callable[[str], bool], trace: Trace) -> Picture:
+        """The picture that `request` asks for, for a client with this Accept header.
+
+        `has(etag)` says whether the client holds that version already (If-None-Match). Raises ImgproxyError leaves.
+        """
+        source = self._source(request.source)
+        trace.source = source.name
+        with trace.stage("lookup"):
+            source.check(request.locator)
+            version = await source.version(request.locator)
+        if request.transform is not None:
+            return await self._variant(source, version, negotiate(request, accept, request.transform), has, trace)
+        picture = await self._original(source, Identity(source.origin, request.locator, version), has, trace)
+        if picture is not None:
+            return picture
+        return await self._variant(source, version, negotiate(request, accept, RASTER), has, trace)
+
+    async def close(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _source(self, name: str) -> Source:
+        try:
+            return self._sources[name]
+        except KeyError:
+            raise SourceUnknown(f"there is no source called {name!r}") from None
+
+    async def _variant(
+        self, source: Source, version: str, variant: Variant, has: Callable[[str], bool], trace: Trace
+    ) -> Picture:
+        identity = identify(variant, source.origin, version, self._recipe)
+        trace.key = identity.key
+        if version and has(tag := etag(identity)):
+            trace.cache = "unchanged"
+            return Picture(None, "", tag, 0, source.freshness, source, variant.vary)
+        with trace.stage("cache"):
+            entry = await self._cached(identity)
+        verdict = (
+            "fresh" if entry is not None and version else judge(entry.facts, time.time()) if entry is not None else "expired"
+        )
+        if entry is not None and verdict == "fresh":
+            trace.cache = "hit"
+        elif entry is not None and verdict == "stale":
+            trace.cache = "stale"
+            self._later(self._made(source, variant, identity, entry, Trace()))
+        else:
+            entry = await self._made_or_stale(source, variant, identity, entry, trace)
+        return _picture(entry, source, variant, fresh_now=bool(version))
+
+    async def _cached(self, identity: Identity) -> Entry | None:
+        """From memory, else from disk: another process may have made or refreshed what memory has an old copy of."""
+        hot = self._caches.hot.get(identity.key)
+        if hot is not None and (identity.validator or judge(hot.facts, time.time()) == "fresh"):
+            return hot
+        entry = await self._caches.results.open(identity)
+        if entry is not None:
+            self._caches.hot.put(identity.key, entry)
+        return entry
+
+    async def _made_or_stale(
+        self, source: Source, variant: Variant, identity: Identity, old: Entry | None, trace: Trace
+    ) -> Entry:
+        try:
+            return await self._made(source, variant, identity, old, trace)
+        except (SourceError, CapacityError) as error:
+            if old is None or not _may_hide(error, old.facts):
+                raise
+            trace.cache = "stale"
+            return old
+
+    async def _made(self, source: Source, variant: Variant, identity: Identity, old: Entry | None, trace: Trace) -> Entry:
+        """The variant, made at most once per machine at a time: drawn, or `old` confirmed by its origin."""
+        failed = self._caches.negatives.get(identity.key)
+        if failed is not None:
+            raise failed.with_traceback(None)
+
+        async def look() -> Entry | None:
+            entry = await self._caches.results.open(identity)
+            return entry if entry is not None and (identity.validator or judge(entry.facts, time.time()) == "fresh") else None
+
+        async def make(publish: Callable[[Entry], None]) -> Entry:
+            return await self._make(source, variant, identity, old, trace)
+
+        trace.cache = "miss"
+        began = time.perf_counter()
+        try:
+            made, joined = await self._caches.flights.join(identity.key, look, make)
+        except ImageError as error:
+            self._caches.negatives.put(identity.key, error)
+            raise
+        if joined:
+            trace.joined = True
+            trace.add("joined", time.perf_counter() - began)
+        else:
+            self._caches.hot.put(identity.key, made)
+        return made
+
+    async def _make(self, source: Source, variant: Variant, identity: Identity, old: Entry | None, trace: Trace) -> Entry:
+        begun_at = time.time()
+        store = self._caches.results
+        if identity.validator:
+            original = await self._originals.local(source, Identity(source.origin, variant.locator, identity.validator))
+        else:
+            found = await self._originals.fresh(source, Identity(source.origin, variant.locator), trace, old and old.facts)
+            if isinstance(found, Original):
+                with trace.stage("fetch"):
+                    await found.whole()
+            if old is not None and (isinstance(found, Unchanged) or found.digest == old.facts.digest):
+                trace.cache = "revalidated"
+                return await store.refresh(old, found.validated_at, found.freshness, found.validators)
+            original = _with_bytes(found)
+        return await self._draw(source, variant, identity, original, min(begun_at, original.begun_at), trace)
+
+    async def _draw(
+        self, source: Source, variant: Variant, identity: Identity, original: Original, begun_at: float, trace: Trace
+    ) -> Entry:
+        content = await original.whole()
+        spool, finished = await self._rendered(source, variant, identity, content, trace)
+        spool.finish_external(finished.length)
+        for stage, seconds in finished.stages.items():
+            trace.add(stage, seconds)
+        facts = Facts(
+            format=finished.format,
+            etag=etag(identity, original.validators, original.digest),
+            begun_at=begun_at,
+            validated_at=original.validated_at,
+            freshness=original.freshness,
+            validators=original.validators,
+            digest=original.digest,
+            storable=original.storable,
+            width=finished.width,
+            height=finished.height,
+            frames=finished.frames,
+            why=finished.why,
+        )
+        with trace.stage("store"):
+            return await self._caches.results.commit(spool, facts)
+
+    async def _rendered(
+        self, source: Source, variant: Variant, identity: Identity, content: Entry | Spool, trace: Trace
+    ) -> tuple[Spool, Finished]:
+        job = Job(
+            transform=variant.transform,
+            accepts=variant.accepts,
+            limits=source.limits,
+            source_offset=content.offset,
+            source_length=content.length if isinstance(content, Entry) else content.written,
+            seconds=self._seconds,
+        )
+        if content.handle is None:
+            raise NotAnImage("the original is empty")
+        spool = self._caches.results.draft(identity)
+        try:
+            return spool, await self._render_into(spool, job, content.handle.fd, trace)
+        except OSError:
+            # The disk filled up under the render process: the answer matters more than keeping it.
+            spool = self._caches.results.draft(identity, memory=True)
+            return spool, await self._render_into(spool, job, content.handle.fd, trace)
+
+    async def _render_into(self, spool: Spool, job: Job, source_fd: int, trace: Trace) -> Finished:
+        out_fd = spool.output_fd()
+        try:
+            with trace.stage("render"):
+                return await self._pool.render(job, source_fd, out_fd, lambda seconds: trace.add("queue", seconds))
+        finally:
+            os.close(out_fd)
+
+    async def _original(self, source: Source, identity: Identity, has: Callable[[str], bool], trace: Trace) -> Picture | None:
+        """The original's own bytes, or None when it is of a kind that is only ever drawn."""
+        trace.key = identity.key
+        if identity.validator and has(tag := etag(identity)):
+            trace.cache = "unchanged"
+            return Picture(None, "", tag, 0, source.freshness, source)
+        original = await self._best_original(source, identity, trace)
+        head = await _head(original.content)
+        format = sniff(head)
+        if format is None:
+            raise NotAnImage("the original is not a picture in any format this server knows")
+        if not format.passthrough:
+            return None
+        trace.format = format.name
+        tag = original.content.facts.etag if isinstance(original.content, Entry) else etag(identity, original.validators)
+        age = 0 if identity.validator else max(0, int(time.time() - original.validated_at))
+        return Picture(original.content, format.media_type, tag, age, original.freshness, source, storable=original.storable)
+
+    async def _best_original(self, source: Source, identity: Identity, trace: Trace) -> Original:
+        """A local file as it is; else a stored original while it is fresh or allowed stale, else a fresh one."""
+        if identity.validator:
+            trace.cache = "miss"
+            return await self._originals.local(source, identity)
+        stored = await self._originals.stored(identity)
+        entry = stored.content if stored is not None else None
+        verdict = judge(entry.facts, time.time()) if isinstance(entry, Entry) else "expired"
+        if stored is not None and verdict == "fresh":
+            trace.cache = "hit"
+            return stored
+        if stored is not None and verdict == "stale":
+            trace.cache = "stale"
+            self._later(self._originals.fresh(source, identity, Trace()))
+            return stored
+        trace.cache = "miss"
+        try:
+            found = await self._originals.fresh(source, identity, trace)
+        except SourceError as error:
+            if not isinstance(entry, Entry) or stored is None or not _may_hide(error, entry.facts):
+                raise
+            trace.cache = "stale"
+            return stored
+        return _with_bytes(found)
+
+    def _later(self, work: Coroutine[object, object, object]) -> None:
+        """Refresh behind the answer. What goes wrong is asked again by the next request, and counted at the source."""
+
+        async def quietly() -> None:
+            try:
+                await work
+            except ImgproxyError:
+                return
+
+        task: asyncio.Task[object] = asyncio.ensure_future(quietly())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _may_hide(error: ImgproxyError, facts: Facts) -> bool:
+    """stale-if-error (RFC 5861 §4): a failure of the origin's or ours may be hidden; that the picture is gone or forbidden is
+    an answer.
+    """
+    return judge(facts, time.time()) in ("stale", "usable-on-error") and not isinstance(error, SourceNotFound | SourceForbidden)
+
+
+def _with_bytes(found: Original | Unchanged) -> Original:
+    if isinstance(found, Unchanged):
+        raise OriginFailed("the origin confirmed a version that is not stored here")
+    return found
+
+
+async def _head(content: Entry | Spool) -> bytes:
+    """The first bytes, as soon as they are there."""
+    if isinstance(content, Entry):
+        if content.body is not None:
+            return content.body[:SNIFF_BYTES]
+        if content.handle is None:
+            return b""
+        return await asyncio.to_thread(os.pread, content.handle.fd, min(SNIFF_BYTES, content.length), content.offset)
+    return b"".join([chunk async for chunk in content.read(0, SNIFF_BYTES)])
+
+
+def _picture(entry: Entry, source: Source, variant: Variant, *, fresh_now: bool) -> Picture:
+    facts = entry.facts
+    age = 0 if fresh_now else max(0, int(time.time() - facts.validated_at))
+    return Picture(
+        entry, FORMATS[facts.format].media_type, facts.etag, age, facts.freshness, source, variant.vary, facts.storable
+    )

@@ -1,0 +1,100 @@
+"""The operator's door, on a port of its own: is it alive, is it ready, its metrics, purging, and the quarantine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+from aiohttp import web
+
+from imgproxy.cache.bans import Ban, Bans
+from imgproxy.errors import InvalidTarget
+from imgproxy.jobs.quarantine import Quarantine
+from imgproxy.metrics import Metrics
+from imgproxy.spec import encode
+from imgproxy.urls.dialect import Dialect
+
+
+class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /purge. Either `url` (one picture in all its formats, with the original behind it), or `source` with
+    `path`
+    (everything made from one original) or with `prefix` (everything below it; "" is the whole source)."""
+
+    url: str = ""
+    source: str = ""
+    path: str = ""
+    prefix: str | None = None
+
+
+def ban_of(purge: Purge, dialects: Sequence[Dialect], now: float) -> Ban:
+    """What `purge` covers, of everything made until `now`. Raises InvalidTarget or InvalidOption."""
+    if bool(purge.url) == bool(purge.source):
+        raise InvalidTarget("name either url, or source with path or prefix")
+    if purge.url:
+        dialect = next((dialect for dialect in dialects if dialect.matches(purge.url)), None)
+        if dialect is None:
+            raise InvalidTarget("this is not the URL of a picture here; give path and query, as in /images/shop/a.jpg?w=400")
+        asked = dialect.parse(dialect.split(purge.url).payload)
+        return Ban(
+            at=now, source=asked.source, locator=asked.locator, transform=encode(asked.transform) if asked.transform else None
+        )
+    if bool(purge.path) == (purge.prefix is not None):
+        raise InvalidTarget("a source wants either path or prefix beside it")
+    if purge.path:
+        return Ban(at=now, source=purge.source, locator=purge.path)
+    return Ban(at=now, source=purge.source, locator=purge.prefix or "", prefix=True)
+
+
+class AdminHandler:
+    """`ready` says what keeps this process from serving, "" for nothing."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        bans: Bans,
+        dialects: Sequence[Dialect],
+        quarantine: Quarantine,
+        ready: Callable[[], dict[str, object]],
+    ) -> None:
+        self._metrics = metrics
+        self._bans = bans
+        self._dialects = dialects
+        self._quarantine = quarantine
+        self._ready = ready
+
+    def route(self, app: web.Application) -> None:
+        app.router.add_get("/livez", self.alive)
+        app.router.add_get("/readyz", self.ready)
+        app.router.add_get("/metrics", self.metrics)
+        app.router.add_post("/purge", self.purge)
+        app.router.add_get("/quarantine", self.quarantined)
+        app.router.add_delete("/quarantine", self.release)
+
+    async def alive(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        state = self._ready()
+        return web.json_response(state, status=200 if state["status"] == "ready" else 503)
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        body, content_type = self._metrics.exposition()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def purge(self, request: web.Request) -> web.Response:
+        try:
+            asked = msgspec.json.decode(await request.read(), type=Purge)
+        except msgspec.MsgspecError as error:
+            raise InvalidTarget(f"the body is not a purge: {error}") from error
+        ban = ban_of(asked, self._dialects, time.time())
+        self._bans.add(ban)
+        self._metrics.purge()
+        return web.json_response({"purged": {"source": ban.source, "locator": ban.locator, "prefix": ban.prefix}})
+
+    async def quarantined(self, _request: web.Request) -> web.Response:
+        return web.json_response({"quarantined": self._quarantine.listing()})
+
+    async def release(self, _request: web.Request) -> web.Response:
+        self._quarantine.clear()
+        return web.Response(status=204)

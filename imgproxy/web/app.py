@@ -1,0 +1,128 @@
+"""The composition root of a web process: every object is made here, by hand, in the order in which they need each other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from imgproxy.cache.bans import Bans
+from imgproxy.cache.disk import DiskStore
+from imgproxy.cache.flight import Flights
+from imgproxy.cache.hot import HotCache
+from imgproxy.cache.negative import Negatives
+from imgproxy.jobs.pool import Pool
+from imgproxy.jobs.quarantine import Quarantine
+from imgproxy.metrics import Metrics
+from imgproxy.originals import Originals
+from imgproxy.pipeline import Caches, Images
+from imgproxy.settings import FilesSource, Settings
+from imgproxy.signing import Signer
+from imgproxy.sources.files import Files
+from imgproxy.sources.http import Http
+from imgproxy.sources.source import Source
+from imgproxy.spec import Recipe
+from imgproxy.urls.native import Native
+from imgproxy.web.admin import AdminHandler
+from imgproxy.web.images import FALLBACK_SOURCE, ImageHandler
+from imgproxy.web.observe import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a web process serves, and how it is told to stop taking work."""
+
+    public: web.Application
+    admin: web.Application
+    drain: Callable[[], None]
+
+
+def recipe_of(recipe: Recipe) -> bytes:
+    """A fingerprint of the encoder settings, for every result's identity."""
+    return blake2b(msgspec.msgpack.encode(recipe), digest_size=8).digest()
+
+
+def create(settings: Settings, runtime: Path) -> Site:
+    """The two applications of a web process. `runtime` is the private directory that the supervisor made."""
+    metrics = Metrics()
+    cache = Path(settings.cache.directory)
+    bans = Bans(cache)
+    negatives = Negatives(settings.cache.negative, bans)
+    small = settings.cache.memory_entry_bytes
+    stores = {name: DiskStore(cache / name, bans, small=small) for name in ("results", "originals")}
+    quarantine = Quarantine(cache / "quarantine", settings.render.quarantine)
+    pool = Pool(runtime / "render.sock", settings.render, quarantine)
+    sources = make_sources(settings)
+    caches = Caches(
+        hot=HotCache(settings.cache.memory_bytes, small, bans),
+        results=stores["results"],
+        flights=Flights(cache / "results.lock", bans),
+        negatives=negatives,
+    )
+    originals = Originals(stores["originals"], Flights(cache / "originals.lock", bans), negatives)
+    images = Images(sources, originals, caches, pool, recipe=recipe_of(settings.encode), seconds=settings.render.deadline)
+    dialects = (Native(),)
+    handler = ImageHandler(
+        images,
+        Signer([(key.id, key.secret) for key in settings.signing.keys]),
+        dialects,
+        settings.server,
+        settings.fallback,
+        unsigned=settings.signing.unsigned != "never",
+    )
+
+    def ready() -> dict[str, object]:
+        errors = {name: store.write_errors for name, store in stores.items()}
+        return {
+            "status": "draining" if handler.draining else "ready",
+            "cache": "failing" if any(errors.values()) else "ok",
+            "write_errors": errors,
+            "waiting": pool.waiting,
+            "running": pool.running,
+        }
+
+    async def lifetime(_app: web.Application) -> AsyncIterator[None]:
+        yield
+        await images.close()
+        for source in sources.values():
+            await source.close()
+
+    public = _application(settings, metrics, access=settings.log.access)
+    public.router.add_get("/health", health)
+    public.router.add_route("*", "/{target:.*}", handler.handle)
+    public.cleanup_ctx.append(lifetime)
+    admin = _application(settings, metrics, access=False)
+    AdminHandler(metrics, bans, dialects, quarantine, ready).route(admin)
+
+    def drain() -> None:
+        handler.draining = True
+
+    return Site(public, admin, drain)
+
+
+def make_sources(settings: Settings) -> dict[str, Source]:
+    """The configured sources by name, and the fallback picture's own."""
+    sections = dict(settings.sources)
+    if settings.fallback.image:
+        sections[FALLBACK_SOURCE] = FilesSource(root=str(Path(settings.fallback.image).parent))
+    return {
+        name: Files(name, section, settings.limits)
+        if isinstance(section, FilesSource)
+        else Http(name, section, settings.limits)
+        for name, section in sections.items()
+    }
+
+
+async def health(_request: web.Request) -> web.Response:
+    """Whether the process answers, for load balancers that see only the public port."""
+    return web.json_response({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+
+def _application(settings: Settings, metrics: Metrics, *, access: bool) -> web.Application:
+    app = web.Application()
+    Observer(settings.server, metrics, access=access).watch(app)
+    return app

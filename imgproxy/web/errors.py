@@ -1,0 +1,53 @@
+"""STATUS: the one table from causes to HTTP statuses, and the RFC 9457 body that goes with them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from imgproxy import errors
+
+STATUS: dict[type[errors.ImgproxyError], int] = {
+    errors.RequestError: 400,
+    errors.InvalidRange: 416,
+    errors.SignatureMissing: 403,
+    errors.SignatureInvalid: 403,
+    errors.GrantInvalid: 403,
+    errors.GrantExceeded: 403,
+    errors.Expired: 410,
+    errors.SourceUnknown: 404,
+    errors.SourceError: 502,
+    errors.SourceNotFound: 404,
+    errors.SourceForbidden: 403,
+    errors.SourceTooLarge: 413,
+    errors.OriginTimeout: 504,
+    errors.ImageError: 422,
+    errors.CapacityError: 503,
+}
+"""A class that is not here has its nearest ancestor's."""
+
+PROBLEM_TYPE = "application/problem+json"
+
+
+def status_of(error: errors.ImgproxyError) -> int:
+    """The status of the nearest class along the method resolution order; 500 for what nobody foresaw."""
+    return next((STATUS[cause] for cause in type(error).__mro__ if cause in STATUS), 500)
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 §3. `code` is stable, `detail` is for people, `request_id` finds the log line, `option` names the option that
+    was wrong.
+    """
+
+    status: int
+    title: str
+    code: str
+    detail: str
+    request_id: str
+    type: str = "about:blank"
+    option: str = ""
+
+
+def problem(error: errors.ImgproxyError, request_id: str) -> Problem:
+    title = type(error).code.replace("-", " ").capitalize()
+    option = error.option if isinstance(error, errors.InvalidOption) else ""
+    return Problem(status_of(error), title, type(error).code, str(error), request_id, option=option)

@@ -1,0 +1,92 @@
+"""The public door: one request for a picture, from its raw target to its answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import hdrs, web
+from msgspec import structs
+
+from imgproxy.cache.entry import Freshness
+from imgproxy.errors import Draining, ImageError, InvalidTarget, SourceError
+from imgproxy.pipeline import Images
+from imgproxy.request import ImageRequest
+from imgproxy.settings import FallbackSettings, ServerSettings
+from imgproxy.signing import Signer, authorize
+from imgproxy.urls.dialect import Dialect
+from imgproxy.web.headers import PREFLIGHT, SAFETY, has
+from imgproxy.web.observe import ERROR, ROUTE, TRACE
+from imgproxy.web.reply import send
+
+FALLBACK_SOURCE = "~fallback"
+"""The name of the source that has the configured fallback picture; no URL can name it."""
+
+
+class ImageHandler:
+    """Answers every target that a dialect claims. `draining` is set once, when the process begins to stop."""
+
+    def __init__(
+        self,
+        images: Images,
+        signer: Signer,
+        dialects: Sequence[Dialect],
+        server: ServerSettings,
+        fallback: FallbackSettings,
+        *,
+        unsigned: bool,
+    ) -> None:
+        self._images = images
+        self._signer = signer
+        self._dialects = dialects
+        self._server = server
+        self._fallback = fallback
+        self._unsigned = unsigned
+        self.draining = False
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        target = request.raw_path
+        dialect = next((dialect for dialect in self._dialects if dialect.matches(target)), None)
+        if dialect is None:
+            raise web.HTTPNotFound
+        request[ROUTE] = "images"
+        if self.draining:
+            raise Draining("this server is shutting down")
+        if request.method == hdrs.METH_OPTIONS:
+            return web.Response(status=204, headers=SAFETY | PREFLIGHT)
+        if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
+            raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD", "OPTIONS"])
+        if len(target) > self._server.max_target:
+            raise InvalidTarget(f"the URL has {len(target)} characters, at most {self._server.max_target} are taken")
+        with request[TRACE].stage("parse"):
+            asked = authorize(self._signer, dialect.split(target), dialect.parse, self._unsigned, time.time())
+        try:
+            return await self._send(request, asked)
+        except (SourceError, ImageError) as error:
+            if not self._fallback.image:
+                raise
+            request[ERROR] = type(error).code
+            return await self._send_fallback(request, asked)
+
+    async def _send(self, request: web.Request, asked: ImageRequest) -> web.StreamResponse:
+        matches = ", ".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
+        trace = request[TRACE]
+        picture = await self._images.get(asked, _accept(request), lambda tag: has(matches, tag), trace)
+        return await send(request, asked, picture, trace, write_timeout=self._server.write_timeout)
+
+    async def _send_fallback(self, request: web.Request, asked: ImageRequest) -> web.StreamResponse:
+        """The fallback picture, transformed as was asked, so that it fits where the real one was to stand. `Imgproxy-Error`
+        says why.
+        """
+        fallback = self._fallback
+        instead = structs.replace(asked, source=FALLBACK_SOURCE, locator=Path(fallback.image).name, download=None)
+        trace = request[TRACE]
+        picture = await self._images.get(instead, _accept(request), lambda _tag: False, trace)
+        brief = dataclasses.replace(picture, etag="", age=0, freshness=Freshness(int(fallback.max_age)))
+        return await send(request, instead, brief, trace, write_timeout=self._server.write_timeout, status=fallback.status)
+
+
+def _accept(request: web.Request) -> str | None:
+    return ", ".join(request.headers.getall(hdrs.ACCEPT, ())) or None

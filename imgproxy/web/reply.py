@@ -1,0 +1,106 @@
+"""From a Picture to bytes on the wire: conditional requests, ranges, headers, and the body at the client's own pace (RFC
+9110, 9111, 9211).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from imgproxy.cache.disk import read
+from imgproxy.cache.entry import Entry
+from imgproxy.cache.spool import Spool
+from imgproxy.errors import ImgproxyError
+from imgproxy.formats import FORMATS
+from imgproxy.pipeline import Picture
+from imgproxy.request import ImageRequest
+from imgproxy.trace import Trace
+from imgproxy.web.headers import SAFETY, cache_control, cache_status, disposition, has, parse_range
+
+_EXTENSIONS = {row.media_type: row.extension for row in FORMATS.values()}
+
+
+async def send(
+    request: web.Request, asked: ImageRequest, picture: Picture, trace: Trace, *, write_timeout: float, status: int = 200
+) -> web.StreamResponse:
+    """Answer 200, 206 or 304; raises InvalidRange before anything is sent. A broken body ends in a broken connection, never
+    in a short answer.
+
+    `status` replaces 200 where a fallback picture stands in for the one that was asked for.
+    """
+    headers = _headers(asked, picture, trace)
+    if picture.content is None or has(request.headers.get("If-None-Match"), picture.etag):
+        return web.Response(status=304, headers=headers)
+    headers["Content-Type"] = picture.media_type
+    if asked.download is not None:
+        headers["Content-Disposition"] = disposition(asked.download, _EXTENSIONS[picture.media_type])
+    content = picture.content
+    length = content.length if isinstance(content, Entry) else content.expected
+    span = None
+    if length is not None and picture.etag:
+        headers["Accept-Ranges"] = "bytes"
+        if _wants_range(request, picture.etag):
+            span = parse_range(request.headers["Range"], length)
+    if span is not None:
+        headers["Content-Range"] = f"bytes {span[0]}-{span[1] - 1}/{length}"
+    start, stop = span if span is not None else (0, length)
+    status = 206 if span is not None else status
+    if isinstance(content, Entry) and content.body is not None:
+        return web.Response(status=status, headers=headers, body=content.body[start:stop])
+    response = web.StreamResponse(status=status, headers=headers)
+    if stop is not None:
+        response.content_length = stop - start
+    await _stream(request, response, content, start, stop, write_timeout)
+    return response
+
+
+async def _stream(
+    request: web.Request,
+    response: web.StreamResponse,
+    content: Entry | Spool,
+    start: int,
+    stop: int | None,
+    write_timeout: float,
+) -> None:
+    if request.method == "HEAD":
+        await response.prepare(request)
+        return
+    chunks: AsyncIterator[bytes]
+    if isinstance(content, Entry):
+        chunks = read(content, start, content.length if stop is None else stop)
+    else:
+        chunks = content.read(start, stop)
+    first = await anext(chunks, b"")  # an origin that fails at once is still an error with a status
+    await response.prepare(request)
+    try:
+        await asyncio.wait_for(response.write(first), write_timeout)
+        async for chunk in chunks:
+            await asyncio.wait_for(response.write(chunk), write_timeout)
+        await response.write_eof()
+    except (ImgproxyError, TimeoutError):
+        # The status is out already: cutting the connection is the only way left to say that this is not the whole.
+        if request.transport is not None:
+            request.transport.abort()
+
+
+def _headers(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str]:
+    headers = dict(picture.source.headers) | SAFETY
+    headers["Cache-Control"] = cache_control(picture, asked.expires, time.time())
+    headers["Age"] = str(picture.age)
+    headers["Cache-Status"] = cache_status(picture, trace)
+    if picture.etag:
+        headers["ETag"] = picture.etag
+    if picture.vary:
+        headers["Vary"] = "Accept"
+    return headers
+
+
+def _wants_range(request: web.Request, tag: str) -> bool:
+    """A Range counts for GET alone, and only while If-Range still names this version (strong comparison, RFC 9110 §13.1.5)."""
+    if request.method != "GET" or "Range" not in request.headers:
+        return False
+    condition = request.headers.get("If-Range")
+    return condition is None or (bool(tag) and condition.strip() == tag)
