@@ -185,3 +185,8 @@ def child_environment(**extra: str) -> dict[str, str]:
     """What a child process gets: this environment without IMGPROXY_* (they may hold secrets, and the child gets its settings
     through a descriptor), and with `extra`."""
     return {name: value for name, value in os.environ.items() if not name.startswith("IMGPROXY_")} | extra
+
+
+def share_metrics(directory: str) -> None:
+    """Let this process count into `directory` with the others; only before `imgproxy.metrics` is first imported."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory

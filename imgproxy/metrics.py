@@ -1,0 +1,202 @@
+"""What Prometheus sees: every metric with its closed label values. The only importer of prometheus_client.
+
+Across processes: when PROMETHEUS_MULTIPROC_DIR is in the environment before this module is imported, every process writes into
+files there and `exposition` adds them up. One Metrics a process. No label ever holds a host, a path or a key, so the number of
+series is bounded by the table below, whatever is asked of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+
+from imgproxy.settings import environment
+from imgproxy.trace import Trace
+
+OTHER = "other"
+"""What a label value that is not in the table is counted as."""
+
+ROUTES = ("images", OTHER)
+STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx", OTHER)
+STAGES = ("parse", "lookup", "cache", "joined", "fetch", "queue", "render", "decode", "draw", "encode", "store", "send", OTHER)
+VERDICTS = ("hit", "stale", "miss", "revalidated", "unchanged", OTHER)
+STORES = ("results", "originals", OTHER)
+FORMATS = ("jpeg", "png", "webp", "avif", "gif", "json", OTHER)
+ORIGIN_ERRORS = ("source-not-found", "source-forbidden", "source-too-large", "origin-failed", "origin-timeout", OTHER)
+PROCESSES = ("web", "render", "janitor", OTHER)
+CAUSES = ("exit", "signal", "deadline", "memory", "retired", "hung", OTHER)
+
+_REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_STAGE_BUCKETS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5)
+_RENDER_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """One metric. `name` is without the imgproxy_ prefix and without a counter's _total; `labels` has every value there can be.
+
+    `mode` is how a gauge is added up across processes.
+    """
+
+    kind: Literal["counter", "gauge", "histogram"]
+    name: str
+    help: str
+    labels: dict[str, tuple[str, ...]] = {}
+    buckets: tuple[float, ...] = ()
+    mode: Literal["livesum", "mostrecent"] = "livesum"
+
+    @property
+    def exposed(self) -> str:
+        """The name a query uses; a histogram has _bucket, _sum and _count after it."""
+        return f"imgproxy_{self.name}" + ("_total" if self.kind == "counter" else "")
+
+
+TABLE = (
+    Definition("counter", "requests", "Requests answered.", {"route": ROUTES, "status": STATUSES}),
+    Definition(
+        "histogram", "request_seconds", "From the request's head to its last byte.", {"route": ROUTES}, _REQUEST_BUCKETS
+    ),
+    Definition("counter", "sent_bytes", "Bytes of bodies sent to clients."),
+    Definition(
+        "histogram", "stage_seconds", "Time in one stage of a request that was no hit.", {"stage": STAGES}, _STAGE_BUCKETS
+    ),
+    Definition("counter", "cache", "Requests by what the cache had for them.", {"verdict": VERDICTS}),
+    Definition("counter", "coalesced", "Requests that waited for another's fetch or render instead of their own."),
+    Definition("gauge", "cache_bytes", "Bytes in a store, as last swept.", {"store": STORES}, mode="mostrecent"),
+    Definition("gauge", "cache_entries", "Entries in a store, as last swept.", {"store": STORES}, mode="mostrecent"),
+    Definition("counter", "cache_evictions", "Entries deleted to stay within the bounds.", {"store": STORES}),
+    Definition("counter", "cache_write_errors", "Entries that could not be written; they were served from memory."),
+    Definition("counter", "purges", "Purges accepted."),
+    Definition("counter", "origin_bytes", "Bytes received from origins."),
+    Definition("counter", "origin_errors", "Originals that could not be had.", {"kind": ORIGIN_ERRORS}),
+    Definition("histogram", "render_seconds", "Time to draw a picture, without waiting.", {"format": FORMATS}, _RENDER_BUCKETS),
+    Definition("histogram", "render_queue_seconds", "Time a job waited for a render process.", {}, _RENDER_BUCKETS),
+    Definition("gauge", "render_waiting", "Jobs waiting for a render process."),
+    Definition("gauge", "render_running", "Jobs in a render process."),
+    Definition("counter", "quarantined", "Originals quarantined for killing render processes."),
+    Definition("counter", "worker_restarts", "Processes replaced.", {"kind": PROCESSES, "cause": CAUSES}),
+)
+
+
+def table() -> str:
+    """Every metric as a Markdown table, for the README."""
+    rows = ["| metric | type | labels | what |", "| --- | --- | --- | --- |"]
+    for metric in TABLE:
+        labels = "; ".join(f"`{name}`: {', '.join(values)}" for name, values in metric.labels.items())
+        rows.append(f"| `{metric.exposed}` | {metric.kind} | {labels} | {metric.help} |")
+    return "\n".join(rows) + "\n"
+
+
+class Metrics:
+    """Counts, and shows what was counted. Cheap: every labelled child is looked up in a plain dictionary."""
+
+    def __init__(self) -> None:
+        self._directory = environment().get("PROMETHEUS_MULTIPROC_DIR", "")
+        self._registry = CollectorRegistry()
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
+        self._counters: dict[tuple[str, ...], Counter] = {}
+        self._gauges: dict[tuple[str, ...], Gauge] = {}
+        self._histograms: dict[tuple[str, ...], Histogram] = {}
+        for metric in TABLE:
+            self._make(metric)
+
+    def request(self, route: str, status: int, seconds: float, sent_bytes: int, trace: Trace) -> None:
+        """One answered request and all that its trace tells. `seconds` from its head to its last byte."""
+        route = _known(route, ROUTES)
+        self._count("requests", route, _known(f"{status // 100}xx", STATUSES))
+        self._observe("request_seconds", seconds, route)
+        self._count("sent_bytes", amount=sent_bytes)
+        if trace.cache:
+            self._count("cache", _known(trace.cache, VERDICTS))
+        if trace.joined:
+            self._count("coalesced")
+        if trace.origin_bytes:
+            self._count("origin_bytes", amount=trace.origin_bytes)
+        if trace.cache in ("hit", "unchanged"):
+            return  # its stages are microseconds, and counting them would cost more than the whole lookup
+        for stage, spent in trace.stages.items():
+            self._observe("stage_seconds", spent, _known(stage, STAGES))
+        if "render" in trace.stages:
+            waited = trace.stages.get("queue", 0.0)
+            self.render(trace.format, max(0.0, trace.stages["render"] - waited), waited)
+
+    def render(self, format: str, seconds: float, waited: float) -> None:
+        """One picture drawn. `request` calls this for what its trace has; only drawing behind no request's back is left."""
+        self._observe("render_seconds", seconds, _known(format, FORMATS))
+        self._observe("render_queue_seconds", waited)
+
+    def rendering(self, waiting: int, running: int) -> None:
+        """Jobs of this process that wait for, and are in, a render process now."""
+        self._gauges["render_waiting",].set(waiting)
+        self._gauges["render_running",].set(running)
+
+    def origin_error(self, kind: str) -> None:
+        """`kind` is the code of the SourceError."""
+        self._count("origin_errors", _known(kind, ORIGIN_ERRORS))
+
+    def restart(self, kind: str, cause: str) -> None:
+        """A process of this `kind` was replaced because of `cause`."""
+        self._count("worker_restarts", _known(kind, PROCESSES), _known(cause, CAUSES))
+
+    def swept(self, store: str, entries: int, bytes: int, evicted: int) -> None:
+        """What the janitor found in a store, and how many entries it deleted to make room."""
+        store = _known(store, STORES)
+        self._gauges["cache_entries", store].set(entries)
+        self._gauges["cache_bytes", store].set(bytes)
+        self._count("cache_evictions", store, amount=evicted)
+
+    def write_error(self) -> None:
+        self._count("cache_write_errors")
+
+    def purge(self) -> None:
+        self._count("purges")
+
+    def quarantine(self) -> None:
+        self._count("quarantined")
+
+    def gone(self, pid: int) -> None:
+        """Process `pid` has ended: what it was doing is no longer added up. What it had counted stays."""
+        if self._directory:
+            multiprocess.mark_process_dead(pid, path=self._directory)  # type: ignore[no-untyped-call]  # not annotated there
+
+    def exposition(self) -> tuple[bytes, str]:
+        """The text format, over all processes, and its media type. Reads every process's files: takes milliseconds."""
+        registry = self._registry
+        if self._directory:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry, path=self._directory)  # type: ignore[no-untyped-call]  # as above
+        return prometheus_client.generate_latest(registry), prometheus_client.CONTENT_TYPE_LATEST
+
+    def _make(self, metric: Definition) -> None:
+        """Every child at once: a series that is there from the start at zero is one that rate() sees the first count of."""
+        name, labels = f"imgproxy_{metric.name}", tuple(metric.labels)
+        children = _combinations(metric.labels)
+        if metric.kind == "counter":
+            counter = Counter(name, metric.help, labels, registry=self._registry)
+            self._counters |= {(metric.name, *each): counter.labels(*each) if each else counter for each in children}
+        elif metric.kind == "gauge":
+            gauge = Gauge(name, metric.help, labels, registry=self._registry, multiprocess_mode=metric.mode)
+            self._gauges |= {(metric.name, *each): gauge.labels(*each) if each else gauge for each in children}
+        else:
+            histogram = Histogram(name, metric.help, labels, registry=self._registry, buckets=metric.buckets)
+            self._histograms |= {(metric.name, *each): histogram.labels(*each) if each else histogram for each in children}
+
+    def _count(self, name: str, *labels: str, amount: int = 1) -> None:
+        self._counters[(name, *labels)].inc(amount)
+
+    def _observe(self, name: str, value: float, *labels: str) -> None:
+        self._histograms[(name, *labels)].observe(value)
+
+
+def _combinations(labels: Mapping[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
+    combined: list[tuple[str, ...]] = [()]
+    for values in labels.values():
+        combined = [(*before, value) for before in combined for value in values]
+    return combined
+
+
+def _known(value: str, values: tuple[str, ...]) -> str:
+    return value if value in values else OTHER
