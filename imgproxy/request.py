@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from typing import Literal
 
 import msgspec
 
 from imgproxy.spec import PIXEL_EPOCH, Transform, encode
+
 
 class Validators(msgspec.Struct, frozen=True):
     """What the origin called this version of the picture, to ask again with (RFC 9110 §8.8), exactly as it was sent."""
@@ -61,8 +63,38 @@ def negotiate(request: ImageRequest, accept: str | None, transform: Transform) -
 
 
 def acceptable(accept: str | None) -> Accepts:
-    """Reduce an Accept header (RFC 9110 §12.5.1). Wildcards promise nothing about AVIF or WebP: browsers that know neither send them."""
-    raise NotImplementedError
+    """Reduce an Accept header (RFC 9110 §12.5.1). Wildcards promise nothing about AVIF or WebP: browsers that know neither
+    send them.
+
+    A range whose weight is not a qvalue promises nothing; `q=0` excludes, whatever else is said of the same type. Linear.
+    """
+    weights: dict[str, float] = {}
+    for member in _QUOTED.sub("", accept or "").lower().split(","):
+        media_type, _, parameters = member.partition(";")
+        media_type = media_type.strip(" \t")
+        weight = _weight(parameters) if media_type in _MODERN else None
+        if weight is not None:
+            before = weights.get(media_type, weight)
+            weights[media_type] = max(before, weight) if before and weight else 0
+    wanted = sorted((media_type for media_type in _MODERN if weights.get(media_type)), key=lambda name: -weights[name])
+    return tuple(_MODERN[media_type] for media_type in wanted)
+
+
+# In the order of preference between equal weights; sorting is stable.
+_MODERN: dict[str, Literal["avif", "webp"]] = {"image/avif": "avif", "image/webp": "webp"}
+# RFC 9110 §5.6.4. What is within quotes cannot be a type or a weight; a quote that is never closed takes all the rest.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+
+
+def _weight(parameters: str) -> float | None:
+    """The weight among a media range's parameters (RFC 9110 §12.4.2), 1 where there is none, None where it is malformed."""
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip(" \t") == "q":
+            value = value.strip(" \t")
+            return float(value) if _QVALUE.fullmatch(value) else None
+    return 1.0
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True):
@@ -92,7 +124,8 @@ def identify(variant: Variant, origin: str, validator: str, recipe: bytes) -> Id
 
 
 def etag(identity: Identity, validators: Validators | None = None, digest: str = "") -> str:
-    """The strong validator (RFC 9110 §8.8.3) of what `identity` and this version of its original give, quotes included; "" if unknown.
+    """The strong validator (RFC 9110 §8.8.3) of what `identity` and this version of its original give, quotes included; "" if
+    unknown.
 
     The version is in the identity (local files), or is the origin's own strong ETag, or the digest of its bytes.
     """

@@ -152,39 +152,92 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 
 def canonical(transform: Transform) -> Transform:
-    """The one spelling of `transform`: what has no effect beside the rest is back at its default."""
-    drop: dict[str, object] = {}
-    if transform.format == "auto":
-        drop["negotiate"] = True
-    sized = transform.width or transform.height or transform.aspect
-    bounded = transform.min_width or transform.min_height or transform.max_width or transform.max_height
+    """The one spelling of `transform`: what has no effect beside the rest is back at its default. Idempotent."""
+    for rule in (_plain_encoding, _plain_parts, _plain_scaling, _plain_gravity):
+        changes = rule(transform)
+        if changes:
+            transform = msgspec.structs.replace(transform, **changes)
+    return transform
+
+
+def _plain_encoding(asked: Transform) -> dict[str, object]:
+    if asked.format == "auto":
+        return {"negotiate": True}
+    if asked.format == "json":
+        return {"negotiate": False, "quality": 0, "compress": False}
+    return {}
+
+
+def _plain_parts(asked: Transform) -> dict[str, object]:
+    """Regions, paddings and blocks that leave every pixel where it is."""
+    changes: dict[str, object] = {}
+    if asked.region == Region(0, 0, 0, 0):
+        changes["region"] = None
+    if asked.padding == Sides(0, 0, 0, 0):
+        changes["padding"] = None
+    if asked.pixelate == 1:
+        changes["pixelate"] = 0
+    return changes
+
+
+def _plain_scaling(asked: Transform) -> dict[str, object]:
+    box = bool(asked.width and asked.height)
+    covers = asked.fit in ("cover", "cover-down")
+    aspect = asked.aspect if covers and not box else 0
+    sized = bool(asked.width or asked.height or aspect)
+    bounded = bool(asked.min_width or asked.min_height or asked.max_width or asked.max_height)
+    changes: dict[str, object] = {"aspect": aspect}
     if not sized:
-        drop |= {"fit": "fit", "extend": False}
-        if not bounded:
-            drop["enlarge"] = False
-            if not (transform.padding or transform.border):
-                drop["dpr"] = 1
-    crops = drop.get("fit", transform.fit) in ("cover", "cover-down") or drop.get("extend", transform.extend)
-    if not crops or transform.gravity == Gravity():
-        drop["gravity"] = None
-    return msgspec.structs.replace(transform, **drop) if drop else transform
+        changes |= {"fit": "fit", "extend": False}
+        if not (asked.min_width or asked.min_height):
+            changes["enlarge"] = False
+        if not (bounded or asked.padding or asked.border):
+            changes["dpr"] = 1
+    elif not (box or aspect or bounded):
+        # One side alone: the other follows, and there is no box to be cropped to, stretched to or filled up.
+        changes |= {"fit": "fit", "extend": False}
+    elif asked.enlarge and asked.fit in ("cover", "stretch") and not bounded:
+        changes["extend"] = False
+    if sized and asked.fit == "cover-down":
+        changes["enlarge"] = False
+    return changes
+
+
+def _plain_gravity(asked: Transform) -> dict[str, object]:
+    gravity = asked.gravity
+    covers = asked.fit in ("cover", "cover-down")
+    if gravity is None or not (covers or asked.extend):
+        return {"gravity": None}
+    if gravity.kind in ("entropy", "attention"):
+        gravity = Gravity(gravity.kind)
+    if not covers and gravity.kind != "anchor":
+        # A letterbox can only place the whole picture; there is no part of it to choose.
+        return {"gravity": None}
+    return {"gravity": None if gravity in (Gravity(), Gravity("focal")) else gravity}
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
-_defaults = {field.name: field.default for field in msgspec.structs.fields(Transform)}
 
 
 def encode(transform: Transform) -> bytes:
     """Canonical bytes: equal for equal transforms, different for different ones."""
+    return _encoder.encode(_builtins(transform))
+
+
+def _builtins(value: object) -> object:
     # msgspec omits a default by identity, and 400 and 400.0 are equal but not the same bytes: neither will do for a key.
-    asked = {name: getattr(transform, name) for name in _defaults}
-    return _encoder.encode(
-        {
-            name: int(value) if type(value) is float and value.is_integer() else value
-            for name, value in asked.items()
-            if value != _defaults[name]
-        }
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, msgspec.Struct):
+        return value
+    if value.__struct_config__.array_like:
+        return [_builtins(getattr(value, name)) for name in value.__struct_fields__]
+    # Every field of the structs that are maps here has a default.
+    asked = (
+        (name, getattr(value, name), default)
+        for name, default in zip(value.__struct_fields__, value.__struct_defaults__, strict=True)
     )
+    return {name: _builtins(given) for name, given, default in asked if given != default}
 
 
 decode = msgspec.msgpack.Decoder(Transform).decode
