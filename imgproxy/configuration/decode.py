@@ -54,10 +54,10 @@ def _toml(text: str, kind: Any, origin: str) -> object:
     return value
 
 
-def decode(kind: Any, value: object, path: str, layers: Layers) -> Any:
-    """`value`, found at `path` of the tree, as `kind`. Raises SettingsError."""
+def decode(kind: Any, value: object, path: str, layers: Layers, default: object = None) -> Any:
+    """`value`, found at `path` of the tree, as `kind`; a table's missing keys are those of `default`. Raises SettingsError."""
     if found := shape.tables(kind):
-        return _table(found, _mapping(value, path, layers), path, layers)
+        return _table(found, _mapping(value, path, layers), path, layers, default)
     if (inner := shape.values(kind)) is not None:
         return {name: decode(inner, each, _under(path, name), layers) for name, each in _mapping(value, path, layers).items()}
     if (inner := shape.items(kind)) is not None and isinstance(value, list):
@@ -65,7 +65,9 @@ def decode(kind: Any, value: object, path: str, layers: Layers) -> Any:
     return _scalar(kind, value, path, layers)
 
 
-def _table(found: tuple[type[msgspec.Struct], ...], value: dict[str, object], path: str, layers: Layers) -> msgspec.Struct:
+def _table(
+    found: tuple[type[msgspec.Struct], ...], value: dict[str, object], path: str, layers: Layers, default: object
+) -> msgspec.Struct:
     table, value = _arm(found, value, path, layers)
     known = shape.keys(table)
     for key in value:
@@ -74,10 +76,13 @@ def _table(found: tuple[type[msgspec.Struct], ...], value: dict[str, object], pa
             raise SettingsError(
                 f"{where}{_under(path, key)} is not a setting{_near(key, known, path.split('.') if path else [])}"
             )
+    given = {key: decode(known[key].type, each, _under(path, key), layers, known[key].default) for key, each in value.items()}
+    if isinstance(default, table):
+        return msgspec.structs.replace(default, **given)
     for key, field in known.items():
         if key not in value and field.required:
             raise SettingsError(f"{_where(path, layers)}{path}: {key} is missing")
-    return table(**{key: decode(known[key].type, each, _under(path, key), layers) for key, each in value.items()})
+    return table(**given)
 
 
 def _arm(
