@@ -1,0 +1,222 @@
+"""The web side of rendering: hands a job to whichever render process is free and brings back how it ended.
+
+The kernel's backlog of the unix socket is the queue, one for the whole machine and bounded: what does not fit is refused at
+once. For one event loop; an object of it is shared by all requests of a web process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from imgproxy.errors import (
+    Draining,
+    ImageError,
+    ImageTooLarge,
+    NotAnImage,
+    QueueFull,
+    QueueTimeout,
+    RenderCrashed,
+    RenderTimeout,
+    ResultTooLarge,
+    Undecodable,
+)
+from imgproxy.formats import SNIFF_BYTES, sniff
+from imgproxy.jobs import wire
+from imgproxy.jobs.quarantine import Quarantine
+from imgproxy.jobs.wire import Failed, Finished, Job
+from imgproxy.settings import RenderSettings
+
+GRACE = 0.4
+"""Seconds beyond a job's own until its render process, which should have ended it, is given up."""
+
+_UNSTARTED = 16
+"""How often a job may be sent again because its render process went away before it began."""
+
+_FAILURES: dict[str, type[ImageError]] = {
+    leaf.code: leaf for leaf in (NotAnImage, Undecodable, ImageTooLarge, ResultTooLarge, RenderTimeout)
+}
+
+Cause = Literal["crash", "deadline"]
+
+
+class _Unstarted(Exception):
+    """The connection ended before the job began: nobody's fault."""
+
+
+class _DiedError(Exception):
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause: Cause = cause
+
+
+@dataclass(slots=True)
+class _Call:
+    """One job under way. `sock` is its present connection while it waits in the queue."""
+
+    job: Job
+    source_fd: int
+    out_fd: int
+    waited: Callable[[float], None] | None
+    began: float
+    sock: socket.socket | None = None
+
+    @property
+    def source(self) -> tuple[int, int, int]:
+        return self.source_fd, self.job.source_offset, self.job.source_length
+
+
+@dataclass(slots=True)
+class Pool:
+    """`waiting` and `running` count this process's jobs in the queue and in the making, `deaths` the render processes that died
+    of them, by cause."""
+
+    socket_path: Path
+    settings: RenderSettings
+    quarantine: Quarantine
+    waiting: int = 0
+    running: int = 0
+    deaths: Counter[Cause] = field(default_factory=Counter)
+    _calls: dict[int, _Call] = field(default_factory=dict, init=False)
+
+    async def render(self, job: Job, source_fd: int, out_fd: int, waited: Callable[[float], None] | None = None) -> Finished:
+        """Draw the job into `out_fd` from its present position on; `waited` is told the seconds in the queue.
+
+        An SVG gets at most `svg_deadline`. Cancelling this cancels the job. A death of the render process is tried again once.
+        Raises ImageError and CapacityError leaves, and OSError when the result cannot be written.
+        """
+        start = os.lseek(out_fd, 0, os.SEEK_CUR)
+        call = _Call(self._bounded(job, source_fd), source_fd, out_fd, waited, time.monotonic())
+        for last in (False, True):
+            await self.quarantine.check(*call.source)
+            try:
+                return await self._until_started(call)
+            except _DiedError as death:
+                self.deaths[death.cause] += 1
+                os.ftruncate(out_fd, start)
+                os.lseek(out_fd, start, os.SEEK_SET)
+                await self._blame(call)
+                if death.cause == "deadline":
+                    raise RenderTimeout(f"drawing took longer than {call.job.seconds:g} s") from None
+                if last:
+                    raise RenderCrashed("drawing it stopped the render process") from None
+        raise AssertionError("the last attempt returns or raises")
+
+    def _bounded(self, job: Job, source_fd: int) -> Job:
+        # An SVG is a program: what honest ones take is far below what a raster may.
+        head = os.pread(source_fd, min(SNIFF_BYTES, job.source_length), job.source_offset)
+        found = sniff(head)
+        if found is None or found.name != "svg":
+            return job
+        return msgspec.structs.replace(job, seconds=min(job.seconds, self.settings.svg_deadline))
+
+    async def _blame(self, call: _Call) -> None:
+        await self.quarantine.strike(*call.source)
+        # Its like may stand in the queue many times over, and each would take a process with it. Ending their connections sends
+        # them past the quarantine again.
+        for other in list(self._calls.values()):
+            if other.job.source_length == call.job.source_length and other.sock is not None:
+                other.sock.shutdown(socket.SHUT_RDWR)
+
+    async def _until_started(self, call: _Call) -> Finished:
+        for _ in range(_UNSTARTED):
+            try:
+                return await self._attempt(call)
+            except _Unstarted:
+                await self.quarantine.check(*call.source)
+        raise QueueTimeout("no render process stayed long enough to begin")
+
+    async def _attempt(self, call: _Call) -> Finished:
+        with self._connect(call) as sock:
+            await self._wait(call, sock)
+            self.running += 1
+            try:
+                return await self._outcome(call.job, sock)
+            finally:
+                self.running -= 1
+
+    def _connect(self, call: _Call) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        try:
+            sock.connect(str(self.socket_path))
+            socket.send_fds(sock, [wire.encode(call.job)], [call.source_fd, call.out_fd])
+        except BlockingIOError:
+            sock.close()
+            raise QueueFull("all render processes are busy and the queue is full") from None
+        except (BrokenPipeError, ConnectionResetError):
+            sock.close()
+            raise _Unstarted from None
+        except (ConnectionRefusedError, FileNotFoundError):
+            sock.close()
+            raise Draining("rendering has been shut down") from None
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _wait(self, call: _Call, sock: socket.socket) -> None:
+        """Until Started."""
+        self.waiting += 1
+        self._calls[id(call)] = call
+        call.sock = sock
+        try:
+            async with asyncio.timeout_at(_loop_time(call.began + self.settings.queue_timeout)):
+                packet = await _receive(sock)
+        except TimeoutError:
+            raise QueueTimeout("no render process became free in time") from None
+        finally:
+            call.sock = None
+            del self._calls[id(call)]
+            self.waiting -= 1
+        if not packet:
+            raise _Unstarted
+        if call.waited is not None:
+            call.waited(time.monotonic() - call.began)
+
+    async def _outcome(self, job: Job, sock: socket.socket) -> Finished:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(job.seconds + GRACE):
+                packet = await _receive(sock)
+        except TimeoutError:
+            raise _DiedError("deadline") from None
+        if not packet:
+            raise _DiedError("deadline" if time.monotonic() - began >= job.seconds else "crash")
+        return _finished(packet)
+
+
+def _finished(packet: bytes) -> Finished:
+    """Raises what a Failed stands for. A packet that is no reply comes from a process that was taken over: as good as dead."""
+    try:
+        reply = wire.decode_reply(packet)
+    except msgspec.MsgspecError:
+        raise _DiedError("crash") from None
+    if isinstance(reply, Finished):
+        return reply
+    if isinstance(reply, Failed):
+        if reply.code == "write":
+            number = int(reply.message) if reply.message.isdecimal() else 0
+            raise OSError(number, os.strerror(number))
+        raise _FAILURES[reply.code](reply.message)
+    raise _DiedError("crash")
+
+
+async def _receive(sock: socket.socket) -> bytes:
+    """One packet, b"" when the other end is gone. A peer that dies with unread packets resets the connection."""
+    try:
+        return await asyncio.get_running_loop().sock_recv(sock, wire.MAX_PACKET)
+    except (ConnectionResetError, BrokenPipeError):
+        return b""
+
+
+def _loop_time(monotonic: float) -> float:
+    return asyncio.get_running_loop().time() + monotonic - time.monotonic()

@@ -1,0 +1,144 @@
+"""What the kernel holds a render process to: priority, limits, no new privileges, Landlock. Nothing here can be undone.
+
+`priority`, `forbid_privileges` and `landlock` bind the calling thread and those it starts afterwards (landlock(7), prctl(2)),
+so they come before libvips starts its threads; `single_threaded` says whether that is still so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import resource
+import struct
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+
+_SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446
+_CREATE_RULESET_VERSION = 1
+_RULE_PATH_BENEATH = 1
+_PR_SET_NO_NEW_PRIVS = 38
+
+_EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
+_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
+"""All filesystem rights the kernel knows from an ABI on: those of ABI 1, and REFER, TRUNCATE, IOCTL_DEV."""
+_NET_ABI, _NET_RIGHTS = 4, 0b11
+_SCOPE_ABI, _SCOPES = 6, 0b11
+"""From ABI 4: bind and connect of TCP; from ABI 6: abstract unix sockets and signals of other processes."""
+
+_READABLE = (
+    "/usr/share/fonts",
+    "/usr/local/share/fonts",
+    "/usr/share/fontconfig",
+    "/etc/fonts",
+    "/var/cache/fontconfig",
+    "/sys/devices/system/cpu",
+    "/dev/null",
+    "/dev/urandom",
+)
+
+
+def priority(nice: int) -> None:
+    """Give way to the web processes: at least this niceness (0–19)."""
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, max(here, nice))
+
+
+def limit(*, memory: int, result_bytes: int) -> None:
+    """Bound the address space and the size of a written file (both in bytes, 0: as it is); no core files, no more descriptors
+    than a job needs."""
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, 128)
+    if memory:
+        _lower(resource.RLIMIT_AS, memory)
+    if result_bytes:
+        # Python ignores SIGXFSZ, so that writing more is EFBIG.
+        _lower(resource.RLIMIT_FSIZE, result_bytes)
+
+
+def allow_cpu(seconds: float) -> None:
+    """From now on this process may use `seconds` of processor time before SIGXCPU ends it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = math.ceil(used.ru_utime + used.ru_stime + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def forbid_privileges() -> None:
+    """No program started from here can gain privileges (set-user-id, file capabilities)."""
+    if _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def single_threaded() -> bool:
+    return len(list(Path("/proc/self/task").iterdir())) == 1
+
+
+def landlock_abi() -> int:
+    """The kernel's Landlock ABI, 0 where it has none or it is switched off."""
+    return max(0, int(_libc().syscall(_SYS_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_CREATE_RULESET_VERSION))))
+
+
+def readable() -> list[Path]:
+    """What drawing reads: fonts and their cache, and the Python modules that are imported late."""
+    paths = sysconfig.get_paths()
+    modules = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    charsets = Path("/usr/lib").glob("*/gconv")
+    return [Path(name) for name in (*_READABLE, *sorted(modules))] + sorted(charsets)
+
+
+def landlock(read: Iterable[Path]) -> int:
+    """Deny every file but those below `read`, all writing, all TCP (ABI ≥ 4), and signals to others (ABI ≥ 6), but for what is
+    already open.
+
+    Returns the ABI that was used, 0 when the kernel has none. Needs `forbid_privileges` first. Raises OSError.
+    """
+    abi = landlock_abi()
+    if abi == 0:
+        return 0
+    files = max(rights for since, rights in _FILE_RIGHTS.items() if since <= abi)
+    attributes = struct.pack(
+        "=QQQ", files, _NET_RIGHTS if abi >= _NET_ABI else 0, _SCOPES if abi >= _SCOPE_ABI else 0
+    )  # struct landlock_ruleset_attr; an older kernel takes a longer struct when what it does not know is zero
+    ruleset = _call(_SYS_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
+    try:
+        for path in read:
+            _allow_reading(ruleset, path)
+        _call(_SYS_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
+    finally:
+        os.close(ruleset)
+    return abi
+
+
+def _allow_reading(ruleset: int, path: Path) -> None:
+    try:
+        parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # what is not there needs no permission
+    try:
+        rights = _READ_FILE | _READ_DIR if path.is_dir() else _READ_FILE
+        rule = struct.pack("=Qi", rights, parent)  # struct landlock_path_beneath_attr is packed
+        _call(_SYS_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_RULE_PATH_BENEATH), rule, ctypes.c_uint32(0))
+    finally:
+        os.close(parent)
+
+
+def _lower(what: int, value: int) -> None:
+    _, hard = resource.getrlimit(what)
+    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (bound, bound))
+
+
+def _call(number: int, *arguments: object) -> int:
+    result = int(_libc().syscall(number, *arguments))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), f"system call {number}: {os.strerror(ctypes.get_errno())}")
+    return result
+
+
+def _libc() -> ctypes.CDLL:
+    if not sys.platform.startswith("linux"):
+        raise OSError("only Linux can confine a process")
+    return ctypes.CDLL(None, use_errno=True)

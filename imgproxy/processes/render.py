@@ -1,0 +1,170 @@
+"""A render process: takes one job after another from the shared socket, draws it, and lets nothing it does reach further.
+
+It trusts no picture: it holds no secret, cannot open a file or a connection, and whatever it does wrong ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn, Protocol
+
+from imgproxy.errors import ImageError, SettingsError
+from imgproxy.jobs import wire
+from imgproxy.processes import confine
+from imgproxy.processes.child import Exit, RenderHandoff, enter, log
+from imgproxy.processes.deadline import Stoppable, Watch
+from imgproxy.settings import RenderSettings
+from imgproxy.spec import Recipe
+
+HELLO_TIMEOUT = 1.0
+"""Seconds a web process may take to hand over the job it has connected for; it sends it at once or is dead."""
+
+_MESSAGE = 512
+"""Characters of a failure's message; what libvips says can be long."""
+
+_PAGE = resource.getpagesize()
+
+
+class Engine(Protocol):
+    """What draws; `imgproxy.render.engine` is the one there is."""
+
+    def prepare(self, allow_old: bool) -> None:
+        """Make libvips ready and try it. Raises SettingsError."""
+
+    def render(
+        self, job: wire.Job, source: bytes, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None]
+    ) -> wire.Finished:
+        """Draw `source` into `out_fd`. Raises ImageError, or OSError when the result cannot be written."""
+
+
+def main(engine: Engine) -> NoReturn:
+    handoff, control = enter(RenderHandoff)
+    # libvips tells its every thread pool's end as news.
+    logging.getLogger("pyvips").setLevel(logging.WARNING)
+    confine.priority(handoff.render.nice)
+    try:
+        memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        _confine(handoff)
+        engine.prepare(handoff.render.allow_old_libvips)
+    except (SettingsError, OSError) as error:
+        log(logging.ERROR, "render-refused", reason=str(error))
+        sys.exit(Exit.MISCONFIGURED)
+    control.ready()
+    if not control.wait():
+        sys.exit(Exit.FAILED)
+    # Whoever takes this process over must not be able to speak to the supervisor.
+    control.sock.close()
+    sys.exit(Renderer(engine, handoff.render, handoff.encode, memory).serve(socket.socket(fileno=handoff.listener)))
+
+
+def _confine(handoff: RenderHandoff) -> None:
+    confine.limit(memory=handoff.render.memory, result_bytes=handoff.result_bytes)
+    confine.forbid_privileges()
+    if not handoff.render.landlock:
+        return
+    if not confine.single_threaded():
+        raise SettingsError("a thread was started before Landlock was, and would escape it")
+    if confine.landlock(confine.readable()) == 0:
+        log(logging.WARNING, "landlock-missing", reason="this kernel has no Landlock; render processes can read files")
+
+
+@dataclass(slots=True)
+class Renderer:
+    """The loop. `memory` is a descriptor of /proc/self/statm."""
+
+    engine: Engine
+    settings: RenderSettings
+    recipe: Recipe
+    memory: int
+    stopping: bool = False
+    idle: bool = False
+    exhausted: bool = False
+
+    def serve(self, listener: socket.socket) -> Exit:
+        """Draw until it is time to go: at SIGTERM after the job at hand, or when this process has grown old or fat."""
+        signal.signal(signal.SIGTERM, self._terminate)
+        for _ in range(self.settings.max_jobs):
+            self.idle = True
+            if self.stopping:
+                return Exit.CLEAN
+            connection, _ = listener.accept()
+            self.idle = False
+            # A web process that has gone is no reason to go as well.
+            with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
+                self._serve(connection)
+            if self.exhausted or self._resident() > self.settings.max_rss:
+                return Exit.RETIRED
+        return Exit.RETIRED
+
+    def _serve(self, connection: socket.socket) -> None:
+        connection.settimeout(HELLO_TIMEOUT)
+        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 2)
+        connection.setblocking(True)
+        try:
+            if len(descriptors) == 2:
+                connection.send(wire.encode(wire.Started()))
+                reply = self._draw(connection, wire.decode_job(packet), descriptors[0], descriptors[1])
+                if reply is not None:
+                    connection.send(wire.encode(reply))
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _draw(self, connection: socket.socket, job: wire.Job, source_fd: int, out_fd: int) -> wire.Reply | None:
+        confine.allow_cpu(2 * job.seconds)
+        with Watch(connection, job.seconds) as watch:
+            reply = self._attempt(job, source_fd, out_fd, watch)
+        if watch.reason == "hung-up":
+            return None
+        if watch.reason == "deadline" and not isinstance(reply, wire.Finished):
+            return wire.Failed(code="render-timeout", message=f"drawing took longer than {job.seconds:g} s")
+        return reply
+
+    def _attempt(self, job: wire.Job, source_fd: int, out_fd: int, watch: Watch) -> wire.Finished | wire.Failed:
+        try:
+            source = _read(source_fd, job.source_offset, job.source_length)
+            return self.engine.render(job, source, out_fd, self.recipe, watch=watch)
+        except ImageError as error:
+            return wire.Failed(code=error.code, message=str(error)[:_MESSAGE])  # type: ignore[arg-type]  # of the leaves it raises
+        except MemoryError:
+            # What is left after one may be half made.
+            self.exhausted = True
+            return wire.Failed(code="image-too-large", message="drawing it needs more memory than there is")
+        except OSError as error:
+            return wire.Failed(code="write", message=str(error.errno or 0))
+
+    def _resident(self) -> int:
+        return int(os.pread(self.memory, 128, 0).split()[1]) * _PAGE
+
+    def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+        if self.idle:
+            raise SystemExit(Exit.CLEAN)
+
+
+def _read(descriptor: int, offset: int, length: int) -> bytes:
+    """`length` bytes from `offset`, or as many as there are. One allocation where a single read gives all."""
+    first = os.pread(descriptor, length, offset)
+    if len(first) in (0, length):
+        return first
+    parts = [first]
+    have = len(first)
+    while have < length and (part := os.pread(descriptor, length - have, offset + have)):
+        parts.append(part)
+        have += len(part)
+    return b"".join(parts)
+
+
+if __name__ == "__main__":
+    from imgproxy.render import engine
+
+    main(engine)

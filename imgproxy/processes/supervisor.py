@@ -1,0 +1,260 @@
+"""The supervisor: binds the sockets, starts everybody, replaces whoever dies, and stops them in order. Nothing in it can crash.
+
+It loads neither aiohttp nor libvips, and no request passes through it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from imgproxy import logs
+from imgproxy.processes import sockets
+from imgproxy.processes.child import Death, Exit, JanitorHandoff, RenderHandoff, WebHandoff, log
+from imgproxy.processes.crew import Child, Crew
+from imgproxy.settings import Settings, child_environment
+
+_FRUGAL = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+_KNOWN = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "FONTCONFIG_", "XDG_", "VIPS_")
+"""What a render process may know of the environment: the rest may be somebody's secret."""
+
+
+def run(
+    settings: Settings,
+    *,
+    web_module: str = "imgproxy.processes.web",
+    render_module: str = "imgproxy.processes.render",
+    janitor_module: str = "imgproxy.processes.janitor",
+) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. 0: everything asked for before that was answered.
+
+    Raises SettingsError when an address or the runtime directory cannot be had.
+    """
+    logs.configure(settings.log.level)
+    with contextlib.ExitStack() as stack:
+        runtime = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imgproxy-")))
+        (runtime / "prometheus").mkdir()
+        server = settings.server
+        public = stack.enter_context(sockets.listen(server.host, server.port, server.write_timeout))
+        admin = stack.enter_context(sockets.listen(server.admin_host, server.admin_port, server.write_timeout))
+        jobs = stack.enter_context(sockets.listen_for_jobs(runtime / "render.sock", settings.render.queue))
+        where = {"public": sockets.address(public), "admin": sockets.address(admin), "runtime": str(runtime)}
+        (runtime / "listening.json").write_bytes(msgspec.json.encode(where))
+        log(logging.INFO, "listening", pid=os.getpid(), **where)
+        web = _web(settings, runtime, public, admin, web_module)
+        render = _render(settings, jobs, render_module)
+        janitor = _janitor(settings, runtime, janitor_module)
+        for crew in (web, render, janitor):
+            stack.callback(crew.close)
+        signals = stack.enter_context(_signals())
+        return Supervisor(web, render, janitor, (public, admin), signals, server.drain).run()
+
+
+def _web(settings: Settings, runtime: Path, public: socket.socket, admin: socket.socket, module: str) -> Crew:
+    want = settings.server.web_processes or max(1, _cores() // 2)
+    return Crew(
+        kind="web",
+        module=module,
+        want=want,
+        handoff=WebHandoff(
+            settings=settings, runtime=str(runtime), public=public.fileno(), admin=admin.fileno(), processes=want
+        ),
+        inherits=(public.fileno(), admin.fileno()),
+        environment=child_environment(PROMETHEUS_MULTIPROC_DIR=str(runtime / "prometheus")),
+    )
+
+
+def _render(settings: Settings, jobs: socket.socket, module: str) -> Crew:
+    preload = settings.server.jemalloc
+    tuned = {"LD_PRELOAD": preload} if preload else _FRUGAL
+    known = {name: value for name, value in child_environment().items() if name.startswith(_KNOWN)}
+    pixels = max(settings.limits.result_pixels, *(each.limits.result_pixels or 0 for each in settings.sources.values()), 0)
+    return Crew(
+        kind="render",
+        module=module,
+        want=settings.render.processes or _cores(),
+        spares=1,
+        handoff=RenderHandoff(
+            render=settings.render,
+            encode=settings.encode,
+            log=settings.log,
+            listener=jobs.fileno(),
+            # Four channels of sixteen bits, uncompressed, is more than any encoder here makes of a pixel.
+            result_bytes=8 * pixels + 2**20,
+        ),
+        inherits=(jobs.fileno(),),
+        environment=known | tuned,
+    )
+
+
+def _janitor(settings: Settings, runtime: Path, module: str) -> Crew:
+    return Crew(
+        kind="janitor",
+        module=module,
+        want=1,
+        handoff=JanitorHandoff(cache=settings.cache, log=settings.log, runtime=str(runtime)),
+        inherits=(),
+        environment=child_environment(PROMETHEUS_MULTIPROC_DIR=str(runtime / "prometheus")),
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """A socket from which the numbers of SIGTERM, SIGINT and SIGCHLD can be read. SIGHUP is reserved and does nothing."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)}
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    try:
+        with ours, theirs:
+            yield ours
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """The loop. `listening` are its own copies of the TCP sockets."""
+
+    web: Crew
+    render: Crew
+    janitor: Crew
+    listening: tuple[socket.socket, ...]
+    signals: socket.socket
+    drain: float
+    ready: bool = False
+    stopping: bool = False
+    clean: bool = True
+    killing_at: float = 0.0
+    result: int | None = None
+    _untold: deque[Death] = field(default_factory=lambda: deque(maxlen=1024))
+    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+
+    @property
+    def crews(self) -> tuple[Crew, ...]:
+        # In the order in which they are needed.
+        return self.render, self.web, self.janitor
+
+    def run(self) -> int:
+        with self._selector:
+            self._selector.register(self.signals, selectors.EVENT_READ)
+            while self.result is None:
+                self._reap()
+                if self.result is not None:
+                    break
+                if self.stopping:
+                    self._stop_next()
+                else:
+                    self._fill()
+                if self.result is None:
+                    self._wait()
+        return self.result
+
+    def _wait(self) -> None:
+        for key, _ in self._selector.select(self._timeout()):
+            if key.data is None:
+                for number in self.signals.recv(64):
+                    self._obey(number)
+            else:
+                crew, child = key.data
+                # A render process closes its end when it begins; one that is dead is mourned at its SIGCHLD.
+                if not crew.heard(child):
+                    self._selector.unregister(child.control)
+
+    def _obey(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            return
+        if self.stopping:
+            log(logging.WARNING, "stopped", reason="asked twice")
+            self.result = Exit.FAILED
+        else:
+            self._stop(signal.Signals(number).name)
+
+    def _timeout(self) -> float | None:
+        now = time.monotonic()
+        if self.stopping:
+            return max(0.0, self.killing_at - now)
+        pauses = [crew.not_before - now for crew in self.crews if crew.missing()]
+        return max(0.0, min(pauses)) if pauses else None
+
+    def _fill(self) -> None:
+        now = time.monotonic()
+        for crew in self.crews:
+            crew.promote()
+            while now >= crew.not_before and crew.missing():
+                child = crew.start()
+                self._selector.register(child.control, selectors.EVENT_READ, (crew, child))
+        self._tell_janitor()
+        if not self.ready and all(crew.complete for crew in self.crews):
+            self.ready = True
+            log(logging.INFO, "ready", web=self.web.want, render=self.render.want)
+
+    def _reap(self) -> None:
+        for crew in self.crews:
+            for child, cause in crew.reap():
+                self._mourn(crew, child, cause)
+
+    def _mourn(self, crew: Crew, child: Child, cause: str) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(child.control)
+        child.control.close()
+        code = child.process.returncode
+        if self.stopping:
+            # One that was never let in had nothing to finish; of the others, a web process says whether it could.
+            self.clean = self.clean and (crew is not self.web or child.state != "active" or code == 0)
+            return
+        level = logging.INFO if cause == "retired" else logging.WARNING
+        log(level, "replaced", kind=crew.kind, cause=cause, code=code, child=child.process.pid, state=child.state)
+        self._untold.append(Death(crew.kind, cause, child.process.pid))
+        if code == Exit.MISCONFIGURED and not crew.complete:
+            self.result = int(Exit.MISCONFIGURED)
+        elif crew.hopeless:
+            log(logging.ERROR, "stopped", reason=f"{crew.kind} processes do not start")
+            self.result = int(Exit.FAILED)
+
+    def _tell_janitor(self) -> None:
+        while self._untold and self.janitor.tell(msgspec.msgpack.encode(self._untold[0])):
+            self._untold.popleft()
+
+    def _stop(self, reason: str) -> None:
+        log(logging.INFO, "draining", reason=reason)
+        self.stopping = True
+        self.killing_at = time.monotonic() + self.drain
+        sockets.turn_away(self.listening[0])
+        for sock in self.listening:
+            sock.close()
+        self.web.signal(signal.SIGTERM)
+
+    def _stop_next(self) -> None:
+        """The web processes need the others until they are done."""
+        if time.monotonic() >= self.killing_at:
+            log(logging.WARNING, "stopped", reason="draining took too long")
+            self.result = int(Exit.FAILED)
+        elif not self.web.children:
+            self.render.signal(signal.SIGTERM)
+            self.janitor.signal(signal.SIGTERM)
+            if not self.render.children and not self.janitor.children:
+                log(logging.INFO, "stopped", clean=self.clean)
+                self.result = int(Exit.CLEAN if self.clean else Exit.FAILED)

@@ -1,0 +1,152 @@
+"""A web process: the event loop, the inherited sockets, and an orderly end. What is served is none of its business."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import uvloop
+from aiohttp import web
+
+from imgproxy.processes.child import Control, Exit, WebHandoff, enter
+from imgproxy.processes.sockets import BACKLOG
+from imgproxy.settings import ServerSettings, Settings
+
+SETTLE = 0.2
+"""Seconds after the word to stop in which connections that had begun are still accepted."""
+
+_REQUEST_LINE = 64
+"""Bytes of a request line beside its target."""
+
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCache-Control: no-store\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+)
+
+
+class Site(Protocol):
+    """What is served: two applications, and what makes readiness say no from then on."""
+
+    @property
+    def public(self) -> web.Application: ...
+
+    @property
+    def admin(self) -> web.Application: ...
+
+    @property
+    def drain(self) -> Callable[[], None]: ...
+
+
+Create = Callable[[Settings, Path], Site]
+
+
+def main(create: Create) -> NoReturn:
+    handoff, control = enter(WebHandoff)
+    _raise_descriptor_limit()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(create(handoff.settings, Path(handoff.runtime)), handoff, control))
+    sys.exit(Exit.CLEAN)
+
+
+def _raise_descriptor_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _serve(site: Site, handoff: WebHandoff, control: Control) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    settings = handoff.settings.server
+
+    async def last_answer(_request: web.Request, response: web.StreamResponse) -> None:
+        if stop.is_set() or not settings.keepalive:
+            response.force_close()
+
+    site.public.on_response_prepare.append(last_answer)
+    share = max(1, settings.max_connections // handoff.processes)
+    public = await _listen(site.public, handoff.public, settings, share, _patience(settings.drain))
+    admin = await _listen(site.admin, handoff.admin, settings, share, 0.5)
+    loop.add_reader(control.sock, _follow, control)
+    control.ready()
+    await stop.wait()
+    site.drain()
+    await asyncio.sleep(SETTLE)
+    await public.cleanup()
+    # Until here whoever watches this process was told that it lives, and is not ready.
+    await admin.cleanup()
+
+
+def _patience(drain: float) -> float:
+    """Seconds that requests under way may take to end: of `drain`, what is left after settling, and with something over before
+    the supervisor's own patience ends. aiohttp takes 0 for no limit."""
+    return max(0.05, 0.9 * drain - SETTLE)
+
+
+def _follow(control: Control) -> None:
+    """Die with the supervisor, should the kernel not have seen to it."""
+    with contextlib.suppress(BlockingIOError):
+        if not control.sock.recv(64, socket.MSG_DONTWAIT):
+            os._exit(Exit.FAILED)
+
+
+async def _listen(app: web.Application, descriptor: int, settings: ServerSettings, most: int, patience: float) -> web.AppRunner:
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=patience,
+        handler_cancellation=True,
+        # aiohttp has this one timer for a connection that says nothing, between requests and within a request's head.
+        keepalive_timeout=min(settings.keepalive or settings.header_timeout, settings.header_timeout),
+        max_line_size=settings.max_target + _REQUEST_LINE,
+    )
+    await runner.setup()
+    await BoundedSite(runner, socket.socket(fileno=descriptor), most).start()
+    return runner
+
+
+class BoundedSite(web.BaseSite):
+    """Serves a listening socket, at most `most` connections at a time; the others are told to come back."""
+
+    def __init__(self, runner: web.AppRunner, sock: socket.socket, most: int) -> None:
+        super().__init__(runner, backlog=BACKLOG)
+        self._sock = sock
+        self._most = most
+
+    @property
+    def name(self) -> str:
+        return str(self._sock.getsockname())
+
+    async def start(self) -> None:
+        await super().start()
+        self._server = await asyncio.get_running_loop().create_server(self._protocol, sock=self._sock, backlog=self._backlog)
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        server = self._runner.server
+        if server is None or len(server._connections) >= self._most:  # `connections` would copy them all
+            return _Busy()
+        return server()
+
+
+@dataclass(slots=True)
+class _Busy(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.write(_BUSY)
+        transport.close()
+
+
+if __name__ == "__main__":
+    from imgproxy.web.app import create
+
+    main(create)
