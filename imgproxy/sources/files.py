@@ -1,0 +1,100 @@
+"""Pictures in a directory. The bytes are never copied: what is handed on is the open file."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cachetools import TTLCache
+
+from imgproxy.cache.entry import Handle, Validators
+from imgproxy.errors import OriginFailed, SettingsError, SourceError, SourceForbidden, SourceNotFound, SourceTooLarge
+from imgproxy.settings import FilesSource, LimitSettings
+from imgproxy.sources.beneath import Opener, choose_opener, segments
+from imgproxy.sources.source import Fetched, NotModified, default_freshness, fingerprint, resolve_limits
+
+_VERSION_SECONDS = 1.0
+_VERSIONS = 8192
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EXDEV, errno.ENXIO, errno.EISDIR)
+
+
+class Files:
+    """A Source over the regular files beneath `settings.root`, looked up afresh each time: a root swapped by rename is seen.
+
+    Symbolic links that stay beneath the root are followed where the kernel has openat2, and refused where it has not.
+    Raises SettingsError if the root is not a directory.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: FilesSource,
+        limits: LimitSettings,
+        *,
+        opener: Opener | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.limits = resolve_limits(limits, settings.limits)
+        self.freshness = default_freshness(settings.freshness)
+        self.headers = settings.headers
+        self._root = str(Path(settings.root).absolute())
+        self.origin = fingerprint(name, self._root)
+        try:
+            self._opener = opener or choose_opener(self._root)
+        except OSError as error:
+            raise SettingsError(f"sources.{name}.root: {error.strerror}: {self._root}") from error
+        self._versions: TTLCache[str, str] = TTLCache(_VERSIONS, _VERSION_SECONDS, timer=clock)
+
+    def check(self, locator: str) -> None:
+        segments(locator)
+
+    async def version(self, locator: str) -> str:
+        """Modification time, size and inode of the file, at most one second old."""
+        known = self._versions.get(locator)
+        if known is None:
+            known = await asyncio.to_thread(self._look, locator)
+            self._versions[locator] = known
+        return known
+
+    @asynccontextmanager
+    async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
+        handle, facts = await asyncio.to_thread(self._open, locator)
+        yield Fetched(facts.st_size, Validators(), self.freshness, storable=True, handle=handle)
+
+    async def close(self) -> None:
+        self._versions.clear()
+
+    def _look(self, locator: str) -> str:
+        _, facts = self._open(locator)
+        return f"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"
+
+    def _open(self, locator: str) -> tuple[Handle, os.stat_result]:
+        # The descriptor is in its Handle at once: whoever waits for this thread may have been cancelled meanwhile.
+        path = b"/".join(segments(locator))
+        try:
+            handle = Handle(self._opener(self._root, path))
+            facts = os.fstat(handle.fd)
+        except OSError as error:
+            raise _translated(error) from error
+        if not stat.S_ISREG(facts.st_mode):
+            raise SourceForbidden("that is not a regular file")
+        if facts.st_size > self.limits.source_bytes:
+            raise SourceTooLarge(f"the original has more than {self.limits.source_bytes} bytes")
+        return handle, facts
+
+
+def _translated(error: OSError) -> SourceError:
+    if error.errno in _ABSENT:
+        return SourceNotFound("there is no such file")
+    if error.errno in _FORBIDDEN:
+        return SourceForbidden("that file may not be read")
+    return OriginFailed("the file could not be opened")
