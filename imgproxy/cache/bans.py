@@ -1,0 +1,248 @@
+"""Bans: what was purged, and when. Whatever was begun before that moment is dead, in every process. Safe for many processes and
+threads.
+
+`bans` has one JSON object a line; `generation` is an 8-byte counter that every process has mapped, and moves with every purge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from imgproxy.cache.entry import Handle
+from imgproxy.cache.files import write_all
+from imgproxy.errors import CapacityError
+from imgproxy.request import Identity
+
+
+class Ban(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Covers what was begun at or before `at` (seconds since the epoch).
+
+    `prefix`: every locator that begins with `locator`; with "" the whole source. `transform` (canonical bytes) None: every
+    variant and the original; otherwise that variant, and the original too, so that its source is asked anew.
+    """
+
+    at: float
+    source: str
+    locator: str = ""
+    prefix: bool = False
+    transform: bytes | None = None
+
+    def applies(self, identity: Identity, begun_at: float) -> bool:
+        """Whether it covers an entry of its source and locator."""
+        return begun_at <= self.at and (self.transform is None or identity.transform in (self.transform, b""))
+
+
+class _Index:
+    """Lists only ever grow in place, so that other threads may walk them meanwhile."""
+
+    def __init__(self) -> None:
+        self.exact: dict[tuple[str, str], list[Ban]] = {}
+        self.prefixes: dict[str, list[Ban]] = {}
+        self.file: Handle | None = None
+        self.position = 0
+
+    def add(self, ban: Ban) -> None:
+        bans = self._list(ban)
+        if bans and msgspec.structs.replace(bans[-1], at=ban.at) == ban:
+            bans[-1] = ban if ban.at > bans[-1].at else bans[-1]
+        else:
+            bans.append(ban)
+
+    def _list(self, ban: Ban) -> list[Ban]:
+        if ban.prefix:
+            return self.prefixes.setdefault(ban.source, [])
+        return self.exact.setdefault((ban.source, ban.locator), [])
+
+    def bans(self) -> Iterator[Ban]:
+        for bans in (*self.exact.values(), *self.prefixes.values()):
+            yield from bans
+
+    def covers(self, identity: Identity, begun_at: float) -> bool:
+        source = identity.origin.rpartition(":")[0]
+        if any(ban.applies(identity, begun_at) for ban in self.exact.get((source, identity.locator), ())):
+            return True
+        return any(
+            identity.locator.startswith(ban.locator) and ban.applies(identity, begun_at)
+            for ban in self.prefixes.get(source, ())
+        )
+
+
+class Bans:
+    """In a directory that is absent or cannot be written, bans hold in this process alone."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "bans"
+        self._recording = threading.Lock()
+        self._loading = threading.Lock()  # another one: readers must not wait for a writer's disk
+        self._index = _Index()
+        self._seen = -1
+        self._shared: Handle | None = None
+        self._cell = memoryview(bytearray(8)).cast("Q")
+        with contextlib.suppress(OSError):
+            self._share(directory)
+
+    @property
+    def generation(self) -> int:
+        """Moves whenever anything is purged, by any process."""
+        return self._cell[0]
+
+    @property
+    def active(self) -> tuple[Ban, ...]:
+        """All that hold at this moment."""
+        self._follow()
+        return tuple(self._index.bans())
+
+    def add(self, ban: Ban) -> None:
+        """Durable, and effective in every process, when it returns. Blocks for the disk.
+
+        Raises CapacityError when it cannot be recorded; then it may be forgotten.
+        """
+        try:
+            with self._exclusive() as shared:
+                if shared:
+                    self._append(msgspec.json.encode(ban) + b"\n")
+                else:
+                    self._index.add(ban)
+                self._cell[0] += 1
+        except OSError as error:
+            raise CapacityError("the purge could not be recorded") from error
+
+    def covers(self, identity: Identity, begun_at: float) -> bool:
+        """Whether an entry of `identity`, begun at `begun_at`, is dead."""
+        try:
+            self._follow()
+        except OSError:
+            return True  # a purge is a promise: while the list cannot be read nothing old is served
+        index = self._index
+        return bool(index.exact or index.prefixes) and index.covers(identity, begun_at)
+
+    def retire(self, before: float) -> None:
+        """Forget what was purged before `before`: no entry is left of it, nor any job that was begun then. Raises OSError."""
+        with self._exclusive() as shared:
+            if shared:
+                file = self._open()
+                lines = [] if file is None else _lines(file, 0)[0]
+                left = [line for line in lines if (ban := _parse(line)) is not None and ban.at >= before]
+                if len(left) < len(lines):
+                    self._rewrite(left)
+                    self._seen = -1
+            else:
+                index = _Index()
+                for ban in self._index.bans():
+                    if ban.at >= before:
+                        index.add(ban)
+                self._index = index
+
+    def _share(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = Handle(os.open(directory / "generation", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        with _locked(handle):
+            if os.fstat(handle.fd).st_size < 8:
+                # Written, not just made longer: touching a hole of a full disk through the mapping would kill the process.
+                os.pwrite(handle.fd, bytes(8), 0)
+        self._cell = memoryview(mmap.mmap(handle.fd, 8)).cast("Q")
+        self._shared = handle
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[bool]:
+        """Nobody else changes the list. True: it is a shared one."""
+        with self._recording:
+            if self._shared is None:
+                with self._loading:
+                    yield False
+            else:
+                with _locked(self._shared):
+                    yield True
+
+    def _follow(self) -> None:
+        """Catch up with what other processes have purged. Raises OSError."""
+        if self._seen == self._cell[0]:
+            return
+        with self._loading:
+            generation = self._cell[0]
+            index = self._index
+            file = self._open()
+            if not _same(file, index.file):
+                index = _Index()
+                if self._shared is None:
+                    for ban in self._index.bans():
+                        index.add(ban)
+            if file is not None:
+                # The old file stays open until here, so that a new one cannot have got its inode number.
+                lines, index.position = _lines(file, index.position)
+                index.file = file
+                for ban in filter(None, map(_parse, lines)):
+                    index.add(ban)
+            self._index = index
+            self._seen = generation
+
+    def _open(self) -> Handle | None:
+        try:
+            return Handle(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _append(self, line: bytes) -> None:
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        handle = Handle(fd)
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            line = b"\n" + line  # a line was broken off. It stays: nothing is ever taken back that others may have read
+        write_all(handle, line, size)
+        os.fsync(fd)
+        if not size:
+            _sync_directory(self._path.parent)
+
+    def _rewrite(self, lines: Iterable[bytes]) -> None:
+        draft = self._path.with_name("bans.new")
+        with draft.open("wb") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(self._path)
+        _sync_directory(self._path.parent)
+
+
+@contextlib.contextmanager
+def _locked(handle: Handle) -> Iterator[None]:
+    fcntl.flock(handle.fd, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(handle.fd, fcntl.LOCK_UN)
+
+
+def _same(file: Handle | None, other: Handle | None) -> bool:
+    if file is None or other is None:
+        return file is other
+    return os.path.sameopenfile(file.fd, other.fd)
+
+
+def _lines(file: Handle, position: int) -> tuple[list[bytes], int]:
+    """The whole lines from `position` on, and where they end. Raises OSError."""
+    data = os.pread(file.fd, max(0, os.fstat(file.fd).st_size - position), position)
+    whole = data[: data.rfind(b"\n") + 1]
+    return whole.splitlines(keepends=True), position + len(whole)
+
+
+def _parse(line: bytes) -> Ban | None:
+    try:
+        return _decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _sync_directory(path: Path) -> None:
+    handle = Handle(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    os.fsync(handle.fd)
+
+
+_decode = msgspec.json.Decoder(Ban).decode

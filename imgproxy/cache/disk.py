@@ -1,0 +1,272 @@
+"""DiskStore: entries in a directory that many processes share. The directory is the index: entries appear by rename, and only
+the janitor deletes. Safe for many processes; one object belongs to one event loop, its file calls run in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+
+from imgproxy.cache.bans import Bans
+from imgproxy.cache.entry import Entry, Facts, Freshness, Handle, Validators
+from imgproxy.cache.files import CHUNK, in_memory, read_exactly, reopen, write_all
+from imgproxy.cache.header import PAGE, Corrupt, Header, body_offset, pack, reserve, unpack
+from imgproxy.cache.spool import Spool
+from imgproxy.errors import CapacityError
+from imgproxy.request import Identity
+
+DRAFTS = "drafts"
+
+_TOUCH = 60
+"""Seconds between two marks of use on one file."""
+_BACK_OFF = 5
+"""Seconds without drafts on a disk that refused one."""
+_REMEMBER = 200_000
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class DiskStore:
+    """Files `<2 hex>/<key>` below `directory`, each a header page and the body; unfinished ones in `drafts/`.
+
+    Entries of at most `small` bytes are read whole, into `Entry.body`, and hold no descriptor. Bodies beyond `largest` bytes
+    are not kept: one giant must not drive out everything else.
+
+    Nothing here fails because the disk is sick: reads become misses, writes go to memory, and the counters say so.
+    """
+
+    def __init__(self, directory: Path, bans: Bans, *, small: int, largest: int = 1 << 62) -> None:
+        self._directory = directory
+        self._bans = bans
+        self._small = small
+        self._largest = largest
+        self._retry_at = 0.0
+        self._verified: set[tuple[int, bytes]] = set()
+        self.write_errors = 0
+        self.read_errors = 0
+        self.corrupt = 0
+        self.stored = 0
+        self.stored_bytes = 0
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the disk refused a write within the last seconds, so that results are not kept."""
+        return time.monotonic() < self._retry_at
+
+    async def open(self, identity: Identity) -> Entry | None:
+        """None: absent, banned, corrupt, of another identity, or unreadable."""
+        try:
+            return await asyncio.to_thread(self._open, identity)
+        except FileNotFoundError:
+            return None
+        except Corrupt:
+            self.corrupt += 1
+        except OSError:
+            self.read_errors += 1
+        return None
+
+    def draft(self, identity: Identity, *, memory: bool = False) -> Spool:
+        """A new file to write the body of `identity` to; in memory where the disk refuses.
+
+        Raises CapacityError when memory or descriptors are used up as well.
+        """
+        offset = reserve(identity)
+        if not memory and not self.degraded:
+            try:
+                handle, path = self._new_draft(identity.key)
+            except OSError as error:
+                self._refused(error)
+            else:
+                return Spool(identity, handle, offset, path, self._refused)
+        return Spool(identity, in_memory(), offset)
+
+    async def commit(self, spool: Spool, facts: Facts) -> Entry:
+        """Wait for the end of `spool`, and give its file its name. The entry is good even where it could not be kept, or may
+        not be (not storable, banned meanwhile, beyond `largest`): then it lives as long as it is held.
+
+        Raises what the spool failed of; RenderCrashed when a render process wrote less than it said.
+        """
+        await spool.complete()
+        return await asyncio.to_thread(self._commit, spool, facts)
+
+    async def refresh(self, entry: Entry, validated_at: float, freshness: Freshness, validators: Validators) -> Entry:
+        """The origin has confirmed `entry`. Its file gets the new header in place, unless it holds something else by now."""
+        facts = msgspec.structs.replace(entry.facts, validated_at=validated_at, freshness=freshness, validators=validators)
+        await asyncio.to_thread(self._refresh, entry, facts)
+        return dataclasses.replace(entry, facts=facts)
+
+    def _path(self, key: str) -> Path:
+        return self._directory / key[:2] / key
+
+    def _open(self, identity: Identity) -> Entry | None:
+        handle = Handle(os.open(self._path(identity.key), _READ))
+        header, offset, data = read_header(handle, self._small)
+        if header.identity != identity:
+            return None
+        status = os.fstat(handle.fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != offset + header.length:
+            raise Corrupt("another length than the header says")
+        if self._bans.covers(identity, header.facts.begun_at):
+            return None
+        if header.length <= self._small:
+            body = data[offset : offset + header.length]
+            if blake2b(body, digest_size=16).digest() != header.digest:
+                raise Corrupt("the body's checksum does not match")
+            entry = Entry(identity, header.facts, None, offset, header.length, body)
+        else:
+            self._verify(handle, status.st_ino, header, offset)
+            entry = Entry(identity, header.facts, handle, offset, header.length)
+        # A mark of use in the future, from a clock that was set back, would keep an entry for ever.
+        if abs(time.time() - status.st_mtime) > _TOUCH:
+            with suppress(OSError):
+                os.utime(handle.fd)
+        return entry
+
+    def _verify(self, handle: Handle, inode: int, header: Header, offset: int) -> None:
+        if (inode, header.digest) in self._verified:
+            return
+        digest = blake2b(digest_size=16)
+        position, end = offset, offset + header.length
+        while position < end:
+            chunk = os.pread(handle.fd, min(4 * CHUNK, end - position), position)
+            if not chunk:
+                raise Corrupt("shorter than the header says")
+            digest.update(chunk)
+            position += len(chunk)
+        if digest.digest() != header.digest:
+            raise Corrupt("the body's checksum does not match")
+        self._remember(inode, header.digest)
+
+    def _remember(self, inode: int, digest: bytes) -> None:
+        if len(self._verified) >= _REMEMBER:
+            self._verified.clear()
+        self._verified.add((inode, digest))
+
+    def _new_draft(self, key: str) -> tuple[Handle, Path]:
+        """A file that is locked as long as its handle lives. By the lock the janitor tells it from what a dead process left."""
+        drafts = self._directory / DRAFTS
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        for _ in range(8):
+            path = drafts / f"{key}.{secrets.token_hex(8)}"
+            try:
+                handle = Handle(os.open(path, flags, 0o600))
+            except FileNotFoundError:
+                drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
+                continue
+            try:
+                fcntl.flock(handle.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue  # between the two calls the janitor took it for an orphan, and is deleting it
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+            if os.fstat(handle.fd).st_nlink:
+                return handle, path
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def _commit(self, spool: Spool, facts: Facts) -> Entry:
+        digest = spool.seal()
+        if not facts.storable or spool.written > self._largest or self._bans.covers(spool.identity, facts.begun_at):
+            spool.discard()
+        if spool.stored:
+            self._keep(spool, Header(spool.identity, facts, spool.written, digest))
+        if spool.written > self._small:
+            # Read-only: what holds the entry may be handed to a process that must not change it.
+            handle = Handle(reopen(spool.handle, os.O_RDONLY))
+            return Entry(spool.identity, facts, handle, spool.offset, spool.written)
+        body = read_exactly(spool.handle, spool.written, spool.offset) if spool.written else b""
+        return Entry(spool.identity, facts, None, spool.offset, spool.written, body)
+
+    def _keep(self, spool: Spool, header: Header) -> None:
+        head = pack(header, spool.offset)
+        if head is None:
+            spool.discard()
+            return
+        try:
+            write_all(spool.handle, head, 0)
+            spool.publish(self._path(spool.identity.key))
+        except OSError as error:
+            self._refused(error)
+            spool.discard()
+        else:
+            self._remember(os.fstat(spool.handle.fd).st_ino, header.digest)
+            self.stored += 1
+            self.stored_bytes += spool.written
+
+    def _refresh(self, entry: Entry, facts: Facts) -> None:
+        try:
+            handle = Handle(os.open(self._path(entry.identity.key), os.O_RDWR | _READ))
+            header, offset, _ = read_header(handle)
+            same = header.identity == entry.identity and header.length == entry.length
+            head = pack(msgspec.structs.replace(header, facts=facts), offset)
+            if same and header.facts.begun_at == entry.facts.begun_at and head is not None:
+                write_all(handle, head, 0)
+        except (FileNotFoundError, Corrupt):
+            return
+        except OSError as error:
+            self._refused(error)
+
+    def _refused(self, _: OSError) -> None:
+        self.write_errors += 1
+        self._retry_at = time.monotonic() + _BACK_OFF
+
+
+def read_header(handle: Handle, extra: int = 0) -> tuple[Header, int, bytes]:
+    """The header, where the body begins, and the file's bytes up to there and `extra` more, as far as there are any.
+
+    Raises Corrupt and OSError. Blocks.
+    """
+    attempts = 3
+    while True:
+        data = os.pread(handle.fd, PAGE + extra, 0)
+        offset = body_offset(data)
+        if offset > PAGE:
+            data += os.pread(handle.fd, offset - PAGE, len(data))
+        try:
+            return unpack(data), offset, data
+        except Corrupt:
+            # Seen in the middle of another process' refresh, or really broken: another look tells.
+            attempts -= 1
+            if not attempts:
+                raise
+            time.sleep(0.001)
+
+
+async def read(entry: Entry, start: int, stop: int) -> AsyncIterator[bytes]:
+    """The bytes from `start` to before `stop`, in chunks of at most 256 KiB. Raises ImgproxyError when they cannot be had."""
+    for position in range(start, stop, CHUNK):
+        end = min(position + CHUNK, stop)
+        if entry.body is not None:
+            yield entry.body[position:end]
+        elif entry.handle is not None:
+            while position < end:
+                chunk = await asyncio.to_thread(read_exactly, entry.handle, end - position, entry.offset + position)
+                yield chunk
+                position += len(chunk)
+
+
+def input_fd(entry: Entry) -> int:
+    """For a render process to read from: a new read-only description of the file that holds `entry`, with a position of its
+    own. An entry that is held in memory gets a file for it. The body is at `entry.offset`; the caller closes it.
+
+    Raises CapacityError.
+    """
+    if entry.handle is not None:
+        return reopen(entry.handle, os.O_RDONLY)
+    handle = in_memory()
+    try:
+        write_all(handle, entry.body or b"", entry.offset)
+    except OSError as error:
+        raise CapacityError("the server is out of memory") from error
+    return reopen(handle, os.O_RDONLY)

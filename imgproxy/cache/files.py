@@ -1,0 +1,49 @@
+"""Descriptors: unnamed files, new descriptions of open ones, reads and writes at a position. Everything blocks."""
+
+from __future__ import annotations
+
+import os
+
+from imgproxy.cache.entry import Handle
+from imgproxy.errors import CapacityError, ImgproxyError
+
+CHUNK = 256 * 1024
+
+
+def in_memory() -> Handle:
+    """An unnamed file in memory. Raises CapacityError when there is none to be had."""
+    try:
+        return Handle(os.memfd_create("imgproxy", os.MFD_CLOEXEC))
+    except OSError as error:
+        raise CapacityError("the server is out of memory or descriptors") from error
+
+
+def reopen(handle: Handle, flags: int) -> int:
+    """A new description of the same file, with a position of its own; the caller closes it. Raises CapacityError.
+
+    A duplicate would share its position, and its access mode, with everyone who reads the same entry.
+    """
+    try:
+        return os.open(f"/proc/self/fd/{handle.fd}", flags | os.O_CLOEXEC)
+    except OSError as error:
+        raise CapacityError("the server is out of descriptors") from error
+
+
+def write_all(handle: Handle, data: bytes, position: int) -> None:
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(handle.fd, view, position)
+        view, position = view[count:], position + count
+
+
+def read_exactly(handle: Handle, count: int, position: int) -> bytes:
+    """From 1 to `count` bytes. Takes the handle, so that the descriptor cannot be closed, and its number used again,
+    while a thread reads. Raises ImgproxyError when the file cannot be read or is shorter.
+    """
+    try:
+        data = os.pread(handle.fd, count, position)
+    except OSError as error:
+        raise ImgproxyError("a stored file cannot be read") from error
+    if not data:
+        raise ImgproxyError("a stored file is shorter than it was")
+    return data
