@@ -1,0 +1,177 @@
+"""The native front door: `/images/NAME/PATH?options`, where the options are those of `urls/options.py`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from imgproxy.errors import InvalidOption, InvalidTarget, SignatureInvalid
+from imgproxy.request import ImageRequest
+from imgproxy.spec import Transform, canonical
+from imgproxy.urls.dialect import Signed
+from imgproxy.urls.options import OPTIONS, Given, Option, table
+from imgproxy.urls.values import percent_decode
+
+__all__ = ["OPTIONS", "Native", "table"]
+
+MAX_OPTIONS = 32
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+_STRAY = re.compile("[^!-~]|#")
+_SOURCE = re.compile("[a-z0-9][a-z0-9-]*")
+_DOTS = re.compile(r"//|(?:^|/)\.{0,2}(?:/|$)")
+
+
+class Native:
+    """The native dialect below `prefix`, which begins and ends with a slash. A `urls.dialect.Dialect`."""
+
+    def __init__(self, prefix: str = "/images/") -> None:
+        if not (prefix.startswith("/") and prefix.endswith("/")):
+            raise ValueError("a prefix begins and ends with a slash")
+        self._prefix = prefix
+
+    def matches(self, target: str) -> bool:
+        return target.startswith(self._prefix)
+
+    def split(self, target: str) -> Signed:
+        """The signature is `s`, the last option, once. Raises SignatureInvalid where there is an `s` elsewhere."""
+        _, _, query = target.partition("?")
+        pieces = query.split("&")
+        names = [piece.partition("=")[0] for piece in pieces]
+        if "s" in names[:-1]:
+            raise SignatureInvalid("the signature s must be the last option, and there once")
+        grant = pieces[names.index("grant")].partition("=")[2] if "grant" in names else None
+        if names[-1] != "s":
+            return Signed(target, None, grant)
+        return Signed(target[: -len(pieces[-1]) - 1], pieces[-1].partition("=")[2], grant)
+
+    def parse(self, payload: str) -> ImageRequest:
+        stray = _STRAY.search(payload)
+        if stray:
+            raise InvalidTarget(f"the character at position {stray.start()} of the URL must be percent-encoded")
+        path, mark, query = payload.partition("?")
+        source, locator = self._place(path)
+        given = _read(query) if mark else {}
+        asked = {"picture": _fields_of(Transform(enlarge=True)), "request": {"download": None, "expires": 0}}
+        for option in OPTIONS:
+            if option.name in given:
+                _put(asked["picture" if option.picture else "request"], option, given[option.name])
+        pictured = any(_BY_NAME[name].picture for name in given)
+        transform = canonical(Transform(**asked["picture"])) if pictured else None
+        return ImageRequest(source=source, locator=locator, transform=transform, **asked["request"])
+
+    def build(self, request: ImageRequest) -> str:
+        """Raises InvalidTarget or InvalidOption where nothing in this dialect asks for `request`."""
+        if request.transform is not None:
+            request = msgspec.structs.replace(request, transform=canonical(request.transform))
+        # A slash that a proxy or a browser would take away is written as %2F.
+        safe = "" if _DOTS.search(request.locator) else "/"
+        try:
+            path = f"{self._prefix}{request.source}/{quote(request.locator, safe=safe)}"
+        except UnicodeEncodeError:
+            raise InvalidTarget("the path is not text") from None
+        pieces = _write(request)
+        target = f"{path}?{'&'.join(pieces)}" if pieces else path
+        if self.parse(target) != request:
+            raise InvalidTarget("this request cannot be written as a native URL")
+        return target
+
+    def _place(self, path: str) -> tuple[str, str]:
+        if not self.matches(path):
+            raise InvalidTarget(f"the path does not begin with {self._prefix}")
+        source, _, locator = path[len(self._prefix) :].partition("/")
+        if not _SOURCE.fullmatch(source):
+            raise InvalidTarget("the name of a source is of small letters, digits and hyphens")
+        if not locator:
+            raise InvalidTarget("the path names a source but no picture in it")
+        return source, percent_decode(locator)
+
+
+def _read(query: str) -> dict[str, Any]:
+    pieces = query.split("&", MAX_OPTIONS)
+    if len(pieces) > MAX_OPTIONS:
+        raise InvalidTarget(f"the URL has more than {MAX_OPTIONS} options")
+    given: dict[str, Any] = {}
+    for piece in pieces:
+        name, _, text = piece.partition("=")
+        option = _BY_NAME.get(name)
+        if option is None:
+            raise _unknown(name)
+        if name in given:
+            raise InvalidOption(name, f"{name} is given twice")
+        text = percent_decode(text.replace("+", " ") if option.text else text)
+        try:
+            given[name] = option.value.read(text)
+        except ValueError:
+            raise InvalidOption(name, f"{name} must be {option.value.expected}; got {_shown(text)}") from None
+    for name in given:
+        needs = _BY_NAME[name].needs
+        if needs is not None and not needs.met(given):
+            raise InvalidOption(name, f"{name} has no effect here: it needs {needs.text}")
+    return given
+
+
+def _unknown(name: str) -> InvalidOption | InvalidTarget:
+    if not name:
+        return InvalidTarget("the query has an empty option")
+    if name == "s":
+        return InvalidOption(name, "the signature s must be the last option")
+    near = difflib.get_close_matches(name[:32], _BY_NAME, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return InvalidOption(name[:40], f"there is no option {_shown(name)}{hint}")
+
+
+def _shown(text: str) -> str:
+    """`text` for an error message: short, and nothing in it that could act on a terminal or a log."""
+    short = text if len(text) <= 40 else f"{text[:40]}…"
+    return (short if short.isprintable() else ascii(short)) or "nothing"
+
+
+def _fields_of(struct: msgspec.Struct) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def _put(fields: dict[str, Any], option: Option, value: Any) -> None:
+    values = value if len(option.fields) > 1 else (value,) * len(option.fields)
+    for path, part in zip(option.fields, values, strict=True):
+        name, _, inner = path.partition(".")
+        fields[name] = msgspec.structs.replace(fields[name], **{inner: part}) if inner else part
+
+
+def _get(fields: Given, option: Option) -> Any:
+    paths = (path.partition(".") for path in option.fields)
+    values = tuple(getattr(fields[name], inner, None) if inner else fields[name] for name, _, inner in paths)
+    return values if len(values) > 1 else values[0]
+
+
+def _write(request: ImageRequest) -> list[str]:
+    asked = {"download": request.download, "expires": request.expires}
+    others = _pieces(asked, {"download": None, "expires": 0})
+    if request.transform is None:
+        return others
+    # What a URL without options means, as far as it means anything beside the rest of this picture.
+    enlarge = canonical(msgspec.structs.replace(request.transform, enlarge=True)).enlarge
+    said = _fields_of(Transform(enlarge=enlarge, negotiate=request.transform.format == "auto"))
+    return [*(_pieces(_fields_of(request.transform), said) or ["fm=auto"]), *others]
+
+
+def _pieces(wanted: Given, said: dict[str, Any]) -> list[str]:
+    """The options in the table's order: of each row, what the rows before it have not said already."""
+    pieces = []
+    for option in OPTIONS:
+        if not option.fields or option.fields[0].partition(".")[0] not in wanted:
+            continue
+        value = _get(wanted, option)
+        if value == _get(said, option):
+            continue
+        try:
+            text = option.value.write(value)
+            _put(said, option, option.value.read(text))
+        except ValueError:
+            raise InvalidOption(option.name, f"{option.name} cannot say in a native URL what is asked for here") from None
+        pieces.append(f"{option.name}={quote(text, safe=',:')}")
+    return pieces
