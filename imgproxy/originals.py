@@ -95,8 +95,7 @@ class Originals:
             raise failed.with_traceback(None)
 
         async def make(publish: Callable[[Original | Unchanged], None]) -> Original | Unchanged:
-            with trace.stage("fetch"):
-                return await self._fetch(source, identity, trace, have, publish)
+            return await self._fetch(source, identity, trace, have, publish)
 
         try:
             found, joined = await self._flights.join(identity.key, lambda: self._look(identity), make)

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness
 from imgproxy.cache.flight import Flights
-from imgproxy.cache.freshness import judge
+from imgproxy.cache.freshness import Verdict, judge
 from imgproxy.cache.hot import HotCache
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
+from imgproxy.drawing import Drawing
 from imgproxy.errors import (
     CapacityError,
     ImageError,
@@ -32,8 +34,6 @@ from imgproxy.errors import (
     SourceUnknown,
 )
 from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
-from imgproxy.jobs.pool import Pool
-from imgproxy.jobs.wire import Finished, Job
 from imgproxy.originals import Original, Originals, Unchanged
 from imgproxy.request import Identity, ImageRequest, Variant, etag, identify, negotiate
 from imgproxy.sources.source import Source
@@ -72,18 +72,23 @@ class Caches:
 
 
 class Images:
-    """One per web process. `recipe` fingerprints the encoder settings, `seconds` is a render's wall-clock budget."""
+    """One per web process. `recipe` fingerprints the encoder settings."""
 
     def __init__(
-        self, sources: Mapping[str, Source], originals: Originals, caches: Caches, pool: Pool, *, recipe: bytes, seconds: float
+        self,
+        sources: Mapping[str, Source],
+        originals: Originals,
+        caches: Caches,
+        drawing: Drawing,
+        background: Background,
+        recipe: bytes,
     ) -> None:
         self._sources = sources
         self._originals = originals
         self._caches = caches
-        self._pool = pool
+        self._drawing = drawing
+        self._background = background
         self._recipe = recipe
-        self._seconds = seconds
-        self._background: set[asyncio.Task[object]] = set()
 
     async def get(self, request: ImageRequest, accept: str | None, has: Callable[[str], bool], trace: Trace) -> Picture:
         """The picture that `request` asks for, for a client with this Accept header.
@@ -102,11 +107,6 @@ class Images:
             return picture
         return await self._variant(source, version, negotiate(request, accept, RASTER), has, trace)
 
-    async def close(self) -> None:
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-
     def _source(self, name: str) -> Source:
         try:
             return self._sources[name]
@@ -123,16 +123,16 @@ class Images:
             return Picture(None, "", tag, 0, source.freshness, source, variant.vary)
         with trace.stage("cache"):
             entry = await self._cached(identity)
-        verdict = (
-            "fresh" if entry is not None and version else judge(entry.facts, time.time()) if entry is not None else "expired"
-        )
+        verdict = _verdict(entry, version)
         if entry is not None and verdict == "fresh":
             trace.cache = "hit"
         elif entry is not None and verdict == "stale":
             trace.cache = "stale"
-            self._later(self._made(source, variant, identity, entry, Trace()))
+            old = entry
+            self._background.start(lambda trace: self._made(source, variant, identity, old, trace))
         else:
             entry = await self._made_or_stale(source, variant, identity, entry, trace)
+        trace.format = entry.facts.format
         return _picture(entry, source, variant, fresh_now=bool(version))
 
     async def _cached(self, identity: Identity) -> Entry | None:
@@ -184,74 +184,20 @@ class Images:
         return made
 
     async def _make(self, source: Source, variant: Variant, identity: Identity, old: Entry | None, trace: Trace) -> Entry:
-        begun_at = time.time()
-        store = self._caches.results
         if identity.validator:
             original = await self._originals.local(source, Identity(source.origin, variant.locator, identity.validator))
         else:
-            found = await self._originals.fresh(source, Identity(source.origin, variant.locator), trace, old and old.facts)
-            if isinstance(found, Original):
-                with trace.stage("fetch"):
+            with trace.stage("fetch"):
+                found = await self._originals.fresh(
+                    source, Identity(source.origin, variant.locator), trace, old.facts if old is not None else None
+                )
+                if isinstance(found, Original):
                     await found.whole()
             if old is not None and (isinstance(found, Unchanged) or found.digest == old.facts.digest):
                 trace.cache = "revalidated"
-                return await store.refresh(old, found.validated_at, found.freshness, found.validators)
+                return await self._caches.results.refresh(old, found.validated_at, found.freshness, found.validators)
             original = _with_bytes(found)
-        return await self._draw(source, variant, identity, original, min(begun_at, original.begun_at), trace)
-
-    async def _draw(
-        self, source: Source, variant: Variant, identity: Identity, original: Original, begun_at: float, trace: Trace
-    ) -> Entry:
-        content = await original.whole()
-        spool, finished = await self._rendered(source, variant, identity, content, trace)
-        spool.finish_external(finished.length)
-        for stage, seconds in finished.stages.items():
-            trace.add(stage, seconds)
-        facts = Facts(
-            format=finished.format,
-            etag=etag(identity, original.validators, original.digest),
-            begun_at=begun_at,
-            validated_at=original.validated_at,
-            freshness=original.freshness,
-            validators=original.validators,
-            digest=original.digest,
-            storable=original.storable,
-            width=finished.width,
-            height=finished.height,
-            frames=finished.frames,
-            why=finished.why,
-        )
-        with trace.stage("store"):
-            return await self._caches.results.commit(spool, facts)
-
-    async def _rendered(
-        self, source: Source, variant: Variant, identity: Identity, content: Entry | Spool, trace: Trace
-    ) -> tuple[Spool, Finished]:
-        job = Job(
-            transform=variant.transform,
-            accepts=variant.accepts,
-            limits=source.limits,
-            source_offset=content.offset,
-            source_length=content.length if isinstance(content, Entry) else content.written,
-            seconds=self._seconds,
-        )
-        if content.handle is None:
-            raise NotAnImage("the original is empty")
-        spool = self._caches.results.draft(identity)
-        try:
-            return spool, await self._render_into(spool, job, content.handle.fd, trace)
-        except OSError:
-            # The disk filled up under the render process: the answer matters more than keeping it.
-            spool = self._caches.results.draft(identity, memory=True)
-            return spool, await self._render_into(spool, job, content.handle.fd, trace)
-
-    async def _render_into(self, spool: Spool, job: Job, source_fd: int, trace: Trace) -> Finished:
-        out_fd = spool.output_fd()
-        try:
-            with trace.stage("render"):
-                return await self._pool.render(job, source_fd, out_fd, lambda seconds: trace.add("queue", seconds))
-        finally:
-            os.close(out_fd)
+        return await self._drawing.draw(source, variant, identity, original, trace)
 
     async def _original(self, source: Source, identity: Identity, has: Callable[[str], bool], trace: Trace) -> Picture | None:
         """The original's own bytes, or None when it is of a kind that is only ever drawn."""
@@ -284,11 +230,12 @@ class Images:
             return stored
         if stored is not None and verdict == "stale":
             trace.cache = "stale"
-            self._later(self._originals.fresh(source, identity, Trace()))
+            self._background.start(lambda trace: self._originals.fresh(source, identity, trace))
             return stored
         trace.cache = "miss"
         try:
-            found = await self._originals.fresh(source, identity, trace)
+            with trace.stage("fetch"):
+                found = await self._originals.fresh(source, identity, trace)
         except SourceError as error:
             if not isinstance(entry, Entry) or stored is None or not _may_hide(error, entry.facts):
                 raise
@@ -296,18 +243,12 @@ class Images:
             return stored
         return _with_bytes(found)
 
-    def _later(self, work: Coroutine[object, object, object]) -> None:
-        """Refresh behind the answer. What goes wrong is asked again by the next request, and counted at the source."""
 
-        async def quietly() -> None:
-            try:
-                await work
-            except ImgproxyError:
-                return
-
-        task: asyncio.Task[object] = asyncio.ensure_future(quietly())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+def _verdict(entry: Entry | None, version: str) -> Verdict:
+    """An entry whose identity has the original's version is as fresh as that version."""
+    if entry is None:
+        return "expired"
+    return "fresh" if version else judge(entry.facts, time.time())
 
 
 def _may_hide(error: ImgproxyError, facts: Facts) -> bool:

@@ -46,11 +46,20 @@ class Source(Protocol):
     `headers` go on every answer from this source.
     """
 
-    name: str
-    origin: str
-    limits: LimitSettings
-    freshness: Freshness
-    headers: Mapping[str, str]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def limits(self) -> LimitSettings: ...
+
+    @property
+    def freshness(self) -> Freshness: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
     def check(self, locator: str) -> None:
         """No I/O. Raises InvalidTarget or SourceForbidden."""

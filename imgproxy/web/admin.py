@@ -93,8 +93,7 @@ class AdminHandler:
         return web.json_response({"purged": {"source": ban.source, "locator": ban.locator, "prefix": ban.prefix}})
 
     async def quarantined(self, _request: web.Request) -> web.Response:
-        return web.json_response({"quarantined": self._quarantine.listing()})
+        return web.json_response({"quarantined": msgspec.to_builtins(self._quarantine.entries())})
 
     async def release(self, _request: web.Request) -> web.Response:
-        self._quarantine.clear()
-        return web.Response(status=204)
+        return web.json_response({"released": self._quarantine.clear()})

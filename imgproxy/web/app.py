@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+from imgproxy.background import Background
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.hot import HotCache
 from imgproxy.cache.negative import Negatives
+from imgproxy.drawing import Drawing
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.metrics import Metrics
@@ -53,7 +55,10 @@ def create(settings: Settings, runtime: Path) -> Site:
     bans = Bans(cache)
     negatives = Negatives(settings.cache.negative, bans)
     small = settings.cache.memory_entry_bytes
-    stores = {name: DiskStore(cache / name, bans, small=small) for name in ("results", "originals")}
+    stores = {
+        "results": DiskStore(cache / "results", bans, small=small, largest=settings.cache.results.max_bytes // 4),
+        "originals": DiskStore(cache / "originals", bans, small=small, largest=settings.cache.originals.max_bytes // 4),
+    }
     quarantine = Quarantine(cache / "quarantine", settings.render.quarantine)
     pool = Pool(runtime / "render.sock", settings.render, quarantine)
     sources = make_sources(settings)
@@ -63,8 +68,11 @@ def create(settings: Settings, runtime: Path) -> Site:
         flights=Flights(cache / "results.lock", bans),
         negatives=negatives,
     )
+    observer = Observer(settings.server, metrics, sampling(metrics, pool, stores.values()), access=settings.log.access)
+    background = Background(observer.report)
     originals = Originals(stores["originals"], Flights(cache / "originals.lock", bans), negatives)
-    images = Images(sources, originals, caches, pool, recipe=recipe_of(settings.encode), seconds=settings.render.deadline)
+    drawing = Drawing(stores["results"], pool, settings.render.deadline)
+    images = Images(sources, originals, caches, drawing, background, recipe_of(settings.encode))
     dialects = (Native(),)
     handler = ImageHandler(
         images,
@@ -76,26 +84,26 @@ def create(settings: Settings, runtime: Path) -> Site:
     )
 
     def ready() -> dict[str, object]:
-        errors = {name: store.write_errors for name, store in stores.items()}
         return {
             "status": "draining" if handler.draining else "ready",
-            "cache": "failing" if any(errors.values()) else "ok",
-            "write_errors": errors,
+            "cache": "failing" if any(store.degraded for store in stores.values()) else "ok",
             "waiting": pool.waiting,
             "running": pool.running,
         }
 
     async def lifetime(_app: web.Application) -> AsyncIterator[None]:
         yield
-        await images.close()
+        await background.close()
         for source in sources.values():
             await source.close()
 
-    public = _application(settings, metrics, access=settings.log.access)
+    public = web.Application()
+    observer.watch(public)
     public.router.add_get("/health", health)
     public.router.add_route("*", "/{target:.*}", handler.handle)
     public.cleanup_ctx.append(lifetime)
-    admin = _application(settings, metrics, access=False)
+    admin = web.Application()
+    Observer(settings.server, metrics, lambda: None, access=False).watch(admin)
     AdminHandler(metrics, bans, dialects, quarantine, ready).route(admin)
 
     def drain() -> None:
@@ -117,12 +125,22 @@ def make_sources(settings: Settings) -> dict[str, Source]:
     }
 
 
+def sampling(metrics: Metrics, pool: Pool, stores: Iterable[DiskStore]) -> Callable[[], None]:
+    """What copies the plain counters of the rooms that know no metrics, whenever it is called."""
+    stores = tuple(stores)
+    seen = 0
+
+    def sample() -> None:
+        nonlocal seen
+        metrics.rendering(pool.waiting, pool.running)
+        errors = sum(store.write_errors for store in stores)
+        for _ in range(errors - seen):
+            metrics.write_error()
+        seen = errors
+
+    return sample
+
+
 async def health(_request: web.Request) -> web.Response:
     """Whether the process answers, for load balancers that see only the public port."""
     return web.json_response({"status": "ok"}, headers={"Cache-Control": "no-store"})
-
-
-def _application(settings: Settings, metrics: Metrics, *, access: bool) -> web.Application:
-    app = web.Application()
-    Observer(settings.server, metrics, access=access).watch(app)
-    return app

@@ -28,9 +28,9 @@ STATUS: dict[type[errors.ImgproxyError], int] = {
 PROBLEM_TYPE = "application/problem+json"
 
 
-def status_of(error: errors.ImgproxyError) -> int:
+def status_of(cause: type[errors.ImgproxyError]) -> int:
     """The status of the nearest class along the method resolution order; 500 for what nobody foresaw."""
-    return next((STATUS[cause] for cause in type(error).__mro__ if cause in STATUS), 500)
+    return next((STATUS[cause] for cause in cause.__mro__ if cause in STATUS), 500)
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,4 +50,4 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 def problem(error: errors.ImgproxyError, request_id: str) -> Problem:
     title = type(error).code.replace("-", " ").capitalize()
     option = error.option if isinstance(error, errors.InvalidOption) else ""
-    return Problem(status_of(error), title, type(error).code, str(error), request_id, option=option)
+    return Problem(status_of(type(error)), title, type(error).code, str(error), request_id, option=option)

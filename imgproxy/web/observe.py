@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from imgproxy.errors import CapacityError, ImgproxyError, InvalidRange
+from imgproxy.errors import CapacityError, ImgproxyError, InvalidRange, SourceError
 from imgproxy.logs import redact
 from imgproxy.metrics import Metrics
 from imgproxy.settings import ServerSettings
@@ -28,22 +28,32 @@ REQUEST_ID = web.RequestKey("request_id", str)
 ERROR = web.RequestKey("error", str)
 """The code of the error that a fallback picture hides."""
 
+ORIGIN_CODES = frozenset({SourceError.code} | {leaf.code for leaf in SourceError.__subclasses__()})
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _log = logging.getLogger("imgproxy.access")
 _faults = logging.getLogger("imgproxy.web")
 
 
 class Observer:
-    """A middleware and a prepare signal for one application; `access` switches the log lines, not the metrics."""
+    """A middleware and a prepare signal for one application; `access` switches the log lines, not the metrics.
 
-    def __init__(self, settings: ServerSettings, metrics: Metrics, *, access: bool) -> None:
+    `sample` copies the plain counters of the rooms below into the metrics, after each request.
+    """
+
+    def __init__(self, settings: ServerSettings, metrics: Metrics, sample: Callable[[], None], *, access: bool) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._sample = sample
         self._access = access
 
     def watch(self, app: web.Application) -> None:
         app.middlewares.append(web.middleware(self._observe))
         app.on_response_prepare.append(self._prepare)
+
+    def report(self, trace: Trace, failed: ImgproxyError | None) -> None:
+        """Work that was done behind an answer."""
+        self._count(trace, type(failed).code if failed is not None else "")
 
     async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.perf_counter()
@@ -77,6 +87,7 @@ class Observer:
         trace = request[TRACE]
         sent = response.body_length if response is not None and response.prepared else _body_length(response)
         self._metrics.request(request[ROUTE], status, seconds, sent, trace)
+        self._count(trace, code)
         if not self._access:
             return
         fields = {
@@ -95,6 +106,14 @@ class Observer:
             "stages": {name: round(value * 1000, 2) for name, value in trace.stages.items()},
         }
         _log.info("request", extra={"fields": {name: value for name, value in fields.items() if value not in ("", False, {})}})
+
+    def _count(self, trace: Trace, code: str) -> None:
+        if "render" in trace.stages:
+            waited = trace.stages.get("queue", 0.0)
+            self._metrics.render(trace.format, trace.stages["render"] - waited, waited)
+        if code in ORIGIN_CODES:
+            self._metrics.origin_error(code)
+        self._sample()
 
 
 async def _answered(request: web.Request, handler: Handler) -> tuple[web.StreamResponse, str]:

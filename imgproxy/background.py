@@ -1,0 +1,38 @@
+"""Work behind an answer that is out already: refreshing what was served stale."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from imgproxy.errors import ImgproxyError
+from imgproxy.trace import Trace
+
+Report = Callable[[Trace, ImgproxyError | None], None]
+
+
+class Background:
+    """`report` is told of each piece of work when it is done, with its error if it had one; the next request asks again."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Callable[[Trace], Awaitable[object]]) -> None:
+        task = asyncio.ensure_future(self._run(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Cancel what is still under way; nothing half-made is kept."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, work: Callable[[Trace], Awaitable[object]]) -> None:
+        trace, failed = Trace(), None
+        try:
+            await work(trace)
+        except ImgproxyError as error:
+            failed = error
+        self._report(trace, failed)

@@ -1,0 +1,63 @@
+"""The parts of README.md that are made from the code. `python -m tests.docs` rewrites them; a test keeps them true."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from imgproxy import errors, metrics
+from imgproxy.formats import FORMATS
+from imgproxy.urls import native
+from imgproxy.web.errors import status_of
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def formats_table() -> str:
+    rows = ["| format | in | out | alpha | moves | largest side out |", "|---|---|---|---|---|---|"]
+    for row in FORMATS.values():
+        if row.name == "json":
+            continue
+        cells = [row.loader is not None, row.saver, row.alpha, row.animation]
+        side = (str(row.max_side) if row.max_side else "–") if row.saver else ""
+        rows.append(f"| {row.name} | {' | '.join('yes' if cell else '' for cell in cells)} | {side} |")
+    return "\n".join(rows)
+
+
+def leaves(cause: type[errors.ImgproxyError] = errors.ImgproxyError) -> list[type[errors.ImgproxyError]]:
+    """The errors that are raised: the classes that have no subclass."""
+    below = cause.__subclasses__()
+    return [leaf for child in below for leaf in leaves(child)] if below else [cause]
+
+
+def errors_table() -> str:
+    causes = dict(re.findall(r"[├└]── (\w+) {2,}(.+)", inspect.getdoc(errors) or ""))
+    rows = ["| status | code | cause |", "|---|---|---|"]
+    found = [leaf for leaf in leaves() if leaf is not errors.SettingsError and leaf.__module__ == errors.__name__]
+    for leaf in sorted(found, key=lambda leaf: (status_of(leaf), leaf.code)):
+        cause = causes.get(leaf.__name__) or leaf.code.replace("-", " ")
+        rows.append(f"| {status_of(leaf)} | `{leaf.code}` | {cause} |")
+    return "\n".join(rows)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "options": native.table,
+    "formats": formats_table,
+    "errors": errors_table,
+    "metrics": metrics.table,
+}
+
+
+def rendered(text: str) -> str:
+    for name, make in PARTS.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{make()}\n{end}{after}"
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(rendered(README.read_text()))

@@ -1,0 +1,217 @@
+"""HTTP as it is written: conditions, ranges, methods, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.e2e.conftest import SECRET, Serve, Server
+from tests.e2e.test_pictures import get
+
+JPEG = "/images/local/scene.jpg?w=160&fm=jpg"
+
+
+async def test_a_validator_saves_the_body_and_the_work(site: Server) -> None:
+    first, body = await get(site, "/images/local/scene.jpg?w=161&fm=jpg")
+    tag = first.headers["ETag"]
+    assert tag.startswith('"')
+    for given in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again, nothing = await get(site, "/images/local/scene.jpg?w=161&fm=jpg", If_None_Match=given)
+        assert (again.status, nothing, again.headers["ETag"]) == (304, b"", tag)
+        assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
+    other, _ = await get(site, "/images/local/scene.jpg?w=162&fm=jpg", If_None_Match=tag)
+    assert (other.status, other.headers["ETag"] != tag) == (200, True)
+    assert body
+
+
+async def test_a_validator_of_a_picture_never_drawn_here_is_304_without_a_render(serve: Serve) -> None:
+    """Local files: the tag follows from the key and the file's version, so a second server knows it before any work."""
+    server = serve()
+    first, _ = await get(server, JPEG)
+    server.stop()
+    other = serve("[cache.results]\nmax_bytes = 1000000\nmax_entries = 1\n")
+    again, _ = await get(other, JPEG, If_None_Match=first.headers["ETag"])
+    assert (again.status, "render;" in again.headers["Server-Timing"]) == (304, False)
+
+
+@pytest.mark.parametrize("target", [JPEG, "/images/local/large.jpg"])
+@pytest.mark.parametrize(
+    ("given", "start", "stop"),
+    [("bytes=0-99", 0, 100), ("bytes=100-", 100, None), ("bytes=-50", -50, None), ("bytes=5-5", 5, 6)],
+)
+async def test_a_range(site: Server, target: str, given: str, start: int, stop: int | None) -> None:
+    whole, body = await get(site, target)
+    part, bytes_ = await get(site, target, Range=given)
+    assert (part.status, bytes_) == (206, body[start:stop])
+    first = start if start >= 0 else len(body) + start
+    assert part.headers["Content-Range"] == f"bytes {first}-{first + len(bytes_) - 1}/{len(body)}"
+    assert part.headers["ETag"] == whole.headers["ETag"]
+
+
+async def test_if_range(site: Server) -> None:
+    whole, body = await get(site, JPEG)
+    same, part = await get(site, JPEG, Range="bytes=0-9", If_Range=whole.headers["ETag"])
+    assert (same.status, part) == (206, body[:10])
+    for stale in ('"other"', f"W/{whole.headers['ETag']}", "Wed, 21 Oct 2015 07:28:00 GMT"):
+        other, all_of_it = await get(site, JPEG, Range="bytes=0-9", If_Range=stale)
+        assert (other.status, all_of_it) == (200, body)
+
+
+async def test_a_range_outside(site: Server) -> None:
+    _, body = await get(site, JPEG)
+    answer, problem = await get(site, JPEG, Range=f"bytes={len(body)}-")
+    assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{len(body)}")
+    assert json.loads(problem)["code"] == "invalid-range"
+
+
+@pytest.mark.parametrize(
+    "target", [JPEG, "/images/local/scene.jpg", "/images/local/large.jpg", "/images/local/nothing.jpg?w=5"]
+)
+async def test_head_is_get_without_the_body(site: Server, target: str) -> None:
+    get_answer, body = await get(site, target)
+    async with aiohttp.ClientSession() as session, session.head(site.public + target) as head:
+        assert (head.status, await head.read()) == (get_answer.status, b"")
+        assert head.headers["Content-Type"] == get_answer.headers["Content-Type"]
+        if head.status == 200:
+            assert head.headers["Content-Length"] == str(len(body))
+            assert head.headers["ETag"] == get_answer.headers["ETag"]
+
+
+async def test_options_and_other_methods(site: Server) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.options(site.public + JPEG, headers={"Origin": "https://a.example"}) as answer:
+            assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (204, "*")
+            assert "GET" in answer.headers["Access-Control-Allow-Methods"]
+        for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE"):
+            async with session.request(method, site.public + JPEG) as answer:
+                assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD,OPTIONS")
+                assert answer.content_type == "application/problem+json"
+
+
+async def test_every_answer_is_safe_to_open(site: Server) -> None:
+    for target in (JPEG, "/images/local/scene.jpg", "/images/local/page.html", "/nowhere", "/images/local/scene.jpg?w=x"):
+        answer, _ = await get(site, target)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+        assert answer.headers["X-Request-ID"]
+
+
+async def test_a_download_has_a_clean_name(site: Server) -> None:
+    answer, _ = await get(site, JPEG + "&dl=Gr%C3%BC%C3%9Fe%0D%0A.exe")
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="Gr__e__.exe.jpg"')
+
+
+async def test_the_second_answer_is_a_hit(site: Server) -> None:
+    first, body = await get(site, "/images/local/scene.jpg?w=163&fm=jpg")
+    second, same = await get(site, "/images/local/scene.jpg?w=163&fm=jpg")
+    assert "fwd=uri-miss; stored" in first.headers["Cache-Status"]
+    assert second.headers["Cache-Status"].startswith("imgproxy; hit")
+    assert body == same
+    assert "render;dur=" in first.headers["Server-Timing"]
+    assert "render;dur=" not in second.headers["Server-Timing"]
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "code"),
+    [
+        ("/images/local/scene.jpg?w=0", 400, "invalid-option"),
+        ("/images/local/scene.jpg?w=9&w=8", 400, "invalid-option"),
+        ("/images/local/scene.jpg?widht=9", 400, "invalid-option"),
+        ("/images/local/scene.jpg?w=nan", 400, "invalid-option"),
+        ("/images/local/%zz.jpg?w=9", 400, "invalid-target"),
+        ("/images/local/a%00b.jpg?w=9", 400, "invalid-target"),
+        ("/images/local/nothing.jpg?w=9", 404, "source-not-found"),
+        ("/images/elsewhere/scene.jpg?w=9", 404, "source-unknown"),
+        ("/images/local/page.html?w=9", 422, "not-an-image"),
+        ("/images/local/page.html", 422, "not-an-image"),
+        ("/images/local/empty.jpg?w=9", 422, "not-an-image"),
+        ("/images/local/empty.jpg", 422, "not-an-image"),
+        ("/images/local/cut.jpg?w=9", 422, "undecodable"),
+        ("/images/local/scene.jpg?w=8192&h=8192&fit=scale", 422, "result-too-large"),
+        ("/images/local/scene.jpg?w=9&s=" + "A" * 43, 403, "signature-invalid"),
+        ("/images/local/scene.jpg?w=9&grant=nonsense", 403, "grant-invalid"),
+        ("/images/local/scene.jpg?w=9&expires=1000", 410, "expired"),
+        ("/nowhere", 404, "http-404"),
+    ],
+)
+async def test_a_refusal(site: Server, target: str, status: int, code: str) -> None:
+    """A clear problem, never stored, never a 5xx."""
+    answer, body = await get(site, target)
+    problem = json.loads(body)
+    assert (answer.status, problem["code"], problem["status"]) == (status, code, status)
+    assert answer.content_type == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert problem["request_id"] == answer.headers["X-Request-ID"]
+    assert problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "climb",
+    ["../secret.jpg", "..%2fsecret.jpg", "%2e%2e/secret.jpg", "a/../../secret.jpg", "..%5csecret.jpg", "%2fetc%2fpasswd"],
+)
+async def test_nothing_outside_the_root(site: Server, root: Path, climb: str) -> None:
+    canary = b"\xff\xd8\xff CANARY OUTSIDE"
+    (root.parent / "secret.jpg").write_bytes(canary)
+    reader, writer = await asyncio.open_connection(*site.public.removeprefix("http://").split(":"))
+    writer.write(f"GET /images/local/{climb} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.split()[1] in (b"400", b"403", b"404")
+    assert b"CANARY" not in answer
+
+
+async def test_signed_only(serve: Serve) -> None:
+    """Without permission for unsigned URLs: a signature is needed, is enough, covers every byte, and ends with its time."""
+    server = serve(unsigned="never")
+    answer, body = await get(server, JPEG)
+    assert (answer.status, json.loads(body)["code"]) == (403, "signature-missing")
+    good = server.sign(JPEG)
+    assert (await get(server, good))[0].status == 200
+    for broken in (good.replace("w=160", "w=161"), good + "&w=9", good[:-1], good.replace("scene", "Scene")):
+        assert (await get(server, broken))[0].status == 403
+    soon = int(time.time()) + 50
+    answer, _ = await get(server, server.sign(f"{JPEG}&expires={soon}"))
+    age = int(answer.headers["Cache-Control"].split("max-age=")[1].split(",")[0])
+    assert age <= 50
+    assert "stale" not in answer.headers["Cache-Control"]
+    tag = answer.headers["ETag"]
+    gone, body = await get(server, server.sign(f"{JPEG}&expires={soon - 1000}"), If_None_Match=tag)
+    assert (gone.status, json.loads(body)["code"]) == (410, "expired")
+    server.stop()
+    assert SECRET not in json.dumps(server.lines)
+    assert good.rpartition("s=")[2] not in json.dumps(server.lines)
+
+
+async def test_a_long_target_and_garbage_are_4xx(site: Server) -> None:
+    host, port = site.public.removeprefix("http://").split(":")
+    for head in (
+        b"GET /images/local/" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET http://evil/images/local/scene.jpg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"\x16\x03\x01\x02\x00garbage\r\n\r\n",
+        b"GET /images/local/scene.jpg HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head)
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer[:80]
+
+
+async def test_a_fallback_picture(serve: Serve, root: Path) -> None:
+    """It stands in for what cannot be had, in the size asked for, briefly, and says so; a wrong signature is still a 403."""
+    server = serve(f'[fallback]\nimage = "{root / "scene.jpg"}"\nstatus = 404\nmax_age = 7\n')
+    answer, body = await get(server, "/images/local/nothing.jpg?w=80&fm=jpg")
+    assert (answer.status, answer.content_type, answer.headers["Imgproxy-Error"]) == (404, "image/jpeg", "source-not-found")
+    assert answer.headers["Cache-Control"] == "public, max-age=7"
+    assert "ETag" not in answer.headers
+    assert body[:3] == b"\xff\xd8\xff"
+    refused, _ = await get(server, "/images/local/nothing.jpg?w=80&s=" + "A" * 43)
+    assert refused.status == 403
