@@ -1,0 +1,54 @@
+"""STEPS: what is done to a frame, in this order. Each is `step(image, plan) -> image` and gives the image itself back
+when nothing is asked of it.
+
+`SHAPING` ends with the whole picture upright, scaled, and in sRGB; where it is cropped may depend on what is then seen in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyvips
+
+from imgproxy.render.plan import Plan
+from imgproxy.render.steps.background import background
+from imgproxy.render.steps.blur import blur
+from imgproxy.render.steps.border import border
+from imgproxy.render.steps.colour import colour
+from imgproxy.render.steps.crop import crop
+from imgproxy.render.steps.extend import extend
+from imgproxy.render.steps.flip import flip
+from imgproxy.render.steps.hue import hue
+from imgproxy.render.steps.light import light
+from imgproxy.render.steps.monochrome import monochrome
+from imgproxy.render.steps.orient import orient
+from imgproxy.render.steps.padding import padding
+from imgproxy.render.steps.pixelate import pixelate
+from imgproxy.render.steps.region import region
+from imgproxy.render.steps.resize import resize
+from imgproxy.render.steps.rotate import rotate
+from imgproxy.render.steps.saturation import saturation
+from imgproxy.render.steps.sharpen import sharpen
+
+Step = Callable[[pyvips.Image, Plan], pyvips.Image]
+
+SHAPING: tuple[Step, ...] = (region, resize, colour, orient)
+
+FINISHING: tuple[Step, ...] = (
+    crop,
+    extend,
+    flip,
+    rotate,
+    light,
+    saturation,
+    hue,
+    monochrome,
+    blur,
+    sharpen,
+    pixelate,
+    padding,
+    border,
+    background,
+)
+
+STEPS: tuple[Step, ...] = SHAPING + FINISHING

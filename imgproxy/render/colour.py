@@ -1,0 +1,114 @@
+"""Colour: everything is drawn as sRGB with 8 bits a channel, alpha last and not premultiplied."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pyvips
+
+MAX_PROFILE = 4 * 1024 * 1024
+
+# Columns of the matrix of sRGB adapted to D50, as ICC profiles store it (IEC 61966-2-1; ICC.1:2022 §9.2).
+_SRGB_PRIMARIES = {
+    b"rXYZ": (0.4361, 0.2225, 0.0139),
+    b"gXYZ": (0.3851, 0.7169, 0.0971),
+    b"bXYZ": (0.1431, 0.0606, 0.7141),
+}
+
+
+def to_srgb(image: pyvips.Image) -> pyvips.Image:
+    """Through the embedded profile where there is one that fits the picture. Drops none of the metadata."""
+    profile = _profile(image)
+    if profile is None or is_srgb(profile):
+        if image.interpretation == "cmyk":
+            return _through_profile(image, embedded=False)
+        return _plain(image)
+    return _through_profile(image, embedded=True)
+
+
+def _plain(image: pyvips.Image) -> pyvips.Image:
+    if image.interpretation == "srgb" and image.format == "uchar":
+        return image
+    return image.colourspace("srgb").cast("uchar")
+
+
+def _through_profile(image: pyvips.Image, embedded: bool) -> pyvips.Image:
+    fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
+    try:
+        converted = image.icc_transform("srgb", embedded=embedded, input_profile=fallback, intent="relative", depth=8)
+    except pyvips.Error:
+        # A broken profile, or one for other channels than these: the pixels are as good as without it.
+        return _plain(image)
+    return converted.copy(interpretation="srgb")
+
+
+def _profile(image: pyvips.Image) -> bytes | None:
+    if "icc-profile-data" not in image.get_fields():
+        return None
+    profile = bytes(image.get("icc-profile-data"))
+    return profile if len(profile) <= MAX_PROFILE else None
+
+
+def is_srgb(profile: bytes) -> bool:
+    """Whether an RGB matrix profile has sRGB's primaries and tone curve, under whatever name: converting it is wasted time."""
+    if profile[16:20] != b"RGB ":
+        return False
+    try:
+        tags = _tags(profile)
+        primaries = all(_near(_xyz(tags[tag]), wanted) for tag, wanted in _SRGB_PRIMARIES.items())
+        return primaries and all(_is_srgb_curve(tags[tag]) for tag in (b"rTRC", b"gTRC", b"bTRC"))
+    except (KeyError, struct.error):
+        return False
+
+
+def _tags(profile: bytes) -> dict[bytes, bytes]:
+    (count,) = struct.unpack_from(">I", profile, 128)
+    found = {}
+    for index in range(min(count, 64)):
+        name, offset, size = struct.unpack_from(">4sII", profile, 132 + 12 * index)
+        found[name] = profile[offset : offset + size]
+    return found
+
+
+def _xyz(tag: bytes) -> tuple[float, float, float]:
+    x, y, z = struct.unpack_from(">iii", tag, 8)
+    return x / 65536, y / 65536, z / 65536
+
+
+def _near(found: tuple[float, ...], wanted: tuple[float, ...]) -> bool:
+    return all(abs(one - other) < 0.003 for one, other in zip(found, wanted, strict=True))
+
+
+def _is_srgb_curve(tag: bytes) -> bool:
+    """At half of the scale sRGB's curve gives 0.2140; a plain gamma of 2.2, which is not quite it, 0.2176."""
+    if tag[:4] == b"para":
+        kind, gamma, a, b = struct.unpack_from(">HxxIII", tag, 8)
+        if kind not in (3, 4):
+            return False
+        half = (a / 65536 * 0.5 + b / 65536) ** (gamma / 65536)
+        return bool(abs(half - 0.2140) < 0.002)
+    (count,) = struct.unpack_from(">I", tag, 8)
+    if tag[:4] != b"curv" or count < 16:
+        return False
+    (middle,) = struct.unpack_from(">H", tag, 12 + 2 * round((count - 1) / 2))
+    return bool(abs(middle / 65535 - 0.2140) < 0.005)
+
+
+def on_colour(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
+    """`change` applied to the colour channels only."""
+    if not image.hasalpha():
+        return change(image)
+    bands = image.bands - 1
+    return change(image.extract_band(0, n=bands)).bandjoin(image[bands]).copy(interpretation=image.interpretation)
+
+
+def premultiplied(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
+    """`change`, which mixes neighbours, applied so that the colour of clear pixels does not bleed into what is seen."""
+    if not image.hasalpha():
+        return change(image)
+    return change(image.premultiply()).unpremultiply().cast(image.format)
+
+
+def with_alpha(image: pyvips.Image) -> pyvips.Image:
+    return image if image.hasalpha() else image.bandjoin(255).copy(interpretation=image.interpretation)

@@ -1,0 +1,243 @@
+"""render: one job from bytes to bytes. The only place where libvips' errors become ours.
+
+libvips is lazy: the stage "load" reads headers and plans, "steps" builds the pipeline (and evaluates what has to be measured:
+trim, smartcrop, turning), "save" runs decoder, steps and encoder as one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pyvips
+
+from imgproxy.errors import Undecodable
+from imgproxy.formats import FORMATS
+from imgproxy.jobs.wire import Finished, Job
+from imgproxy.render import frames, metadata, trim
+from imgproxy.render.choose import Choice, choose
+from imgproxy.render.encode import SAVERS, quality
+from imgproxy.render.facts import Facts, refuse
+from imgproxy.render.libvips import prepare
+from imgproxy.render.load import Original, Watch
+from imgproxy.render.plan import Box, Plan, plan
+from imgproxy.render.steps import FINISHING, SHAPING, Step
+from imgproxy.render.verbatim import strip
+from imgproxy.spec import Recipe, Transform
+
+__all__ = ["Watch", "prepare", "render"]
+
+LOWEST_QUALITY = 20
+"""Below it, re-encoding in order not to be larger than the original is not worth it."""
+
+
+class Drawn(msgspec.Struct, frozen=True):
+    """A finished picture, not yet encoded; `image` is a lazy tall image of all `frames`."""
+
+    image: pyvips.Image
+    plan: Plan
+    choice: Choice
+    frames: int
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    data: bytes
+    format: str
+    width: int
+    height: int
+    frames: int
+    why: str
+
+
+def render(job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Watch | None = None) -> Finished:
+    """Draws what `job` asks of `source`, the whole original, and writes it at the current position of `out_fd`.
+
+    Nothing is written before the result is complete. `watch` is shown each image that is loaded; calling `set_kill(True)` on
+    those from another thread ends the evaluation with Undecodable, except inside an encoder or decoder that does not return.
+
+    Raises NotAnImage, Undecodable, ImageTooLarge, ResultTooLarge, and OSError from writing.
+    """
+    stages: dict[str, float] = {}
+    try:
+        result = _result(job, source, recipe, watch, stages)
+    except pyvips.Error as error:
+        raise Undecodable("the original is truncated or broken") from error
+    with _stage(stages, "write"):
+        _write(out_fd, result.data)
+    return Finished(
+        format=result.format,
+        width=result.width,
+        height=result.height,
+        frames=result.frames,
+        length=len(result.data),
+        why=result.why,
+        stages=stages,
+    )
+
+
+def _result(job: Job, source: bytes, recipe: Recipe, watch: Watch | None, stages: dict[str, float]) -> Result:
+    transform = job.transform
+    with _stage(stages, "load"):
+        original = Original(source, watch)
+        refuse(original.facts, job.limits)
+        original.whole()
+        if transform.format == "json":
+            return _report(original, transform, len(source))
+        trimmed = trim.measure(original, transform) if transform.trim else None
+        drawing = _plan(job, original.facts, trimmed, recipe)
+        choice = _choose(job, original.facts, drawing)
+    with _stage(stages, "steps"):
+        drawn = _settled(job, original.facts, _draw(original, drawing, choice, recipe))
+    with _stage(stages, "save"):
+        encoded = _encode(drawn, transform, recipe)
+        if transform.keeps_pixels and transform.negotiate:
+            return _never_worse(job, source, original, drawn, encoded, recipe)
+    return _as_result(drawn, encoded, drawn.choice.why)
+
+
+def _plan(job: Job, facts: Facts, trimmed: Box | None, recipe: Recipe) -> Plan:
+    planned = plan(job.transform, facts, job.limits, trimmed)
+    keeps_profile = "icc" in recipe.keep and facts.icc and not facts.cmyk
+    return msgspec.structs.replace(planned, keeps_profile=True) if keeps_profile else planned
+
+
+def _choose(job: Job, facts: Facts, planned: Plan) -> Choice:
+    return choose(
+        job.transform, job.accepts, facts, size=(planned.width, planned.height), alpha=_has_alpha(job.transform, facts, planned)
+    )
+
+
+def _has_alpha(transform: Transform, facts: Facts, planned: Plan) -> bool:
+    covered = transform.background is not None and transform.background.alpha == 255
+    return (facts.alpha or planned.clears) and not covered
+
+
+def _draw(original: Original, planned: Plan, choice: Choice, recipe: Recipe) -> Drawn:
+    count = original.facts.frames if choice.format.animation else 1
+    loaded = original.load(planned, count)
+    shaped = [_fold(SHAPING, frame, planned) for frame in frames.split(loaded, count)]
+    if planned.smart and planned.crop:
+        shaped[0] = shaped[0].copy_memory()
+        planned = _smart_crop(shaped[0], planned, planned.crop)
+    finished = [_fold(FINISHING, frame, planned) for frame in shaped]
+    joined = frames.join(finished, original.header if count == 1 else loaded)
+    pruned = metadata.prune(joined, recipe, kept_profile=planned.keeps_profile)
+    return Drawn(_grey_again(pruned, original.facts, planned, choice), planned, choice, count)
+
+
+def _fold(steps: tuple[Step, ...], image: pyvips.Image, planned: Plan) -> pyvips.Image:
+    for step in steps:
+        image = step(image, planned)
+    return image
+
+
+def _smart_crop(image: pyvips.Image, planned: Plan, box: Box) -> Plan:
+    """The plan with the crop where libvips finds most to see, in all frames where it is in the first."""
+    found = image.smartcrop(box.width, box.height, interesting=planned.smart)
+    # What is cut off at the left and top is remembered as a negative offset.
+    return msgspec.structs.replace(planned, crop=Box(-found.xoffset, -found.yoffset, box.width, box.height), smart=None)
+
+
+def _grey_again(image: pyvips.Image, facts: Facts, planned: Plan, choice: Choice) -> pyvips.Image:
+    """One channel for a grey original where nothing has put colour into it, in the formats that can say so."""
+    asked = planned.transform
+    coloured = asked.monochrome or asked.border or asked.background
+    if not facts.grey or coloured or planned.keeps_profile or choice.format.name not in ("jpeg", "png"):
+        return image
+    grey = image[0].bandjoin(image[3]) if image.hasalpha() else image[0]
+    return grey.copy(interpretation="b-w")
+
+
+def _settled(job: Job, facts: Facts, drawn: Drawn) -> Drawn:
+    """An alpha channel that says "opaque" everywhere does not make a photograph a PNG: a look at the pixels decides."""
+    undecided = job.transform.format == "auto" and drawn.choice.format.name == "png" and facts.alpha and not drawn.plan.clears
+    if not undecided or not drawn.image.hasalpha():
+        return drawn
+    seen = drawn.image.copy_memory()
+    if seen[seen.bands - 1].min() < 255:
+        return msgspec.structs.replace(drawn, image=seen)
+    size = (drawn.plan.width, drawn.plan.height)
+    again = choose(job.transform, job.accepts, facts, size=size, alpha=False)
+    return msgspec.structs.replace(drawn, image=seen.extract_band(0, n=seen.bands - 1), choice=again)
+
+
+def _encode(drawn: Drawn, transform: Transform, recipe: Recipe, at: int = 0) -> bytes:
+    name = drawn.choice.format.name
+    return SAVERS[name](drawn.image, at or quality(transform, recipe, name), transform, recipe)
+
+
+def _never_worse(job: Job, source: bytes, original: Original, drawn: Drawn, encoded: bytes, recipe: Recipe) -> Result:
+    """Not more bytes than the original, when nothing but another encoding was asked for and the client takes the original's."""
+    own = original.format
+    acceptable = own.name in ("jpeg", "png", "gif") or own.name in job.accepts
+    if acceptable and original.facts.orientation == 1 and not original.facts.cmyk and original.facts.depth == 8:
+        stripped = strip(source, own.name, recipe.keep)
+        if stripped is not None and len(stripped) < len(encoded):
+            facts = original.facts
+            return Result(
+                data=stripped,
+                format=own.name,
+                width=facts.width,
+                height=facts.height,
+                frames=facts.frames,
+                why=f"the original's own bytes are fewer than as {drawn.choice.format.name}",
+            )
+    return _smaller(job, source, original, drawn, encoded, recipe)
+
+
+def _smaller(job: Job, source: bytes, original: Original, drawn: Drawn, encoded: bytes, recipe: Recipe) -> Result:
+    """Re-encoded at lower and lower quality until it is no larger than the original."""
+    why = drawn.choice.why
+    if not drawn.choice.format.lossy or len(encoded) <= len(source):
+        return _as_result(drawn, encoded, why)
+    asked = quality(job.transform, recipe, drawn.choice.format.name)
+    while len(encoded) > len(source) and asked > LOWEST_QUALITY:
+        asked = max(LOWEST_QUALITY, asked * 3 // 4)
+        # What was read sequentially is read again.
+        again = _draw(original, drawn.plan, drawn.choice, recipe)
+        encoded = _encode(again, job.transform, recipe, asked)
+        why = f"{drawn.choice.why}; quality {asked} so as not to be larger than the original"
+    return _as_result(drawn, encoded, why)
+
+
+def _as_result(drawn: Drawn, encoded: bytes, why: str) -> Result:
+    return Result(
+        data=encoded,
+        format=drawn.choice.format.name,
+        width=drawn.image.width,
+        height=frames.page_height(drawn.image) if drawn.frames > 1 else drawn.image.height,
+        frames=drawn.frames,
+        why=why,
+    )
+
+
+def _report(original: Original, transform: Transform, length: int) -> Result:
+    facts = original.facts
+    orientation = transform.orient or facts.orientation
+    width, height = facts.upright(orientation)
+    return Result(
+        data=metadata.report(original.header, facts, orientation, length),
+        format=FORMATS["json"].name,
+        width=width,
+        height=height,
+        frames=facts.frames,
+        why="asked for",
+    )
+
+
+def _write(out_fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(out_fd, rest) :]
+
+
+@contextmanager
+def _stage(stages: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        stages[name] = stages.get(name, 0.0) + time.perf_counter() - began

@@ -1,0 +1,93 @@
+"""Opens originals by the explicit libvips operation of their format. Nothing else in the package decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyvips
+
+from imgproxy.errors import NotAnImage, Undecodable
+from imgproxy.formats import SNIFF_BYTES, Format, sniff
+from imgproxy.render import svg
+from imgproxy.render.facts import Facts
+from imgproxy.render.frames import page_height
+from imgproxy.render.plan import Plan
+from imgproxy.render.verbatim import require_whole
+
+Watch = Callable[[pyvips.Image], None]
+"""Is shown every image that is loaded. `image.set_kill(True)`, from any thread, ends whatever is being computed from it."""
+
+
+class Original:
+    """One original in memory. `source` must outlive every image loaded from here: libvips reads from it."""
+
+    def __init__(self, source: bytes, watch: Watch | None = None) -> None:
+        """Reads the header. Raises NotAnImage, Undecodable."""
+        found = sniff(source[:SNIFF_BYTES])
+        if found is None or found.loader is None:
+            raise NotAnImage("the original does not begin like any picture format this server reads")
+        self._source = source
+        self._watch = watch
+        self.format: Format = found
+        self.header = self._open()
+        self.facts = _facts(found, self.header, self.header if found.name != "svg" else svg.measured(self.header, self._open))
+
+    def whole(self) -> None:
+        """Raises Undecodable when the file is cut short in a way that its decoder would pass over."""
+        if self.format.name == "gif":
+            require_whole(self._source)
+
+    def load(self, plan: Plan, frames: int) -> pyvips.Image:
+        """The pixels, lazily: the first frame, or all of them one below the other."""
+        options: dict[str, object] = {}
+        if self.format.animation and frames > 1:
+            options["n"] = -1
+        if plan.shrink > 1:
+            options["shrink"] = plan.shrink
+        if plan.scale != 1.0:
+            options["scale"] = plan.scale
+        return self._open(**options)
+
+    def full(self, frames: int) -> pyvips.Image:
+        """The pixels at full size."""
+        return self._open(n=-1) if self.format.animation and frames > 1 else self._open()
+
+    def _open(self, **options: object) -> pyvips.Image:
+        try:
+            image = pyvips.Operation.call(
+                f"{self.format.loader}_source",
+                pyvips.Source.new_from_memory(self._source),
+                # A picture that is half there is no picture.
+                fail_on="truncated",
+                access="sequential",
+                **options,
+            )
+        except pyvips.Error as error:
+            raise Undecodable(f"the original begins like {self.format.name.upper()} but cannot be read") from error
+        if self._watch:
+            self._watch(image)
+        return image
+
+
+def _facts(found: Format, header: pyvips.Image, size: pyvips.Image) -> Facts:
+    fields = set(header.get_fields())
+    return Facts(
+        format=found,
+        width=size.width,
+        height=page_height(size) if found.animation else size.height,
+        frames=int(header.get("n-pages")) if found.animation and "n-pages" in fields else 1,
+        # libheif turns AVIF upright by itself.
+        orientation=_orientation(header) if found.name != "avif" and "orientation" in fields else 1,
+        alpha=bool(header.hasalpha()),
+        icc="icc-profile-data" in fields,
+        cmyk=header.interpretation == "cmyk",
+        grey=header.interpretation in ("b-w", "grey16"),
+        depth=8 if header.format == "uchar" else 16,
+        graphics="palette" in fields,
+        vector=found.name == "svg",
+    )
+
+
+def _orientation(header: pyvips.Image) -> int:
+    orientation = int(header.get("orientation"))
+    return orientation if 1 <= orientation <= 8 else 1

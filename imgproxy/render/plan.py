@@ -1,0 +1,221 @@
+"""Plan: all the arithmetic of one job, done before a pixel is touched. Pure: Facts × Transform × Limits → Plan.
+
+Sizes go through four boxes: the upright original (after EXIF and trim), the region of it that is used, that region scaled, and
+the crop or canvas that becomes the result.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+from imgproxy.errors import ResultTooLarge
+from imgproxy.jobs.wire import Limits
+from imgproxy.render.facts import Facts, refuse_size, transposes
+from imgproxy.render.geometry import Scaling, fit_scaling
+from imgproxy.spec import Gravity, Region, Sides, Transform
+
+JPEG_SHRINKS = ((8, 16.0), (4, 5.0), (2, 2.0))
+"""(factor, from which shrink on). The decoder's own factors 4 and 8 alias when little is left for the resize. On photographs
+from 2 to 22 megapixels, against a resize of the full picture, these keep SSIM ≥ 0.98 (lowest: 0.984), as low as `thumbnail`
+goes with its fixed reserve of two, and decode up to a quarter faster."""
+
+MAX_UPSCALE_PIXELS = 2**27
+"""Of the scaled picture before it is cropped: smartcrop and turning keep it in memory."""
+
+
+class Box(msgspec.Struct, frozen=True, array_like=True):
+    """Pixels from the top left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine and the steps do. None: nothing to do.
+
+    `shrink` is the JPEG decoder's factor, `scale` what an SVG or WebP is loaded at. `region` is in pixels of the whole stored
+    picture, whose size is `stored`; `resized` is the size, stored way up, that it gets. `keeps_profile`: it stays in its own
+    RGB space. `crop` and `canvas` are upright; `canvas` is where the picture lies on a larger ground (x, y), and that ground's size.
+    `smart` says that x and y of `crop` are still to be found.
+    `width`×`height` is the result; by an angle other than a quarter turn it is off by at most two pixels.
+    """
+
+    transform: Transform
+    shrink: int = 1
+    scale: float = 1.0
+    region: Box | None = None
+    stored: tuple[int, int]
+    resized: tuple[int, int]
+    orientation: int = 1
+    keeps_profile: bool = False
+    crop: Box | None = None
+    smart: Literal["entropy", "attention"] | None = None
+    canvas: Box | None = None
+    padding: Sides | None = None
+    border: int = 0
+    width: int
+    height: int
+
+    @property
+    def clears(self) -> bool:
+        """Whether ground without picture comes up, which is `background`, or clear."""
+        return bool(self.canvas or self.padding or self.transform.rotate % 90)
+
+
+def plan(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None = None) -> Plan:
+    """The plan; `trimmed` is the part of the upright original that trimming leaves, where it was asked for.
+
+    Raises ResultTooLarge when the result would be beyond the limits, ImageTooLarge when a vector would have to be drawn so.
+    """
+    orientation = transform.orient or facts.orientation
+    region = _region(transform.region, trimmed or Box(0, 0, *facts.upright(orientation)))
+    scaling = fit_scaling(transform, region.width, region.height, facts.vector)
+    scaled = Box(0, 0, *scaling.scaled)
+    turned = transposes(orientation)
+    resized = (scaled.height, scaled.width) if turned else (scaled.width, scaled.height)
+    stored = _stored(region, facts, orientation)
+    _refuse_scaled(facts, resized, stored, limits)
+    crop, smart = _crop(scaled, scaling, transform.gravity)
+    kept = crop or scaled
+    canvas = _canvas(kept, scaling, transform.gravity)
+    ground = canvas or kept
+    padding, border = _edges(transform, scaling.dpr)
+    width, height = _result_size(transform.rotate, ground, padding)
+    _refuse_result(width, height, facts.frames, limits)
+    return Plan(
+        transform=transform,
+        shrink=_jpeg_shrink(facts, stored, resized),
+        scale=_load_scale(facts, stored, resized),
+        region=None if (stored.width, stored.height) == (facts.width, facts.height) else stored,
+        stored=(facts.width, facts.height),
+        resized=resized,
+        orientation=orientation,
+        crop=crop,
+        smart=smart,
+        canvas=canvas,
+        padding=padding,
+        border=border,
+        width=width,
+        height=height,
+    )
+
+
+def _region(region: Region | None, within: Box) -> Box:
+    """`region` of `within`, as a box in the same pixels as `within`, never empty."""
+    if region is None:
+        return within
+
+    def pixels(length: float, side: int) -> int:
+        return round(length * side if length < 1 else length)
+
+    x = min(pixels(region.x, within.width), within.width - 1)
+    y = min(pixels(region.y, within.height), within.height - 1)
+    width = max(1, min(pixels(region.width, within.width) if region.width else within.width, within.width - x))
+    height = max(1, min(pixels(region.height, within.height) if region.height else within.height, within.height - y))
+    return Box(within.x + x, within.y + y, width, height)
+
+
+def _stored(box: Box, facts: Facts, orientation: int) -> Box:
+    """An upright box in the coordinates of the picture as it is stored."""
+    x, y, width, height = box.x, box.y, box.width, box.height
+    if transposes(orientation):
+        x, y, width, height = y, x, height, width
+    if orientation in (2, 3, 7, 8):
+        x = facts.width - x - width
+    if orientation in (3, 4, 6, 7):
+        y = facts.height - y - height
+    return Box(x, y, width, height)
+
+
+def upright(box: Box, width: int, height: int, orientation: int) -> Box:
+    """A box of a stored picture of `width`×`height`, in upright coordinates: the inverse of what a plan does with a region."""
+    x, y = box.x, box.y
+    if orientation in (2, 3, 7, 8):
+        x = width - box.x - box.width
+    if orientation in (3, 4, 6, 7):
+        y = height - box.y - box.height
+    return Box(y, x, box.height, box.width) if transposes(orientation) else Box(x, y, box.width, box.height)
+
+
+def _jpeg_shrink(facts: Facts, stored: Box, resized: tuple[int, int]) -> int:
+    if facts.format.name != "jpeg":
+        return 1
+    asked = min(stored.width / resized[0], stored.height / resized[1])
+    return next((factor for factor, least in JPEG_SHRINKS if asked >= least), 1)
+
+
+def _load_scale(facts: Facts, stored: Box, resized: tuple[int, int]) -> float:
+    scale = max(resized[0] / stored.width, resized[1] / stored.height)
+    if facts.vector:
+        return scale
+    # libwebp scales while it decodes, but whole pixels of each side: below 1/64 the rounding would show.
+    return max(scale, 1 / 64) if facts.format.name == "webp" and scale < 1 else 1.0
+
+
+def _refuse_scaled(facts: Facts, resized: tuple[int, int], stored: Box, limits: Limits) -> None:
+    if facts.vector:
+        scale = _load_scale(facts, stored, resized)
+        refuse_size(math.ceil(facts.width * scale), math.ceil(facts.height * scale), 1, limits)
+    elif resized[0] * resized[1] > max(MAX_UPSCALE_PIXELS, limits.source_pixels):
+        raise ResultTooLarge(f"the picture would be scaled to {resized[0]}×{resized[1]} pixels before it is cropped")
+
+
+def _crop(scaled: Box, scaling: Scaling, gravity: Gravity | None) -> tuple[Box | None, Literal["entropy", "attention"] | None]:
+    width, height = min(scaling.cropped[0], scaled.width), min(scaling.cropped[1], scaled.height)
+    if (width, height) == (scaled.width, scaled.height):
+        return None, None
+    spare_x, spare_y = scaled.width - width, scaled.height - height
+    wanted = gravity or Gravity()
+    if wanted.kind == "anchor":
+        return Box(round(spare_x * wanted.x), round(spare_y * wanted.y), width, height), None
+    if wanted.kind == "focal":
+        left = min(max(round(scaled.width * wanted.x - width / 2), 0), spare_x)
+        top = min(max(round(scaled.height * wanted.y - height / 2), 0), spare_y)
+        return Box(left, top, width, height), None
+    return Box(spare_x // 2, spare_y // 2, width, height), wanted.kind
+
+
+def _canvas(kept: Box, scaling: Scaling, gravity: Gravity | None) -> Box | None:
+    if scaling.canvas is None:
+        return None
+    width, height = max(scaling.canvas[0], kept.width), max(scaling.canvas[1], kept.height)
+    if (width, height) == (kept.width, kept.height):
+        return None
+    anchor = gravity if gravity and gravity.kind == "anchor" else Gravity()
+    return Box(round((width - kept.width) * anchor.x), round((height - kept.height) * anchor.y), width, height)
+
+
+def _edges(transform: Transform, dpr: float) -> tuple[Sides | None, int]:
+    border = max(1, round(transform.border.width * dpr)) if transform.border else 0
+    if transform.padding is None:
+        return None, border
+    sides = transform.padding
+    top, right, bottom, left = (round(side * dpr) for side in (sides.top, sides.right, sides.bottom, sides.left))
+    return Sides(top, right, bottom, left) if top or right or bottom or left else None, border
+
+
+def _result_size(rotate: float, ground: Box, padding: Sides | None) -> tuple[int, int]:
+    width, height = ground.width, ground.height
+    if rotate % 180 == 90:
+        width, height = height, width
+    elif rotate % 180:
+        cosine, sine = abs(math.cos(math.radians(rotate))), abs(math.sin(math.radians(rotate)))
+        width, height = math.ceil(width * cosine + height * sine), math.ceil(width * sine + height * cosine)
+    if padding:
+        width, height = width + padding.left + padding.right, height + padding.top + padding.bottom
+    return width, height
+
+
+def _refuse_result(width: int, height: int, frames: int, limits: Limits) -> None:
+    if max(width, height) > limits.result_side:
+        raise ResultTooLarge(f"the result would be {width}×{height}, and {limits.result_side} pixels a side are allowed")
+    if width * height > limits.result_pixels:
+        raise ResultTooLarge(f"the result would have {width}×{height} pixels, and {limits.result_pixels} are allowed")
+    # An animation that the limits let in may go out at its own size.
+    if width * height * frames > max(limits.result_pixels, limits.source_pixels):
+        raise ResultTooLarge(f"the result would have {width}×{height}×{frames} pixels")

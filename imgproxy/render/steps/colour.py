@@ -1,0 +1,14 @@
+"""Into sRGB with 8 bits. After the resize, where there are fewer pixels to convert."""
+
+from __future__ import annotations
+
+import pyvips
+
+from imgproxy.render.colour import to_srgb
+from imgproxy.render.plan import Plan
+
+
+def colour(image: pyvips.Image, plan: Plan) -> pyvips.Image:
+    if plan.keeps_profile and image.interpretation in ("srgb", "rgb") and image.format == "uchar":
+        return image
+    return to_srgb(image)

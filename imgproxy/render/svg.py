@@ -1,0 +1,23 @@
+"""SVG: how large a drawing is. librsvg draws it from memory, without an address: no reference to anything outside resolves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyvips
+
+from imgproxy.errors import ImageTooLarge, Undecodable
+
+
+def measured(header: pyvips.Image, reopen: Callable[..., pyvips.Image]) -> pyvips.Image:
+    """`header`, when its size is to be believed. Raises ImageTooLarge.
+
+    A size that overflows C's int is reported as 1×1 by libvips; drawn at a thousandth, such a drawing has a size again.
+    """
+    if (header.width, header.height) != (1, 1):
+        return header
+    try:
+        reopen(scale=0.001)
+    except Undecodable:
+        return header
+    raise ImageTooLarge("the drawing is larger than any picture can be")

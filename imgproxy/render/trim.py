@@ -1,0 +1,69 @@
+"""Trim: finds the part of the upright picture that uniform edges leave. A pass of its own, before anything is planned."""
+
+from __future__ import annotations
+
+import pyvips
+
+from imgproxy.render import frames
+from imgproxy.render.colour import to_srgb
+from imgproxy.render.load import Original
+from imgproxy.render.plan import Box, upright
+from imgproxy.spec import Color, Transform, Trim
+
+
+def measure(original: Original, transform: Transform) -> Box:
+    """In upright pixels; the whole picture when nothing would be left. Of an animation, what is left of any frame."""
+    facts, asked = original.facts, transform.trim or Trim()
+    orientation = transform.orient or facts.orientation
+    count = facts.frames if facts.frames > 1 else 1
+    boxes = []
+    if facts.frames == 1:
+        corner = _corner(original, orientation) if asked.color is None else None
+        boxes.append(_left(to_srgb(original.full(1)), corner, asked))
+    else:
+        tall = to_srgb(original.full(count)).copy_memory()
+        corner = None
+        for frame in frames.split(tall, count):
+            corner = corner or frame.getpoint(*_corner_at(frame, orientation))
+            boxes.append(_left(frame, corner if asked.color is None else None, asked))
+    found = _around([box for box in boxes if box.width and box.height])
+    stored = found or Box(0, 0, facts.width, facts.height)
+    return upright(stored, facts.width, facts.height, orientation)
+
+
+def _corner(original: Original, orientation: int) -> list[float]:
+    image = to_srgb(original.full(1))
+    # A sequential image is read once: the row is taken, then the pixel.
+    x, y = _corner_at(image, orientation)
+    point: list[float] = image.extract_area(x, y, 1, 1).copy_memory().getpoint(0, 0)
+    return point
+
+
+def _corner_at(image: pyvips.Image, orientation: int) -> tuple[int, int]:
+    """Where the upright picture's top left pixel is stored."""
+    right = orientation in (2, 3, 7, 8)
+    bottom = orientation in (3, 4, 6, 7)
+    return (image.width - 1 if right else 0), (image.height - 1 if bottom else 0)
+
+
+def _left(image: pyvips.Image, corner: list[float] | None, asked: Trim) -> Box:
+    """What trimming leaves of one frame, empty when it is all of one colour."""
+    color = asked.color
+    if corner is not None:
+        if image.hasalpha() and corner[-1] == 0:
+            # Clear edges: their hidden colour means nothing.
+            return Box(*image[image.bands - 1].find_trim(threshold=asked.tolerance, background=[0]))
+        color = Color(*(round(value) for value in corner[:3]))
+    if color is None:
+        raise AssertionError("either a corner is measured or a colour is given")
+    ground = [color.red, color.green, color.blue]
+    flat = image.flatten(background=ground) if image.hasalpha() else image
+    return Box(*flat.find_trim(threshold=asked.tolerance, background=ground))
+
+
+def _around(boxes: list[Box]) -> Box | None:
+    if not boxes:
+        return None
+    x, y = min(box.x for box in boxes), min(box.y for box in boxes)
+    right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
+    return Box(x, y, right - x, bottom - y)
