@@ -97,7 +97,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     width: Length = 0
     height: Length = 0
     aspect: Annotated[float, Meta(ge=0, le=1000)] = 0
-    """Width over height; makes the missing side of a `cover` box. 0: none."""
+    """Width over height; makes the missing side of the box unless `fit` is `fit` without `extend`. Without either side it is
+    the shape to crop to, or with `extend` to fill up to. 0: none."""
     fit: Fit = "fit"
     enlarge: bool = False
     extend: bool = False
@@ -153,7 +154,7 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 def canonical(transform: Transform) -> Transform:
     """The one spelling of `transform`: what has no effect beside the rest is back at its default. Idempotent."""
-    for rule in (_plain_encoding, _plain_parts, _plain_scaling, _plain_gravity):
+    for rule in (_plain_encoding, _plain_parts, _plain_aspect, _plain_fit, _plain_gravity):
         changes = rule(transform)
         if changes:
             transform = msgspec.structs.replace(transform, **changes)
@@ -180,37 +181,56 @@ def _plain_parts(asked: Transform) -> dict[str, object]:
     return changes
 
 
-def _plain_scaling(asked: Transform) -> dict[str, object]:
-    box = bool(asked.width and asked.height)
-    covers = asked.fit in ("cover", "cover-down")
-    aspect = asked.aspect if covers and not box else 0
-    sized = bool(asked.width or asked.height or aspect)
-    bounded = bool(asked.min_width or asked.min_height or asked.max_width or asked.max_height)
-    changes: dict[str, object] = {"aspect": aspect}
-    if not sized:
+def _plain_aspect(asked: Transform) -> dict[str, object]:
+    one_side = bool(asked.width) != bool(asked.height)
+    if (asked.width and asked.height) or (one_side and asked.fit == "fit" and not asked.extend):
+        return {"aspect": 0}
+    if one_side or not asked.aspect:
+        return {}
+    # An aspect alone is the largest box in the picture, or with `extend` the smallest around it: nothing is scaled to it.
+    if asked.extend and not _covers(asked):
+        return {"fit": "fit"} if _bounded(asked) else {"fit": "fit", "enlarge": False}
+    if not _bounded(asked):
+        return {"fit": "cover", "enlarge": True}
+    return {} if _covers(asked) else {"fit": "cover"}
+
+
+def _plain_fit(asked: Transform) -> dict[str, object]:
+    sided = bool(asked.width or asked.height)
+    changes: dict[str, object] = {}
+    if not (sided or asked.aspect):
         changes |= {"fit": "fit", "extend": False}
         if not (asked.min_width or asked.min_height):
             changes["enlarge"] = False
-        if not (bounded or asked.padding or asked.border):
-            changes["dpr"] = 1
-    elif not (box or aspect or bounded):
-        # One side alone: the other follows, and there is no box to be cropped to, stretched to or filled up.
-        changes |= {"fit": "fit", "extend": False}
-    elif asked.enlarge and asked.fit in ("cover", "stretch") and not bounded:
+    elif sided and not (asked.width and asked.height) and not (asked.aspect or _bounded(asked)):
+        # The other side follows: there is no shape to be cropped or stretched to.
+        changes["fit"] = "fit"
+        if asked.enlarge and asked.fit != "cover-down":
+            changes["extend"] = False
+    elif asked.enlarge and asked.fit in ("cover", "stretch"):
         changes["extend"] = False
-    if sized and asked.fit == "cover-down":
+    if asked.fit == "cover-down":
         changes["enlarge"] = False
+    if not (sided or _bounded(asked) or asked.padding or asked.border):
+        changes["dpr"] = 1
     return changes
+
+
+def _covers(asked: Transform) -> bool:
+    return asked.fit in ("cover", "cover-down")
+
+
+def _bounded(asked: Transform) -> bool:
+    return bool(asked.min_width or asked.min_height or asked.max_width or asked.max_height)
 
 
 def _plain_gravity(asked: Transform) -> dict[str, object]:
     gravity = asked.gravity
-    covers = asked.fit in ("cover", "cover-down")
-    if gravity is None or not (covers or asked.extend):
+    if gravity is None or not (_covers(asked) or asked.extend):
         return {"gravity": None}
     if gravity.kind in ("entropy", "attention"):
         gravity = Gravity(gravity.kind)
-    if not covers and gravity.kind != "anchor":
+    if not _covers(asked) and gravity.kind != "anchor":
         # A letterbox can only place the whole picture; there is no part of it to choose.
         return {"gravity": None}
     return {"gravity": None if gravity in (Gravity(), Gravity("focal")) else gravity}

@@ -70,9 +70,23 @@ def _fits(given: Given) -> bool:
 
 
 def _crops(given: Given) -> bool:
+    fit = given.get("fit")
     boxed = ("w" in given and "h" in given) or "ar" in given or (_sized(given) and _bounded(given))
-    places = "fit" in given and given["fit"][2] and given["crop"].kind == "anchor"
-    return boxed and (_covers(given) or places)
+    if _covers(given):
+        return boxed
+    # A letterbox only places the picture. A smaller one can be placed below a single side as well, where it is not enlarged.
+    return given["crop"].kind == "anchor" and ((fit == _FITS["fill"] and boxed) or (fit == _FITS["fillmax"] and _sized(given)))
+
+
+def _shapes(given: Given) -> bool:
+    sides = ("w" in given) + ("h" in given)
+    fits = ("crop", "min", "fill", "fillmax", "scale") if sides else ("crop", "min", "fill", "fillmax")
+    return sides < 2 and given.get("fit") in [_FITS[fit] for fit in fits]
+
+
+def _in_pixels(given: Given) -> bool:
+    padded = given.get("pad", Sides(0, 0, 0, 0)) != Sides(0, 0, 0, 0)
+    return "w" in given or "h" in given or _bounded(given) or padded or "border" in given
 
 
 _FITS = {
@@ -92,19 +106,10 @@ _FORMATS = {"auto": "auto", "jpg": "jpeg"} | {name: name for name in ("png", "we
 _SIDE = Length(Number.of(Transform, "width").le or 0)
 _EDGE = Length(Number.of(Region, "x").le or 0, zero=True)
 _ANY_SIZE = Need("w or h (clip and max also act on min-w, min-h, max-w and max-h)", _fits)
-_A_BOX = Need(
-    "a box to crop to: fit=crop or fit=min (top, bottom, left, right, anchor: also fill), with w and h, or ar", _crops
-)
+_A_BOX = Need("a box to crop to: fit=crop or fit=min (edges and anchor: also fill, fillmax), with w and h, or ar", _crops)
 _A_POINT = Need("crop=focalpoint or crop=anchor", lambda given: given.get("crop") in (Gravity("focal"), Gravity()))
-_A_SHAPE = Need(
-    "fit=crop or fit=min, and not both w and h", lambda given: _covers(given) and not ("w" in given and "h" in given)
-)
-_PIXELS = Need(
-    "w, h, ar, a min- or max- bound, pad or border",
-    lambda given: (
-        _sized(given) or _bounded(given) or given.get("pad", Sides(0, 0, 0, 0)) != Sides(0, 0, 0, 0) or "border" in given
-    ),
-)
+_A_SHAPE = Need("fit=crop, min, fill or fillmax (or scale, with w or h), and not both w and h", _shapes)
+_PIXELS = Need("w, h, a min- or max- bound, pad or border", _in_pixels)
 _A_TRIM = Need("trim", lambda given: "trim" in given)
 _A_PICTURE = Need("a format other than json", lambda given: given.get("fm") != "json")
 
@@ -135,7 +140,7 @@ OPTIONS: tuple[Option, ...] = (
         ("aspect",),
         Ratio(Number.of(Transform, "aspect").le or 0),
         "16:9",
-        "Shape of the box that is cropped to.",
+        "Shape of the box whose other side, or both, w and h leave open.",
         _A_SHAPE,
     ),
     Option(
