@@ -7,11 +7,12 @@ once. For one event loop; an object of it is shared by all requests of a web pro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -39,9 +40,6 @@ from imgproxy.settings import RenderSettings
 GRACE = 0.4
 """Seconds beyond a job's own until its render process, which should have ended it, is given up."""
 
-_UNSTARTED = 16
-"""How often a job may be sent again because its render process went away before it began."""
-
 _FAILURES: dict[str, type[ImageError]] = {
     leaf.code: leaf for leaf in (NotAnImage, Undecodable, ImageTooLarge, ResultTooLarge, RenderTimeout)
 }
@@ -61,13 +59,13 @@ class _DiedError(Exception):
 
 @dataclass(slots=True)
 class _Call:
-    """One job under way. `sock` is its present connection while it waits in the queue."""
+    """One job under way. `until` is when it has waited long enough, `sock` its present connection while it is in the queue."""
 
     job: Job
     source_fd: int
     out_fd: int
     waited: Callable[[float], None] | None
-    began: float
+    until: float
     sock: socket.socket | None = None
 
     @property
@@ -86,7 +84,9 @@ class Pool:
     waiting: int = 0
     running: int = 0
     deaths: Counter[Cause] = field(default_factory=Counter)
-    _calls: dict[int, _Call] = field(default_factory=dict, init=False)
+    _queued: dict[int, _Call] = field(default_factory=dict, init=False)
+    _suspects: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _judgement: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def render(self, job: Job, source_fd: int, out_fd: int, waited: Callable[[float], None] | None = None) -> Finished:
         """Draw the job into `out_fd` from its present position on; `waited` is told the seconds in the queue.
@@ -95,21 +95,49 @@ class Pool:
         Raises ImageError and CapacityError leaves, and OSError when the result cannot be written.
         """
         start = os.lseek(out_fd, 0, os.SEEK_CUR)
-        call = _Call(self._bounded(job, source_fd), source_fd, out_fd, waited, time.monotonic())
-        for last in (False, True):
+        call = _Call(self._bounded(job, source_fd), source_fd, out_fd, waited, self._patience())
+        died = False
+        while True:
+            async with self._turn(call):
+                try:
+                    return await self._attempt(call)
+                except _Unstarted:
+                    await _still_in_time(call.until)
+                except _DiedError as death:
+                    self.deaths[death.cause] += 1
+                    await self._blame(call)
+                    if death.cause == "deadline":
+                        raise RenderTimeout(f"drawing took longer than {call.job.seconds:g} s") from None
+                    if died:
+                        raise RenderCrashed("drawing it stopped the render process") from None
+                    died = True
+                    call.until = self._patience()
+                    os.ftruncate(out_fd, start)
+                    os.lseek(out_fd, start, os.SEEK_SET)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, call: _Call) -> AsyncIterator[None]:
+        """An original that killed a process before may do it again: such ones go one at a time, so that the second death is the
+        last. Raises Quarantined and QueueTimeout."""
+        if self._judgement.locked():
+            async with self._judgement:
+                pass
+        if not await self.quarantine.check(*call.source):
+            yield
+            return
+        try:
+            async with asyncio.timeout_at(_loop_time(call.until)):
+                await self._suspects.acquire()
+        except TimeoutError:
+            raise QueueTimeout("no render process became free in time") from None
+        try:
             await self.quarantine.check(*call.source)
-            try:
-                return await self._until_started(call)
-            except _DiedError as death:
-                self.deaths[death.cause] += 1
-                os.ftruncate(out_fd, start)
-                os.lseek(out_fd, start, os.SEEK_SET)
-                await self._blame(call)
-                if death.cause == "deadline":
-                    raise RenderTimeout(f"drawing took longer than {call.job.seconds:g} s") from None
-                if last:
-                    raise RenderCrashed("drawing it stopped the render process") from None
-        raise AssertionError("the last attempt returns or raises")
+            yield
+        finally:
+            self._suspects.release()
+
+    def _patience(self) -> float:
+        return time.monotonic() + self.settings.queue_timeout
 
     def _bounded(self, job: Job, source_fd: int) -> Job:
         # An SVG is a program: what honest ones take is far below what a raster may.
@@ -120,20 +148,16 @@ class Pool:
         return msgspec.structs.replace(job, seconds=min(job.seconds, self.settings.svg_deadline))
 
     async def _blame(self, call: _Call) -> None:
-        await self.quarantine.strike(*call.source)
-        # Its like may stand in the queue many times over, and each would take a process with it. Ending their connections sends
-        # them past the quarantine again.
-        for other in list(self._calls.values()):
+        if not self.quarantine.seconds:
+            return
+        # Its like may stand in the queue many times over, and each would take a process with it. Ending their connections,
+        # before anything is waited for here, makes them wait for their turn again.
+        for other in self._queued.values():
             if other.job.source_length == call.job.source_length and other.sock is not None:
-                other.sock.shutdown(socket.SHUT_RDWR)
-
-    async def _until_started(self, call: _Call) -> Finished:
-        for _ in range(_UNSTARTED):
-            try:
-                return await self._attempt(call)
-            except _Unstarted:
-                await self.quarantine.check(*call.source)
-        raise QueueTimeout("no render process stayed long enough to begin")
+                with contextlib.suppress(OSError):
+                    other.sock.shutdown(socket.SHUT_RDWR)
+        async with self._judgement:
+            await self.quarantine.strike(*call.source)
 
     async def _attempt(self, call: _Call) -> Finished:
         with self._connect(call) as sock:
@@ -166,21 +190,22 @@ class Pool:
     async def _wait(self, call: _Call, sock: socket.socket) -> None:
         """Until Started."""
         self.waiting += 1
-        self._calls[id(call)] = call
+        self._queued[id(call)] = call
+        began = time.monotonic()
         call.sock = sock
         try:
-            async with asyncio.timeout_at(_loop_time(call.began + self.settings.queue_timeout)):
+            async with asyncio.timeout_at(_loop_time(call.until)):
                 packet = await _receive(sock)
         except TimeoutError:
             raise QueueTimeout("no render process became free in time") from None
         finally:
             call.sock = None
-            del self._calls[id(call)]
+            del self._queued[id(call)]
             self.waiting -= 1
         if not packet:
             raise _Unstarted
         if call.waited is not None:
-            call.waited(time.monotonic() - call.began)
+            call.waited(time.monotonic() - began)
 
     async def _outcome(self, job: Job, sock: socket.socket) -> Finished:
         began = time.monotonic()
@@ -216,6 +241,12 @@ async def _receive(sock: socket.socket) -> bytes:
         return await asyncio.get_running_loop().sock_recv(sock, wire.MAX_PACKET)
     except (ConnectionResetError, BrokenPipeError):
         return b""
+
+
+async def _still_in_time(until: float) -> None:
+    if time.monotonic() >= until:
+        raise QueueTimeout("no render process stayed long enough to begin")
+    await asyncio.sleep(0)
 
 
 def _loop_time(monotonic: float) -> float:

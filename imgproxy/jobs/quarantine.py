@@ -46,13 +46,14 @@ class Quarantine:
     seconds: float
     _own: OrderedDict[tuple[int, str], tuple[int, float]] = field(default_factory=OrderedDict)
 
-    async def check(self, descriptor: int, offset: int, length: int) -> None:
-        """Raises Quarantined when these bytes are in quarantine. Reads them only when an original of their size has strikes."""
-        if self._suspects(length):
-            digest = await _hash(descriptor, offset, length)
-            strikes, last = self._record(length, digest)
-            if time.time() < self._until(strikes, last):
-                raise Quarantined("this original stopped render processes before and is not tried for a while")
+    async def check(self, descriptor: int, offset: int, length: int) -> int:
+        """How many strikes these bytes have; they are read only when an original of their size has any. Raises Quarantined."""
+        if not self.seconds or not self._suspects(length):
+            return 0
+        strikes, last = self._record(length, await _hash(descriptor, offset, length))
+        if time.time() < self._until(strikes, last):
+            raise Quarantined("this original stopped render processes before and is not tried for a while")
+        return 0 if self._forgotten(strikes, last) else strikes
 
     async def strike(self, descriptor: int, offset: int, length: int) -> int:
         """A render process died of these bytes; how often that makes."""
@@ -65,9 +66,9 @@ class Quarantine:
         now = time.time()
         found = [(size, digest, *self._record(size, digest)) for size, digest in {*self._files(), *self._own}]
         return [
-            Entry(size=size, digest=digest, strikes=strikes, until=until if until > now else 0)
+            Entry(size=size, digest=digest, strikes=strikes, until=until if (until := self._until(strikes, last)) > now else 0)
             for size, digest, strikes, last in sorted(found, key=lambda row: row[3])
-            if (until := self._until(strikes, last)) or strikes
+            if strikes
         ]
 
     def clear(self) -> int:
@@ -80,10 +81,18 @@ class Quarantine:
         return len(known)
 
     def _suspects(self, length: int) -> bool:
-        return any(size == length for size, _ in self._own) or (self.directory / str(length)).exists()
+        try:
+            return any(size == length for size, _ in self._own) or (self.directory / str(length)).exists()
+        except OSError:
+            return False
 
     def _until(self, strikes: int, last: float) -> float:
         return last + min(self.seconds * 2 ** min(strikes - STRIKES, 32), LONGEST) if strikes >= STRIKES else 0
+
+    def _forgotten(self, strikes: int, last: float) -> bool:
+        """A single death may have been bad luck; what has been in quarantine is remembered for long."""
+        over = last + self.seconds if strikes < STRIKES else self._until(strikes, last) + LONGEST
+        return time.time() >= over
 
     def _record(self, length: int, digest: str) -> tuple[int, float]:
         """Strikes, and the time of the last one."""
@@ -95,8 +104,8 @@ class Quarantine:
         return max(shared, self._own.get((length, digest), (0, 0.0)))
 
     def _strike(self, length: int, digest: str) -> int:
+        self._sweep()
         try:
-            self._sweep()
             place = self.directory / str(length)
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             with (place / digest).open("ab", buffering=0) as file:
@@ -111,16 +120,17 @@ class Quarantine:
 
     def _sweep(self) -> None:
         """Forget what is long over. Only strikes sweep, and they are rare."""
-        now = time.time()
-        for size, digest in list(self._files()):
-            strikes, last = self._record(size, digest)
-            if now > max(self._until(strikes, last), last) + LONGEST:
+        for size, digest in {*self._files(), *self._own}:
+            if self._forgotten(*self._record(size, digest)):
+                self._own.pop((size, digest), None)
                 self._remove(size, digest)
 
     def _files(self) -> Iterator[tuple[int, str]]:
-        for place in self.directory.glob("[0-9]*"):
-            for file in place.glob("*"):
-                yield int(place.name), file.name
+        try:
+            for file in self.directory.glob("[0-9]*/*"):
+                yield int(file.parent.name), file.name
+        except OSError:
+            return
 
     def _remove(self, length: int, digest: str) -> None:
         place = self.directory / str(length)
@@ -133,13 +143,8 @@ class Quarantine:
 
 async def _hash(descriptor: int, offset: int, length: int) -> str:
     # The caller may be cancelled and close its descriptor, and the number be another file's, while the thread still reads.
-    own = os.dup(descriptor)
-    try:
-        reading = asyncio.get_running_loop().run_in_executor(None, _digest, own, offset, length)
-    except BaseException:
-        os.close(own)
-        raise
-    return await reading
+    # A thread that has not begun would not run, and not close its copy: hence the shield.
+    return await asyncio.shield(asyncio.to_thread(_digest, os.dup(descriptor), offset, length))
 
 
 def _digest(descriptor: int, offset: int, length: int) -> str:

@@ -6,57 +6,63 @@ import logging
 import os
 import shutil
 import threading
-from typing import NoReturn, Protocol
+from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
+from imgproxy.cache.bans import Bans
+from imgproxy.cache.janitor import Janitor, StoreBudget
 from imgproxy.metrics import Metrics
-from imgproxy.processes.child import Death, Exit, JanitorHandoff, enter, log
+from imgproxy.processes.child import Control, Death, Exit, JanitorHandoff, enter
 from imgproxy.settings import CacheSettings
 
 INTERVAL = 10.0
 """Seconds between sweeps."""
 
-
-class Sweeper(Protocol):
-    def __call__(self, settings: CacheSettings, metrics: Metrics) -> None:
-        """Bring the caches within their bounds."""
-
-
 _decode = msgspec.msgpack.Decoder(Death).decode
 
 
-def main(sweep: Sweeper) -> NoReturn:
-    # The supervisor's end is what there is to clear up after, so this process must see it.
+def main() -> NoReturn:
+    # It must see the supervisor's end, because nobody else is left to clear up after it.
     handoff, control = enter(JanitorHandoff, outlive=True)
     metrics = Metrics()
     control.ready()
     if control.wait():
-        threading.Thread(target=_sweep_for_ever, args=(sweep, handoff.cache, metrics), daemon=True).start()
-        while message := control.sock.recv(256):
-            death = _decode(message)
-            metrics.restart(death.kind, death.cause)
-            metrics.gone(death.pid)
+        threading.Thread(target=_sweep_for_ever, args=(handoff.cache, metrics), daemon=True).start()
+        _keep_books(control, metrics)
     shutil.rmtree(handoff.runtime, ignore_errors=True)
-    # Not sys.exit: it would wait for a sweep.
+    # Not sys.exit: the thread may be in the middle of a sweep.
     os._exit(Exit.FAILED)
 
 
-def _sweep_for_ever(sweep: Sweeper, settings: CacheSettings, metrics: Metrics) -> None:
+def _keep_books(control: Control, metrics: Metrics) -> None:
+    """Count the deaths that the supervisor tells of, until it has gone itself."""
+    while message := control.sock.recv(256):
+        death = _decode(message)
+        metrics.restart(death.kind, death.cause)
+        metrics.gone(death.pid)
+
+
+def _sweep_for_ever(settings: CacheSettings, metrics: Metrics) -> None:
+    directory = Path(settings.directory)
+    budgets = {"results": settings.results, "originals": settings.originals}
+    stores = [StoreBudget(directory / name, each.max_bytes, each.max_entries) for name, each in budgets.items()]
     pause = threading.Event()
     try:
+        janitor = Janitor(stores, settings.low_water, Bans(directory))
         while True:
-            try:
-                sweep(settings, metrics)
-            except OSError as error:
-                log(logging.WARNING, "sweep-failed", reason=str(error))
+            swept = janitor.sweep()
+            for name, entries, size in zip(budgets, swept.entries, swept.bytes, strict=True):
+                metrics.swept(name, entries, size, 0)
+            metrics.swept("other", 0, 0, swept.evicted)  # a sweep does not say from which store
             pause.wait(INTERVAL)
+    except Exception:
+        logging.getLogger("imgproxy.processes").exception("sweep-failed")
     finally:
-        # A janitor that does not sweep is of no use; another one is started.
+        # One that does not sweep is of no use.
         os._exit(Exit.FAILED)
 
 
 if __name__ == "__main__":
-    from imgproxy.cache.janitor import sweep
-
-    main(sweep)
+    main()
