@@ -1,0 +1,153 @@
+"""A render process whose engine misbehaves on request: a source with `FAULT:<name>` in its bytes (a JPEG comment, say) does it.
+
+The package itself has no such hook.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from imgproxy.errors import Undecodable
+from imgproxy.jobs.wire import Finished, Job
+from imgproxy.processes import render
+from imgproxy.processes.deadline import Stoppable
+from imgproxy.spec import Recipe
+from tests.unit.processes import plain_engine as real
+
+FAULT = re.compile(rb"FAULT:([a-z]+)")
+
+
+def segv() -> None:
+    ctypes.string_at(0)
+
+
+def abort() -> None:
+    os.abort()
+
+
+def leave() -> None:
+    os._exit(7)
+
+
+def hang() -> None:
+    time.sleep(3600)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def wedge() -> None:
+    """Holds the interpreter, so that no other thread runs: only the kernel can end it."""
+    ctypes.PyDLL(None).sleep(3600)
+
+
+def balloon() -> None:
+    bytearray(8 << 30)
+
+
+def flood(out_fd: int) -> None:
+    """Writes without end."""
+    chunk = bytes(1 << 20)
+    while True:
+        os.write(out_fd, chunk)
+
+
+FAULTS: dict[bytes, Callable[[], None]] = {
+    b"segv": segv,
+    b"abort": abort,
+    b"exit": leave,
+    b"hang": hang,
+    b"spin": spin,
+    b"wedge": wedge,
+    b"balloon": balloon,
+}
+
+
+def attempts() -> dict[str, str]:
+    """What a process that was taken over could do."""
+
+    def write() -> None:
+        Path(f"/tmp/imgproxy-written-{os.getpid()}").write_text("x")
+
+    def connect() -> None:
+        with socket.socket() as sock:
+            sock.connect(("127.0.0.1", 9))
+
+    def bind() -> None:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+
+    tries: dict[str, Callable[[], object]] = {
+        "read /etc/passwd": Path("/etc/passwd").read_text,
+        "read own environment": Path("/proc/self/environ").read_bytes,
+        "list the root": lambda: list(Path("/").iterdir()),
+        "write": write,
+        "connect": connect,
+        "bind": bind,
+        "signal the supervisor": lambda: os.kill(os.getppid(), 0),
+    }
+    outcome = {}
+    for name, act in tries.items():
+        try:
+            act()
+            outcome[name] = "done"
+        except OSError as error:
+            outcome[name] = type(error).__name__
+    return outcome
+
+
+class Faulty:
+    """The real engine, with faults."""
+
+    def prepare(self, allow_old: bool) -> None:
+        real.prepare(allow_old)
+
+    def render(self, job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None]) -> Finished:
+        found = FAULT.search(source)
+        if found is None:
+            return real.render(job, source, out_fd, recipe, watch=watch)
+        name = found[1]
+        # Whatever dies here has half written its result before.
+        os.write(out_fd, b"half a result")
+        if name == b"peek":
+            return self._peek()
+        if name == b"flood":
+            flood(out_fd)
+        if name == b"cooperative":
+            return self._cooperate(watch)
+        with contextlib.suppress(KeyError):
+            FAULTS[name]()
+        raise Undecodable("an unknown fault")
+
+    def _peek(self) -> Finished:
+        why = json.dumps(attempts() | {"environment": sorted(os.environ), "nice": str(os.getpriority(os.PRIO_PROCESS, 0))})
+        return Finished(format="json", width=1, height=1, frames=1, length=13, why=why, stages={})
+
+    def _cooperate(self, watch: Callable[[Stoppable], None]) -> Finished:
+        """As libvips: goes on until it is asked to stop, and then fails."""
+
+        class Image:
+            killed = False
+
+            def set_kill(self, kill: bool) -> None:
+                self.killed = kill
+
+        image = Image()
+        watch(image)
+        while not image.killed:
+            time.sleep(0.001)
+        raise Undecodable("killed")
+
+
+if __name__ == "__main__":
+    render.main(Faulty())
