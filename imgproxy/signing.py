@@ -45,7 +45,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a grant permits: sizes, crops, formats and qualities of the pictures of one source below a path, until it expires.
 
     `prefix` is whole segments of the path, "" for all of the source. `widths` are the permitted widths in device pixels
-    (w × dpr, whole pixels and quarters of dpr), () for any. `max_pixels` bounds the area (w·dpr × h·dpr), 0 for no bound; one of
+    (w × dpr, whole pixels and quarters of dpr), () for any. `max_pixels` bounds the area (w·dpr × h·dpr), 0 for none; one of
     the two must be given. A URL may say something of its height (h, ar, crop) only where the area is bounded, and where no
     widths are given it must say enough for the area to be known. So the size of every picture is bounded, and with widths
     alone the number of different ones too.
