@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, cast
 
 import uvloop
 from aiohttp import web
@@ -141,9 +141,10 @@ class BoundedSite(web.BaseSite):
 @dataclass(slots=True)
 class _Busy(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(_BUSY)
-        transport.close()
+        # uvloop's transports do not derive from asyncio's.
+        stream = cast("asyncio.WriteTransport", transport)
+        stream.write(_BUSY)
+        stream.close()
 
 
 if __name__ == "__main__":

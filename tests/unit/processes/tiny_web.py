@@ -37,8 +37,11 @@ def create(settings: Settings, runtime: Path) -> Site:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        while True:
-            await response.write(bytes(1 << 20))
+        try:
+            while True:
+                await response.write(bytes(1 << 20))
+        finally:
+            (runtime / "given up").touch()
 
     async def readyz(_request: web.Request) -> web.Response:
         return web.Response(status=200 if ready.is_set() else 503)
