@@ -27,6 +27,7 @@ class Trace:
     source: str = ""
     format: str = ""
     origin_bytes: int = 0
+    sent_bytes: int = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

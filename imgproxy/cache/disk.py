@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -31,8 +31,6 @@ DRAFTS = "drafts"
 
 _TOUCH = 60
 """Seconds between two marks of use on one file."""
-_BACK_OFF = 5
-"""Seconds without drafts on a disk that refused one."""
 _REMEMBER = 200_000
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -41,16 +39,17 @@ class DiskStore:
     """Files `<2 hex>/<key>` below `directory`, each a header page and the body; unfinished ones in `drafts/`.
 
     Entries of at most `small` bytes are read whole, into `Entry.body`, and hold no descriptor. Bodies beyond `largest` bytes
-    are not kept: one giant must not drive out everything else.
+    are not kept: one giant must not drive out everything else. After a refused write nothing is kept for `back_off` seconds.
 
     Nothing here fails because the disk is sick: reads become misses, writes go to memory, and the counters say so.
     """
 
-    def __init__(self, directory: Path, bans: Bans, *, small: int, largest: int = 1 << 62) -> None:
+    def __init__(self, directory: Path, bans: Bans, *, small: int, largest: int = 1 << 62, back_off: float = 5) -> None:
         self._directory = directory
         self._bans = bans
         self._small = small
         self._largest = largest
+        self._back_off = back_off
         self._retry_at = 0.0
         self._verified: set[tuple[int, bytes]] = set()
         self.write_errors = 0
@@ -219,7 +218,7 @@ class DiskStore:
 
     def _refused(self, _: OSError) -> None:
         self.write_errors += 1
-        self._retry_at = time.monotonic() + _BACK_OFF
+        self._retry_at = time.monotonic() + self._back_off
 
 
 def read_header(handle: Handle, extra: int = 0) -> tuple[Header, int, bytes]:
@@ -243,7 +242,7 @@ def read_header(handle: Handle, extra: int = 0) -> tuple[Header, int, bytes]:
             time.sleep(0.001)
 
 
-async def read(entry: Entry, start: int, stop: int) -> AsyncIterator[bytes]:
+async def read(entry: Entry, start: int, stop: int) -> AsyncGenerator[bytes]:
     """The bytes from `start` to before `stop`, in chunks of at most 256 KiB. Raises ImgproxyError when they cannot be had."""
     for position in range(start, stop, CHUNK):
         end = min(position + CHUNK, stop)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -89,7 +89,7 @@ class Spool:
         self.discard()
         self._wake()
 
-    async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
         """The bytes from `start` to before `stop` (None: the end), as they are written, in chunks of at most 256 KiB.
 
         Raises what the producer failed of.

@@ -48,7 +48,11 @@ class Observer:
         self._access = access
 
     def watch(self, app: web.Application) -> None:
-        app.middlewares.append(web.middleware(self._observe))
+        @web.middleware
+        async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._observe(request, handler)
+
+        app.middlewares.append(observe)
         app.on_response_prepare.append(self._prepare)
 
     def report(self, trace: Trace, failed: ImgproxyError | None) -> None:
@@ -71,6 +75,7 @@ class Observer:
         return response
 
     async def _prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "imgproxy"
         response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
         for name, value in cors(self._settings.cors_origins, request.headers.get("Origin")).items():
             if name == "Vary" and "Vary" in response.headers:
@@ -85,7 +90,7 @@ class Observer:
 
     def _note(self, request: web.Request, response: web.StreamResponse | None, status: int, code: str, seconds: float) -> None:
         trace = request[TRACE]
-        sent = response.body_length if response is not None and response.prepared else _body_length(response)
+        sent = trace.sent_bytes or _body_length(request, response)
         self._metrics.request(request[ROUTE], status, seconds, sent, trace)
         self._count(trace, code)
         if not self._access:
@@ -157,6 +162,6 @@ def _problem_response(body: Problem, headers: dict[str, str]) -> web.Response:
     return web.Response(status=body.status, body=msgspec.json.encode(body), content_type=PROBLEM_TYPE, headers=headers)
 
 
-def _body_length(response: web.StreamResponse | None) -> int:
-    body = response.body if isinstance(response, web.Response) else None
+def _body_length(request: web.Request, response: web.StreamResponse | None) -> int:
+    body = response.body if isinstance(response, web.Response) and request.method != "HEAD" else None
     return len(body) if isinstance(body, bytes) else 0

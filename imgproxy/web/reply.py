@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from aiohttp import web
 
 from imgproxy.cache.disk import read
 from imgproxy.cache.entry import Entry
-from imgproxy.cache.spool import Spool
 from imgproxy.errors import ImgproxyError
 from imgproxy.formats import FORMATS
 from imgproxy.pipeline import Picture
@@ -53,37 +53,32 @@ async def send(
     response = web.StreamResponse(status=status, headers=headers)
     if stop is not None:
         response.content_length = stop - start
-    await _stream(request, response, content, start, stop, write_timeout)
+    chunks = (
+        read(content, start, content.length if stop is None else stop)
+        if isinstance(content, Entry)
+        else content.read(start, stop)
+    )
+    await _stream(request, response, chunks, trace, write_timeout)
     return response
 
 
 async def _stream(
-    request: web.Request,
-    response: web.StreamResponse,
-    content: Entry | Spool,
-    start: int,
-    stop: int | None,
-    write_timeout: float,
+    request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes], trace: Trace, write_timeout: float
 ) -> None:
-    if request.method == "HEAD":
+    async with aclosing(chunks):
+        # Asked for before the head is out: an origin that fails at once is still an error with a status.
+        chunk = await anext(chunks, b"") if request.method != "HEAD" else b""
         await response.prepare(request)
-        return
-    chunks: AsyncIterator[bytes]
-    if isinstance(content, Entry):
-        chunks = read(content, start, content.length if stop is None else stop)
-    else:
-        chunks = content.read(start, stop)
-    first = await anext(chunks, b"")  # an origin that fails at once is still an error with a status
-    await response.prepare(request)
-    try:
-        await asyncio.wait_for(response.write(first), write_timeout)
-        async for chunk in chunks:
-            await asyncio.wait_for(response.write(chunk), write_timeout)
-        await response.write_eof()
-    except (ImgproxyError, TimeoutError):
-        # The status is out already: cutting the connection is the only way left to say that this is not the whole.
-        if request.transport is not None:
-            request.transport.abort()
+        try:
+            while chunk:
+                await asyncio.wait_for(response.write(chunk), write_timeout)
+                trace.sent_bytes += len(chunk)
+                chunk = await anext(chunks, b"")
+            await response.write_eof()
+        except (ImgproxyError, TimeoutError):
+            # The status is out already: cutting the connection is the only way left to say that this is not the whole.
+            if request.transport is not None:
+                request.transport.abort()
 
 
 def _headers(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str]:

@@ -88,7 +88,7 @@ async def test_a_killed_process_is_replaced(serve: Serve, kind: str) -> None:
     server = serve()
     before = server.children(kind)
     os.kill(before[0], signal.SIGKILL)
-    server.wait_for("died", lambda line: line.get("kind") == kind)
+    server.wait_for("replaced", lambda line: line.get("kind") == kind)
     async with aiohttp.ClientSession() as session:
         for _ in range(50):
             try:
