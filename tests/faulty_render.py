@@ -19,8 +19,8 @@ from imgproxy.errors import Undecodable
 from imgproxy.jobs.wire import Finished, Job
 from imgproxy.processes import render
 from imgproxy.processes.deadline import Stoppable
+from imgproxy.render import engine as real
 from imgproxy.spec import Recipe
-from tests.unit.processes import plain_engine as real
 
 FAULT = re.compile(rb"FAULT:([a-z]+)")
 

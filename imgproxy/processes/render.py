@@ -48,8 +48,6 @@ class Engine(Protocol):
 
 def main(engine: Engine) -> NoReturn:
     handoff, control = enter(RenderHandoff)
-    # libvips tells its every thread pool's end as news.
-    logging.getLogger("pyvips").setLevel(logging.WARNING)
     confine.priority(handoff.render.nice)
     try:
         memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)

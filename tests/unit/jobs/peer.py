@@ -28,7 +28,7 @@ def faulty(name: str, salt: object = "") -> bytes:
 
 def job(source: bytes, seconds: float = 5.0) -> Job:
     return Job(
-        transform=Transform(width=16),
+        transform=Transform(width=16, format="webp"),
         accepts=(),
         limits=LIMITS,
         source_offset=0,

