@@ -22,7 +22,7 @@ OTHER = "other"
 
 ROUTES = ("images", OTHER)
 STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx", OTHER)
-STAGES = ("parse", "lookup", "cache", "joined", "fetch", "queue", "render", "decode", "draw", "encode", "store", "send", OTHER)
+STAGES = ("parse", "lookup", "cache", "joined", "fetch", "queue", "render", "load", "steps", "save", "write", "store", OTHER)
 VERDICTS = ("hit", "stale", "miss", "revalidated", "unchanged", OTHER)
 STORES = ("results", "originals", OTHER)
 FORMATS = ("jpeg", "png", "webp", "avif", "gif", "json", OTHER)

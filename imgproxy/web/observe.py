@@ -57,7 +57,10 @@ class Observer:
 
     def report(self, trace: Trace, failed: ImgproxyError | None) -> None:
         """Work that was done behind an answer."""
-        self._count(trace, type(failed).code if failed is not None else "")
+        if "render" in trace.stages:
+            waited = trace.stages.get("queue", 0.0)
+            self._metrics.render(trace.format, trace.stages["render"] - waited, waited)
+        self._count(type(failed).code if failed is not None else "")
 
     async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.perf_counter()
@@ -92,7 +95,7 @@ class Observer:
         trace = request[TRACE]
         sent = trace.sent_bytes or _body_length(request, response)
         self._metrics.request(request[ROUTE], status, seconds, sent, trace)
-        self._count(trace, code)
+        self._count(code)
         if not self._access:
             return
         fields = {
@@ -112,10 +115,7 @@ class Observer:
         }
         _log.info("request", extra={"fields": {name: value for name, value in fields.items() if value not in ("", False, {})}})
 
-    def _count(self, trace: Trace, code: str) -> None:
-        if "render" in trace.stages:
-            waited = trace.stages.get("queue", 0.0)
-            self._metrics.render(trace.format, trace.stages["render"] - waited, waited)
+    def _count(self, code: str) -> None:
         if code in ORIGIN_CODES:
             self._metrics.origin_error(code)
         self._sample()
