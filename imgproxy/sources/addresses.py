@@ -18,6 +18,7 @@ _FORBIDDEN_V4 = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
+        "168.63.129.16/32",  # looks public, and is every Azure machine's own host
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -38,16 +39,9 @@ _TEREDO = IPv6Network("2001::/32")
 _FORBIDDEN_V6 = tuple(
     IPv6Network(prefix)
     for prefix in (
-        "2001:1::/32",  # with the eight below: 2001::/23, IETF protocol assignments (RFC 2928), without Teredo
-        "2001:2::/31",
-        "2001:4::/30",
-        "2001:8::/29",
-        "2001:10::/28",
-        "2001:20::/27",
-        "2001:40::/26",
-        "2001:80::/25",
-        "2001:100::/24",
+        "2001::/23",  # IETF protocol assignments (RFC 2928), Teredo among them
         "2001:db8::/32",
+        "2002::/16",  # 6to4, whose public relays are gone (RFC 7526)
         "3fff::/20",  # documentation (RFC 9637)
     )
 )
@@ -65,7 +59,7 @@ _ISATAP = 0x0000_5EFE  # RFC 5214 §6.1, with or without the universal bit
 _UNIVERSAL = 0x0200_0000
 _MASK = 0xFFFF_FFFF
 
-_NETWORK = re.compile(r"\[?([^\[\]]+?)\]?(?::([0-9]{1,5}))?")
+_NETWORK = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::([0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +80,7 @@ def parse_network(text: str) -> AllowedNetwork:
         match = _NETWORK.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is not a network such as 10.0.0.0/8 or 127.0.0.1/32:8080")
-        bare, port = match[1], int(match[2]) if match[2] else None
+        bare, port = match[1] or match[2], int(match[3]) if match[3] else None
         if port is not None and not 1 <= port <= 65535:
             raise ValueError(f"{text!r} has no valid port")
     return AllowedNetwork(ip_network(bare), port)
