@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from imgproxy.settings import FilesSource, HttpSource, Settings
+from imgproxy.sources.addresses import parse_network
 
 Problem = tuple[str, str]
 """(dotted key, what is wrong with it)."""
@@ -89,7 +90,7 @@ def _http(path: str, source: HttpSource) -> Iterator[Problem]:
             yield f"{path}.allow[{number}]", f'expected {wanted}, got "{pattern}"'
     for number, network in enumerate(source.allow_networks):
         try:
-            ipaddress.ip_network(network)
+            parse_network(network)
         except ValueError as error:
             yield f"{path}.allow_networks[{number}]", f'expected a network such as "10.1.0.0/16": {error}'
     for key, value in (("connect_timeout", source.connect_timeout), ("first_byte_timeout", source.first_byte_timeout)):
@@ -156,7 +157,7 @@ def _loose(path: str, source: HttpSource) -> Iterator[Problem]:
         yield f"{path}.allow", '"*" fetches from every public host'
     if source.allow_downgrade:
         yield f"{path}.allow_downgrade", "redirects from https to http are followed"
-    if any(ipaddress.ip_network(network).prefixlen == 0 for network in source.allow_networks):
+    if any(parse_network(network).network.prefixlen == 0 for network in source.allow_networks):
         yield f"{path}.allow_networks", "the whole internet, private networks included, may be reached"
     if source.request_headers and source.base_url.startswith("http://"):
         yield f"{path}.request_headers", "are sent over plain http"
