@@ -187,10 +187,11 @@ def _plain_aspect(asked: Transform) -> dict[str, object]:
         return {"aspect": 0}
     if one_side or not asked.aspect:
         return {}
-    # An aspect alone is the largest box in the picture, or with `extend` the smallest around it: nothing is scaled to it.
+    # An aspect alone is the largest box in the picture, or with `extend` the smallest around it: nothing grows to fill it.
+    may_grow = bool(asked.min_width or asked.min_height)
     if asked.extend and not _covers(asked):
-        return {"fit": "fit"} if _bounded(asked) else {"fit": "fit", "enlarge": False}
-    if not _bounded(asked):
+        return {"fit": "fit"} if may_grow else {"fit": "fit", "enlarge": False}
+    if not may_grow:
         return {"fit": "cover", "enlarge": True}
     return {} if _covers(asked) else {"fit": "cover"}
 

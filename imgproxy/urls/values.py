@@ -131,13 +131,13 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Width over height, as 16:9 or as one number."""
+    """Width over height, as 16:9 or as one number, from 1:`upto` to `upto`:1."""
 
     upto: float
 
     @property
     def expected(self) -> str:
-        return f"a ratio such as 16:9 or 1.78, above 0 to {plain(self.upto)}"
+        return f"a ratio such as 16:9 or 1.78, from {plain(1 / self.upto)} to {plain(self.upto)}"
 
     def read(self, text: str) -> float:
         width, colon, height = text.partition(":")
@@ -145,7 +145,7 @@ class Ratio:
         if below <= 0:
             raise ValueError
         ratio = read_number(width) / below
-        if not 0 < ratio <= self.upto:
+        if not 1 / self.upto <= ratio <= self.upto:
             raise ValueError
         return ratio
 
