@@ -8,6 +8,7 @@ import fcntl
 import heapq
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -185,8 +186,8 @@ class Janitor:
 def _list(shelf: _Shelf) -> None:
     now = time.time_ns()
     status = _status(shelf.path)
-    if status is None:
-        shelf.files.clear()
+    if status is None or not stat.S_ISDIR(status.st_mode):
+        shelf.files.clear()  # gone, or a foreign file, or a link to a foreign directory
         return
     if status.st_mtime_ns == shelf.stamp:
         return

@@ -160,14 +160,18 @@ async def test_small_entries_hold_no_descriptor(store: DiskStore) -> None:
     assert (entry.handle, entry.body) == (None, b"body")
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_descriptors_are_given_back(store: DiskStore) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for n in range(20):
         await put(store, picture(str(n)), body(n, 2000))
         await store.open(picture(str(n)))
         await store.open(picture("absent"))
         store.draft(picture("dropped"))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 async def test_bytes_that_vanish_under_a_reader_are_an_error(store: DiskStore, tmp_path: Path) -> None:

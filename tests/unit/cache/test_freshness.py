@@ -106,7 +106,7 @@ def test_headers(headers: dict[str, str], expected: Freshness | None) -> None:
 class Twice(dict[str, str]):
     """A field that was sent on two lines, as multidicts give it."""
 
-    def items(self):  # type: ignore[no-untyped-def,override]  # noqa: ANN201 - a stand-in for a multidict
+    def items(self):  # type: ignore[no-untyped-def,override]
         return [("Cache-Control", "max-age=30"), ("Cache-Control", "no-store")]
 
 
