@@ -1,0 +1,278 @@
+"""What the commands of the command line do. Each loads what it needs when it is called; few see libvips."""
+
+# ruff: noqa: T201 - commands print
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from imgproxy import configuration
+from imgproxy.configuration import CONFIG_VARIABLE, Effective, Flag, checks, shape, units
+from imgproxy.errors import InvalidOption, SettingsError, SourceTooLarge, SourceUnknown
+from imgproxy.formats import FORMATS
+from imgproxy.settings import Settings, environment
+from imgproxy.spec import Transform
+
+FlagValues = dict[str, Flag]
+
+
+def serve(arguments: Namespace) -> int:
+    from imgproxy.processes import supervisor
+
+    given = {"host": arguments.host, "port": arguments.port, "admin_port": arguments.admin_port}
+    flags = {f"server.{key}": Flag(f"--{key.replace('_', '-')}", value) for key, value in given.items() if value is not None}
+    if arguments.demo is not None:
+        return _serve_demo(arguments, flags)
+    return supervisor.run(_load(arguments, flags).settings)
+
+
+def _serve_demo(arguments: Namespace, flags: FlagValues) -> int:
+    from imgproxy import demo
+    from imgproxy.processes import supervisor
+
+    if not arguments.demo:
+        print("imgproxy demo: drawing sample pictures …", flush=True)
+    with demo.prepared(Path(arguments.demo).expanduser() if arguments.demo else None) as (extra, links):
+        settings = _load(arguments, {"server.host": Flag("--demo", "127.0.0.1")} | extra | flags).settings
+        port = demo.free_port(settings.server.host, settings.server.port)
+        settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
+        print(demo.welcome(settings, links), flush=True)
+        return supervisor.run(settings)
+
+
+def sign(arguments: Namespace) -> int:
+    from imgproxy.signing import Signer
+    from imgproxy.urls.native import Native
+
+    settings = _read(arguments).settings
+    host, target = _split(arguments.target)
+    if arguments.expires is not None:
+        target += f"{'&' if '?' in target else '?'}expires={_deadline(arguments.expires)}"
+    dialect = Native()
+    dialect.parse(dialect.split(target).payload)
+    print(host + Signer(_keys(settings)).sign(target, arguments.key_id))
+    return 0
+
+
+def grant(arguments: Namespace) -> int:
+    from imgproxy.signing import Policy, Signer
+
+    settings = _read(arguments).settings
+    if arguments.source not in settings.sources:
+        known = ", ".join(sorted(settings.sources)) or "none"
+        raise SourceUnknown(f'there is no source called "{arguments.source}"; there are: {known}')
+    try:
+        policy = Policy(
+            source=arguments.source,
+            prefix=arguments.prefix,
+            widths=tuple(int(width) for width in _listed(arguments.widths)),
+            max_pixels=arguments.max_pixels,
+            formats=tuple("jpeg" if name == "jpg" else name for name in _listed(arguments.formats)),
+            expires=0 if arguments.expires == "never" else _deadline(arguments.expires),
+        )
+    except ValueError as error:
+        what = "--widths are whole numbers with commas between" if "invalid literal" in str(error) else str(error)
+        raise SettingsError(what) from None
+    print(Signer(_keys(settings)).grant(policy, arguments.key_id))
+    return 0
+
+
+def key(_arguments: Namespace) -> int:
+    print(secrets.token_urlsafe(32))
+    return 0
+
+
+def render(arguments: Namespace) -> int:
+    from imgproxy.jobs.wire import Job, Limits
+    from imgproxy.render import engine
+
+    settings = _read(arguments).settings
+    transform = _transform(arguments.options, arguments.target)
+    source = _original(arguments.source, settings.limits.source_bytes)
+    engine.prepare(settings.render.allow_old_libvips)
+    job = Job(
+        transform=transform,
+        accepts=(),
+        limits=msgspec.convert(settings.limits, Limits, from_attributes=True),
+        source_offset=0,
+        source_length=len(source),
+        seconds=settings.render.deadline,
+    )
+    out = os.memfd_create("rendered")
+    try:
+        finished = engine.render(job, source, out, settings.encode)
+        data = os.pread(out, finished.length, 0)
+    finally:
+        os.close(out)
+    if arguments.target == "-":
+        sys.stdout.buffer.write(data)
+        return 0
+    _replace(Path(arguments.target), data)
+    moving = f", {finished.frames} frames" if finished.frames > 1 else ""
+    print(f"{arguments.target}: {finished.format}, {finished.width} × {finished.height}{moving}, {finished.length:,} bytes")
+    return 0
+
+
+def explain(arguments: Namespace) -> int:
+    import asyncio
+
+    from imgproxy.explain import explain as explained
+
+    _, target = _split(arguments.target)
+    said = asyncio.run(explained(_load(arguments).settings, target, arguments.accept))
+    print(json.dumps(said, indent=2, ensure_ascii=False, default=_plain))
+    return 0
+
+
+def purge(arguments: Namespace) -> int:
+    from imgproxy.cache.bans import Bans
+    from imgproxy.urls.native import Native
+    from imgproxy.web.admin import Purge, ban_of
+
+    written = _read(arguments).settings
+    settings, _ = configuration.resolve(written, environment())
+    directory = Path(settings.cache.directory)
+    # Bans that cannot be shared would hold in this process alone, which is about to end.
+    if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
+        why = "cannot be written" if directory.is_dir() else "is not there"
+        raise SettingsError(f"cache.directory: {directory} {why}; nothing was purged")
+    if arguments.source is not None and arguments.source not in settings.sources:
+        known = ", ".join(sorted(settings.sources)) or "none"
+        raise SourceUnknown(f'there is no source called "{arguments.source}"; there are: {known}')
+    asked = (
+        Purge(url=_split(arguments.url)[1])
+        if arguments.url is not None
+        else Purge(source=arguments.source, path=arguments.path)
+        if arguments.path
+        else Purge(source=arguments.source, prefix=arguments.prefix or "")
+    )
+    ban = ban_of(asked, (Native(),), time.time())
+    Bans(directory).add(ban)
+    what = "everything" if ban.prefix and not ban.locator else ban.locator + ("…" if ban.prefix else "")
+    print(f"purged: {what} of {ban.source}")
+    return 0
+
+
+def check(arguments: Namespace) -> int:
+    effective = _load(arguments)
+    rows = [
+        (key, '"***"' if "secret" in shape.marks(kind) else _shown(value), effective.provenance.get(key, "default"))
+        for key, kind, value in shape.walk(effective.settings)
+    ]
+    left = [f"{key} = {value}" for key, value, _ in rows]
+    width = min(60, max(map(len, left)))
+    for said, (_, _, origin) in zip(left, rows, strict=True):
+        print(f"{said:<{width}}  # {origin}")
+    sys.stdout.flush()
+    for dotted, warning in checks.warnings(effective.settings):
+        print(f"imgproxy: warning: {dotted}: {warning}", file=sys.stderr)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "serve": serve,
+    "sign": sign,
+    "grant": grant,
+    "key": key,
+    "render": render,
+    "explain": explain,
+    "purge": purge,
+    "check": check,
+}
+
+
+def _file(arguments: Namespace) -> Path | None:
+    named = environment().get(CONFIG_VARIABLE)
+    given: Path | None = arguments.config
+    return given or (Path(named) if named else None)
+
+
+def _load(arguments: Namespace, flags: FlagValues | None = None) -> Effective:
+    return configuration.load(_file(arguments), environment(), flags or {})
+
+
+def _read(arguments: Namespace) -> Effective:
+    """For commands that run where the server does not: the machine need not have its directories."""
+    return configuration.read(_file(arguments), environment(), {})
+
+
+def _keys(settings: Settings) -> list[tuple[str, str]]:
+    return [(each.id, each.secret) for each in settings.signing.keys]
+
+
+def _split(url: str) -> tuple[str, str]:
+    """(scheme and host, target) of a URL; a bare target has no host."""
+    if not url.startswith(("http://", "https://")):
+        return "", url
+    host = "://".join(urlsplit(url)[:2])
+    return host, url[len(host) :] or "/"
+
+
+def _deadline(duration: str) -> int:
+    try:
+        seconds = units.seconds(duration)
+    except ValueError as error:
+        raise SettingsError(f"--expires: {error}") from None
+    if not 1 <= seconds <= 100 * 365 * 86_400:
+        raise SettingsError("--expires: from a second to a hundred years")
+    return int(time.time() + seconds)
+
+
+def _listed(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _transform(options: str, target: str) -> Transform:
+    from imgproxy.urls.native import Native
+
+    named = {piece.partition("=")[0] for piece in options.split("&")}
+    pieces = [options] if options else []
+    if "fm" not in named:
+        suffix = Path(target).suffix.lower().lstrip(".").replace("jpeg", "jpg")
+        savers = [row.extension for row in FORMATS.values() if row.saver]
+        if suffix not in savers:
+            raise InvalidOption(
+                "fm", f"the format is not known: say fm, or end DST in {', '.join(f'.{each}' for each in savers)}"
+            )
+        pieces.append(f"fm={suffix}")
+    request = Native().parse(f"/images/file/original?{'&'.join(pieces)}")
+    return request.transform or Transform()
+
+
+def _original(name: str, most: int) -> bytes:
+    if name == "-":
+        data = sys.stdin.buffer.read(most + 1)
+    else:
+        with Path(name).open("rb") as file:
+            data = file.read(most + 1)
+    if len(data) > most:
+        raise SourceTooLarge(f"{name} has more than limits.source_bytes, {most}")
+    return data
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Whole or not at all: the picture may be its own original."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
