@@ -18,7 +18,7 @@ import msgspec
 
 from imgproxy import configuration
 from imgproxy.configuration import CONFIG_VARIABLE, Effective, Flag, checks, shape, units
-from imgproxy.errors import InvalidOption, SettingsError, SourceTooLarge, SourceUnknown
+from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError, SourceTooLarge, SourceUnknown
 from imgproxy.formats import FORMATS
 from imgproxy.settings import Settings, environment
 from imgproxy.spec import Transform
@@ -149,13 +149,14 @@ def purge(arguments: Namespace) -> int:
     if arguments.source is not None and arguments.source not in settings.sources:
         known = ", ".join(sorted(settings.sources)) or "none"
         raise SourceUnknown(f'there is no source called "{arguments.source}"; there are: {known}')
-    asked = (
-        Purge(url=_split(arguments.url)[1])
-        if arguments.url is not None
-        else Purge(source=arguments.source, path=arguments.path)
-        if arguments.path
-        else Purge(source=arguments.source, prefix=arguments.prefix or "")
-    )
+    if arguments.url is not None:
+        if arguments.path is not None or arguments.prefix is not None:
+            raise InvalidTarget("--path and --prefix go with --source, not with --url")
+        asked = Purge(url=_split(arguments.url)[1])
+    elif arguments.path is not None:
+        asked = Purge(source=arguments.source, path=arguments.path)
+    else:
+        asked = Purge(source=arguments.source, prefix=arguments.prefix or "")
     ban = ban_of(asked, (Native(),), time.time())
     Bans(directory).add(ban)
     what = "everything" if ban.prefix and not ban.locator else ban.locator + ("…" if ban.prefix else "")
