@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import socket
-import struct
 from pathlib import Path
 
 from imgproxy.errors import SettingsError
 
 BACKLOG = 1024
 
-_SO_ATTACH_FILTER = 26
-_DROP_SYN = (
-    (0x30, 0, 0, 13),  # load the byte of TCP flags
-    (0x54, 0, 0, 0x12),  # keep SYN and ACK
-    (0x15, 0, 1, 0x02),  # only SYN?
-    (0x06, 0, 0, 0),  # drop it
-    (0x06, 0, 0, 0xFFFF),  # take everything else
-)
-"""Classic BPF over what reaches a listening socket, which is from the TCP header on."""
+_SO_BINDTOIFINDEX = 62
+_NO_INTERFACE = 2**31 - 1
 
 
 def listen(host: str, port: int, write_timeout: float) -> socket.socket:
@@ -61,13 +52,13 @@ def listen_for_jobs(path: Path, queue: int) -> socket.socket:
 
 
 def turn_away(sock: socket.socket) -> None:
-    """Begin no more connections, and let those that have begun be accepted: closing a listening socket resets whatever still
-    waits in its backlog. Where the kernel cannot do that, nothing happens.
+    """Refuse new connections, and keep those that wait to be accepted: closing a listening socket resets them.
+
+    Bound to an interface that does not exist, the socket is not found for a new connection any more; what it has is untouched.
+    Where the kernel will not (before Linux 5.7 without privileges), nothing happens.
     """
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in _DROP_SYN)
-    program = ctypes.create_string_buffer(code, len(code))
     with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(_DROP_SYN), ctypes.addressof(program)))
+        sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_INTERFACE)
 
 
 def address(sock: socket.socket) -> str:

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import os
 import resource
+import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +23,9 @@ from imgproxy.processes.child import Control, Exit, WebHandoff, enter
 from imgproxy.processes.sockets import BACKLOG
 from imgproxy.settings import ServerSettings, Settings
 
-SETTLE = 0.2
-"""Seconds after the word to stop in which connections that had begun are still accepted."""
+SETTLE = 0.2, 1.0
+"""Seconds after the word to stop in which connections that had begun are still accepted and may ask: at least, and at most as
+long as there are any."""
 
 _REQUEST_LINE = 64
 """Bytes of a request line beside its target."""
@@ -74,22 +77,26 @@ async def _serve(site: Site, handoff: WebHandoff, control: Control) -> None:
 
     site.public.on_response_prepare.append(last_answer)
     share = max(1, settings.max_connections // handoff.processes)
-    public = await _listen(site.public, handoff.public, settings, share, _patience(settings.drain))
+    public = await _listen(site.public, handoff.public, settings, share)
     admin = await _listen(site.admin, handoff.admin, settings, share, 0.5)
     loop.add_reader(control.sock, _follow, control)
     control.ready()
     await stop.wait()
     site.drain()
-    await asyncio.sleep(SETTLE)
-    await public.cleanup()
+    await _settle(public, settings.drain)
+    await public.runner.cleanup()
     # Until here whoever watches this process was told that it lives, and is not ready.
-    await admin.cleanup()
+    await admin.runner.cleanup()
 
 
-def _patience(drain: float) -> float:
-    """Seconds that requests under way may take to end: of `drain`, what is left after settling, and with something over before
-    the supervisor's own patience ends. aiohttp takes 0 for no limit."""
-    return max(0.05, 0.9 * drain - SETTLE)
+async def _settle(site: BoundedSite, drain: float) -> None:
+    """Whoever has connected and not yet asked would be reset: every answer from now on is its connection's last, so what is
+    left after a while is idle."""
+    least, most = (min(seconds, drain / 4) for seconds in SETTLE)
+    end = time.monotonic() + most
+    await asyncio.sleep(least)
+    while site.busy() and time.monotonic() < end:  # noqa: ASYNC110 -- connections are not told of one by one
+        await asyncio.sleep(0.02)
 
 
 def _follow(control: Control) -> None:
@@ -99,20 +106,24 @@ def _follow(control: Control) -> None:
             os._exit(Exit.FAILED)
 
 
-async def _listen(app: web.Application, descriptor: int, settings: ServerSettings, most: int, patience: float) -> web.AppRunner:
+async def _listen(
+    app: web.Application, descriptor: int, settings: ServerSettings, most: int, patience: float | None = None
+) -> BoundedSite:
     runner = web.AppRunner(
         app,
         access_log=None,
         handle_signals=False,
-        shutdown_timeout=patience,
+        # Something must be left of `drain` before the supervisor's own patience ends. aiohttp takes 0 for no limit.
+        shutdown_timeout=patience or max(0.05, 0.9 * settings.drain - min(SETTLE[1], settings.drain / 4)),
         handler_cancellation=True,
         # aiohttp has this one timer for a connection that says nothing, between requests and within a request's head.
         keepalive_timeout=min(settings.keepalive or settings.header_timeout, settings.header_timeout),
         max_line_size=settings.max_target + _REQUEST_LINE,
     )
     await runner.setup()
-    await BoundedSite(runner, socket.socket(fileno=descriptor), most).start()
-    return runner
+    site = BoundedSite(runner, socket.socket(fileno=descriptor), most)
+    await site.start()
+    return site
 
 
 class BoundedSite(web.BaseSite):
@@ -120,6 +131,7 @@ class BoundedSite(web.BaseSite):
 
     def __init__(self, runner: web.AppRunner, sock: socket.socket, most: int) -> None:
         super().__init__(runner, backlog=BACKLOG)
+        self.runner = runner
         self._sock = sock
         self._most = most
 
@@ -131,8 +143,14 @@ class BoundedSite(web.BaseSite):
         await super().start()
         self._server = await asyncio.get_running_loop().create_server(self._protocol, sock=self._sock, backlog=self._backlog)
 
+    def busy(self) -> bool:
+        """Whether anybody is connected, or waits to be accepted."""
+        waiting = select.poll()
+        waiting.register(self._sock, select.POLLIN)
+        return bool(self.runner.server and self.runner.server._connections) or bool(waiting.poll(0))
+
     def _protocol(self) -> asyncio.BaseProtocol:
-        server = self._runner.server
+        server = self.runner.server
         if server is None or len(server._connections) >= self._most:  # `connections` would copy them all
             return _Busy()
         return server()

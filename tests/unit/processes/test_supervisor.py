@@ -235,3 +235,13 @@ def holds(pid: int, needle: bytes) -> bool:
 def test_an_address_in_use_is_the_operators_fault() -> None:
     with sockets.listen("127.0.0.1", 0, 30) as taken, pytest.raises(sockets.SettingsError, match="in use"):
         sockets.listen("127.0.0.1", taken.getsockname()[1], 30)
+
+
+def test_turning_away_refuses_the_new_and_keeps_those_who_wait() -> None:
+    with sockets.listen("127.0.0.1", 0, 30) as listening, socket.create_connection(listening.getsockname()) as early:
+        sockets.turn_away(listening)
+        assert refused(listening.getsockname())
+        accepted, _ = listening.accept()
+        with accepted:
+            accepted.sendall(b"welcome")
+        assert early.recv(16) == b"welcome"
