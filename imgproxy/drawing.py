@@ -6,7 +6,7 @@ import os
 
 import msgspec
 
-from imgproxy.cache.disk import DiskStore
+from imgproxy.cache.disk import DiskStore, input_fd
 from imgproxy.cache.entry import Entry, Facts
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import NotAnImage
@@ -37,9 +37,13 @@ class Drawing:
             source_length=content.length if isinstance(content, Entry) else content.written,
             seconds=self._seconds,
         )
-        if not job.source_length or content.handle is None:
+        if not job.source_length:
             raise NotAnImage("the original is empty")
-        spool, finished = await self._rendered(job, content.handle.fd, identity, trace)
+        source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
+        try:
+            spool, finished = await self._rendered(job, source_fd, identity, trace)
+        finally:
+            os.close(source_fd)
         spool.finish_external(finished.length)
         facts = Facts(
             format=finished.format,

@@ -17,6 +17,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
+import aiofiles
 import msgspec
 
 from imgproxy.cache.bans import Bans
@@ -24,7 +25,7 @@ from imgproxy.cache.entry import Entry, Facts, Freshness, Handle, Validators
 from imgproxy.cache.files import CHUNK, in_memory, read_exactly, reopen, write_all
 from imgproxy.cache.header import PAGE, Corrupt, Header, body_offset, pack, reserve, unpack
 from imgproxy.cache.spool import Spool
-from imgproxy.errors import CapacityError
+from imgproxy.errors import CapacityError, ImgproxyError
 from imgproxy.request import Identity
 
 DRAFTS = "drafts"
@@ -244,15 +245,22 @@ def read_header(handle: Handle, extra: int = 0) -> tuple[Header, int, bytes]:
 
 async def read(entry: Entry, start: int, stop: int) -> AsyncGenerator[bytes]:
     """The bytes from `start` to before `stop`, in chunks of at most 256 KiB. Raises ImgproxyError when they cannot be had."""
-    for position in range(start, stop, CHUNK):
-        end = min(position + CHUNK, stop)
-        if entry.body is not None:
-            yield entry.body[position:end]
-        elif entry.handle is not None:
-            while position < end:
-                chunk = await asyncio.to_thread(read_exactly, entry.handle, end - position, entry.offset + position)
+    if entry.body is not None:
+        for position in range(start, stop, CHUNK):
+            yield entry.body[position : min(position + CHUNK, stop)]
+        return
+    # A buffered reader, for its lock: closing waits for a read that a cancelled request has left in its thread.
+    async with aiofiles.open(input_fd(entry), "rb") as file:
+        try:
+            await file.seek(entry.offset + start)
+            while start < stop:
+                chunk = await file.read(min(CHUNK, stop - start))
+                if not chunk:
+                    raise ImgproxyError("a stored file is shorter than it was")
+                start += len(chunk)
                 yield chunk
-                position += len(chunk)
+        except OSError as error:
+            raise ImgproxyError("a stored file cannot be read") from error
 
 
 def input_fd(entry: Entry) -> int:

@@ -57,7 +57,8 @@ def create(settings: Settings, runtime: Path) -> Site:
     small = settings.cache.memory_entry_bytes
     stores = {
         "results": DiskStore(cache / "results", bans, small=small, largest=settings.cache.results.max_bytes // 4),
-        "originals": DiskStore(cache / "originals", bans, small=small, largest=settings.cache.originals.max_bytes // 4),
+        # A render process wants a descriptor, however small the original is.
+        "originals": DiskStore(cache / "originals", bans, small=0, largest=settings.cache.originals.max_bytes // 4),
     }
     quarantine = Quarantine(cache / "quarantine", settings.render.quarantine)
     pool = Pool(runtime / "render.sock", settings.render, quarantine)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from imgproxy.signing import Signer
 
+from imgproxy.signing import Signer
 from tests import pictures
 
 SECRET = "0123456789abcdef0123456789abcdef"

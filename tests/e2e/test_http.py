@@ -103,8 +103,10 @@ async def test_every_answer_is_safe_to_open(site: Server) -> None:
 
 
 async def test_a_download_has_a_clean_name(site: Server) -> None:
-    answer, _ = await get(site, JPEG + "&dl=Gr%C3%BC%C3%9Fe%0D%0A.exe")
-    assert answer.headers["Content-Disposition"].startswith('attachment; filename="Gr__e__.exe.jpg"')
+    answer, _ = await get(site, JPEG + "&dl=Gr%C3%BC%C3%9Fe.exe")
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="Gr__e.exe.jpg"')
+    refused, _ = await get(site, JPEG + "&dl=a%0D%0Ab")
+    assert refused.status == 400
 
 
 async def test_the_second_answer_is_a_hit(site: Server) -> None:

@@ -219,21 +219,26 @@ async def test_the_first_byte_leaves_before_the_last_arrives(serve: Serve, origi
 
 async def test_a_truncated_original_is_never_whole(serve: Serve, origin: Origin) -> None:
     """The client's connection breaks as the origin's did, a variant is a 502, and nothing is kept."""
+    cut = asyncio.Event()
 
-    async def cut(request: web.Request) -> web.StreamResponse:
+    async def breaking(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(len(PICTURE))})
         await response.prepare(request)
         await response.write(PICTURE[:20_000])
+        await cut.wait()
         assert request.transport is not None
-        request.transport.close()
+        request.transport.abort()
         return response
 
-    origin.answer = cut
+    origin.answer = breaking
     server = serve(source(origin))
-    with pytest.raises(aiohttp.ClientPayloadError):
-        await get(server, "/images/web/a.jpg")
-    answer, _ = await get(server, "/images/web/b.jpg?w=50")
-    assert answer.status == 502
+    async with aiohttp.ClientSession() as session, session.get(server.public + "/images/web/a.jpg") as answer:
+        assert await answer.content.readexactly(10_000) == PICTURE[:10_000]
+        cut.set()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.content.read()
+    variant, _ = await get(server, "/images/web/b.jpg?w=50")
+    assert variant.status == 502
     assert not list((server.directory.parent / "cache" / "originals").glob("??/*"))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests import pictures
 from tests.e2e.conftest import Server
@@ -19,7 +20,8 @@ async def get(server: Server, target: str, **headers: str) -> tuple[aiohttp.Clie
     async with (
         aiohttp.ClientSession(auto_decompress=False) as session,
         session.get(
-            server.public + target, headers={name.replace("_", "-"): value for name, value in headers.items()}
+            URL(server.public + target, encoded=True),
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
         ) as answer,
     ):
         return answer, await answer.read()

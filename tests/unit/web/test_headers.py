@@ -62,7 +62,9 @@ def test_parse_range(header: str, length: int, expected: tuple[int, int] | None)
     assert headers.parse_range(header, length) == expected
 
 
-@pytest.mark.parametrize(("header", "length"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100), ("bytes=0-", 0)])
+@pytest.mark.parametrize(
+    ("header", "length"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100), ("bytes=0-", 0)]
+)
 def test_a_range_outside_names_the_length(header: str, length: int) -> None:
     with pytest.raises(InvalidRange) as refused:
         headers.parse_range(header, length)
