@@ -104,7 +104,7 @@ def settings(**sections: dict[str, object]) -> Settings:
     """Small, quick, on ports of the system's choice."""
     small: dict[str, dict[str, object]] = {
         "server": {"port": 0, "admin_port": 0, "web_processes": 1, "drain": 5},
-        "render": {"processes": 2, "nice": 0},
+        "render": {"processes": 1, "nice": 0},
     }
     for name, section in sections.items():
         small[name] = small.get(name, {}) | section

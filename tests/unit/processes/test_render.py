@@ -24,7 +24,7 @@ DEADLINE = 0.6
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    running = Server(settings())
+    running = Server(settings(render={"processes": 2}))
     running.expect("ready")
     yield running
     assert running.stop() == 0
@@ -177,7 +177,7 @@ def test_a_render_process_knows_no_foreign_environment(peeked: dict[str, str]) -
 
 async def test_processes_retire(tmp_path: Path) -> None:
     """After so many jobs each; nobody who asks meanwhile notices."""
-    running = Server(settings(render={"processes": 1, "max_jobs": 3, "nice": 5}))
+    running = Server(settings(render={"max_jobs": 3, "nice": 5}))
     try:
         running.expect("ready")
         pool = Pool(running.runtime / "render.sock", RenderSettings(), Quarantine(tmp_path, 600))
@@ -193,7 +193,7 @@ async def test_processes_retire(tmp_path: Path) -> None:
 
 
 async def test_a_fat_process_retires(tmp_path: Path) -> None:
-    running = Server(settings(render={"processes": 1, "max_rss": 1}))
+    running = Server(settings(render={"max_rss": 1}))
     try:
         running.expect("ready")
         pool = Pool(running.runtime / "render.sock", RenderSettings(), Quarantine(tmp_path, 600))

@@ -14,7 +14,7 @@ from tests.unit.processes.serving import Server, settings, until
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     impatient = {"header_timeout": 0.3, "keepalive": 0.3, "write_timeout": 0.5, "max_connections": 4, "max_target": 2000}
-    running = Server(settings(server=impatient, render={"processes": 1}))
+    running = Server(settings(server=impatient))
     running.expect("ready")
     yield running
     assert running.stop() == 0
