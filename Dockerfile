@@ -34,7 +34,7 @@ ENV PATH=/opt/imgproxy/bin:$PATH \
     IMGPROXY_SERVER__JEMALLOC=/usr/local/lib/libjemalloc.so.2 \
     IMGPROXY_CACHE__DIRECTORY=/var/cache/imgproxy
 
-USER imgproxy
+USER 10001
 WORKDIR /var/cache/imgproxy
 VOLUME /var/cache/imgproxy
 # The admin port (8081) stays inside: it has metrics and purging.
