@@ -15,7 +15,7 @@ MAX_FIELD = 1024
 
 _SECRET_PARAMETER = re.compile(r"([?&;](?:s|grant|key|token|sig|signature|password|secret)=)[^&]*", re.IGNORECASE)
 _ESCAPED_QUERY = re.compile(r"(%3f)[^?]*", re.IGNORECASE)
-_USERINFO = re.compile(r"(:(?:/|%2f){1,2})[^/?#@%]*(?:%3a|:)?[^/?#@%]*(@|%40)", re.IGNORECASE)
+_USERINFO = re.compile(r"((?::|%3a)(?:/|%2f){1,2})(?:(?!%2f|%40)[^/?#@])*(@|%40)", re.IGNORECASE)
 
 
 def redact(target: str) -> str:

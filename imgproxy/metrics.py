@@ -76,7 +76,7 @@ TABLE = (
     Definition("histogram", "render_queue_seconds", "Time a job waited for a render process.", {}, _RENDER_BUCKETS),
     Definition("gauge", "render_waiting", "Jobs waiting for a render process."),
     Definition("gauge", "render_running", "Jobs in a render process."),
-    Definition("counter", "quarantined", "Originals quarantined for killing render processes."),
+    Definition("counter", "quarantined", "Requests refused because their original had killed render processes."),
     Definition("counter", "worker_restarts", "Processes replaced.", {"kind": PROCESSES, "cause": CAUSES}),
 )
 

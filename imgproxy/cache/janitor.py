@@ -41,11 +41,11 @@ class StoreBudget(msgspec.Struct, frozen=True):
 
 
 class Swept(msgspec.Struct, frozen=True):
-    """What one sweep deleted, and what is left: one number a store in `bytes` and `entries`. Bytes are whole pages, headers
-    included.
+    """What one sweep deleted, and what is left: one number a store in `evicted`, `bytes` and `entries`. Bytes are whole pages,
+    headers included.
     """
 
-    evicted: int
+    evicted: tuple[int, ...]
     banned: int
     orphans: int
     bytes: tuple[int, ...]
@@ -157,7 +157,7 @@ class Janitor:
             store.scan()
         orphans = sum(store.drop_orphans() for store in self._stores)
         banned = self._drop_banned()
-        evicted = sum(store.evict(self._low_water) for store in self._stores)
+        evicted = tuple(store.evict(self._low_water) for store in self._stores)
         return Swept(
             evicted=evicted,
             banned=banned,

@@ -53,9 +53,8 @@ def _sweep_for_ever(settings: CacheSettings, metrics: Metrics) -> None:
         janitor = Janitor(stores, settings.low_water, Bans(directory))
         while True:
             swept = janitor.sweep()
-            for name, entries, size in zip(budgets, swept.entries, swept.bytes, strict=True):
-                metrics.swept(name, entries, size, 0)
-            metrics.swept("other", 0, 0, swept.evicted)  # a sweep does not say from which store
+            for name, entries, size, evicted in zip(budgets, swept.entries, swept.bytes, swept.evicted, strict=True):
+                metrics.swept(name, entries, size, evicted)
             pause.wait(INTERVAL)
     except Exception:
         logging.getLogger("imgproxy.processes").exception("sweep-failed")

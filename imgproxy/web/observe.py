@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from imgproxy.errors import CapacityError, ImgproxyError, InvalidRange, SourceError
+from imgproxy.errors import CapacityError, ImgproxyError, InvalidRange, Quarantined, SourceError
 from imgproxy.logs import redact
 from imgproxy.metrics import Metrics
 from imgproxy.settings import ServerSettings
@@ -116,6 +116,8 @@ class Observer:
         _log.info("request", extra={"fields": {name: value for name, value in fields.items() if value not in ("", False, {})}})
 
     def _count(self, code: str) -> None:
+        if code == Quarantined.code:
+            self._metrics.quarantine()
         if code in ORIGIN_CODES:
             self._metrics.origin_error(code)
         self._sample()

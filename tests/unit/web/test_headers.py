@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 
 import pytest
@@ -91,7 +92,6 @@ def test_a_range_is_always_inside(header: str, length: int) -> None:
         ('"b"', '"a"', False),
         ('"a', '"a"', False),
         ("a", '"a"', False),
-        ('"x, "a"', '"a"', False),
         ("*", "", False),
         (None, '"a"', False),
     ],
@@ -125,7 +125,7 @@ def test_a_disposition_is_one_clean_line(name: str) -> None:
     header = headers.disposition(name, "png")
     assert header.isascii()
     assert header.isprintable()
-    assert header.split(";")[1].endswith('.png"')
+    assert re.fullmatch(r"""attachment; filename="[^"\\]+\.png"(; filename\*=UTF-8''[A-Za-z0-9%._~-]+)?""", header)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""Nothing secret and nothing that acts comes out in a log line."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgproxy.logs import MAX_FIELD, JsonFormatter, redact
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/images/a/b.jpg?w=1&s=abc", "/images/a/b.jpg?w=1&s=***"),
+        ("/images/a/b.jpg?s=abc", "/images/a/b.jpg?s=***"),
+        ("/images/a/b.jpg?grant=abc&w=1", "/images/a/b.jpg?grant=***&w=1"),
+        ("/images/a/b.jpg?fs=1&w=2", "/images/a/b.jpg?fs=1&w=2"),
+        ("/images/w/https%3A%2F%2Fh%2Fa%3Fsig%3Dx%26y%3D1?w=1", "/images/w/https%3A%2F%2Fh%2Fa%3F***?w=1"),
+        ("/images/w/https%3A%2F%2Fme%3Apw%40h%2Fa?w=1", "/images/w/https%3A%2F%2F***%40h%2Fa?w=1"),
+        ("/images/w/https://me:pw@h/a?w=1", "/images/w/https://***@h/a?w=1"),
+        ("/images/w/https://me@h/a", "/images/w/https://***@h/a"),
+        ("/images/w/https:/h/a@2x.jpg", "/images/w/https:/h/a@2x.jpg"),
+        ("/plain", "/plain"),
+    ],
+)
+def test_redact(target: str, expected: str) -> None:
+    assert redact(target) == expected
+
+
+@given(st.text(max_size=3000))
+def test_a_line_is_one_line_of_printable_ascii(text: str) -> None:
+    record = logging.LogRecord("imgproxy", logging.INFO, "", 0, "request", None, None)
+    record.fields = {"target": text}
+    line = JsonFormatter().format(record)
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["target"] == text[:MAX_FIELD]
