@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pyvips
 
+from imgproxy.render.libvips import ERRORS, forget_errors
+
 MAX_PROFILE = 4 * 1024 * 1024
 
 # Columns of the matrix of sRGB adapted to D50, as ICC profiles store it (IEC 61966-2-1; ICC.1:2022 §9.2).
@@ -37,7 +39,8 @@ def _through_profile(image: pyvips.Image, embedded: bool) -> pyvips.Image:
     fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
     try:
         converted = image.icc_transform("srgb", embedded=embedded, input_profile=fallback, intent="relative", depth=8)
-    except pyvips.Error:
+    except ERRORS:
+        forget_errors()
         # A broken profile, or one for other channels than these: the pixels are as good as without it.
         return _plain(image)
     return converted.copy(interpretation="srgb")

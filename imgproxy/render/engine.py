@@ -21,7 +21,7 @@ from imgproxy.render import frames, metadata, trim
 from imgproxy.render.choose import Choice, choose
 from imgproxy.render.encode import SAVERS, quality
 from imgproxy.render.facts import Facts, refuse
-from imgproxy.render.libvips import prepare
+from imgproxy.render.libvips import ERRORS, forget_errors, prepare
 from imgproxy.render.load import Original, Watch
 from imgproxy.render.plan import Box, Plan, plan
 from imgproxy.render.steps import FINISHING, SHAPING, Step
@@ -63,7 +63,8 @@ def render(job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Watch | 
     stages: dict[str, float] = {}
     try:
         result = _result(job, source, recipe, watch, stages)
-    except pyvips.Error as error:
+    except ERRORS as error:
+        forget_errors()
         raise Undecodable("the original is truncated or broken") from error
     with _stage(stages, "write"):
         _write(out_fd, result.data)

@@ -13,6 +13,9 @@ from imgproxy.formats import FORMATS
 OLDEST = (8, 18, 3)
 """Before it, decoders had known memory errors."""
 
+ERRORS = (pyvips.Error, UnicodeDecodeError)
+"""What a call into libvips raises over a bad file. libvips quotes bytes of the file in its message, and pyvips decodes that."""
+
 SAVERS = {"jpeg": "jpegsave", "png": "pngsave", "webp": "webpsave", "avif": "heifsave", "gif": "gifsave"}
 
 
@@ -31,6 +34,11 @@ def prepare(allow_old: bool = False) -> None:
     pyvips.block_untrusted_set(True)
     _allow_only_formats()
     _self_test()
+
+
+def forget_errors() -> None:
+    """Empties libvips' error buffer: pyvips leaves it as it is when it cannot decode it, and would fail over it again."""
+    pyvips.vips_lib.vips_error_clear()
 
 
 def loaders() -> frozenset[str]:
@@ -64,7 +72,7 @@ def _works(name: str) -> bool:
         return False
     try:
         operation = pyvips.Operation.new_from_name(name)
-    except pyvips.Error:
+    except ERRORS:
         return False
     return not bool(pyvips.vips_lib.vips_operation_get_flags(operation.pointer) & _BLOCKED)
 

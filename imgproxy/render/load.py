@@ -11,6 +11,7 @@ from imgproxy.formats import SNIFF_BYTES, Format, sniff
 from imgproxy.render import svg
 from imgproxy.render.facts import Facts
 from imgproxy.render.frames import page_height
+from imgproxy.render.libvips import ERRORS, forget_errors
 from imgproxy.render.plan import Plan
 from imgproxy.render.verbatim import require_whole
 
@@ -29,6 +30,8 @@ class Original:
         self._source = source
         self._watch = watch
         self.format: Format = found
+        if found.name == "svg":
+            svg.refuse_nested_entities(source)
         self.header = self._open()
         self.facts = _facts(found, self.header, self.header if found.name != "svg" else svg.measured(self.header, self._open))
 
@@ -62,7 +65,8 @@ class Original:
                 access="sequential",
                 **options,
             )
-        except pyvips.Error as error:
+        except ERRORS as error:
+            forget_errors()
             raise Undecodable(f"the original begins like {self.format.name.upper()} but cannot be read") from error
         if self._watch:
             self._watch(image)

@@ -40,7 +40,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `shrink` is the JPEG decoder's factor, `scale` what an SVG or WebP is loaded at. `region` is in pixels of the whole stored
     picture, whose size is `stored`; `resized` is the size, stored way up, that it gets. `keeps_profile`: it stays in its own
-    RGB space. `crop` and `canvas` are upright; `canvas` is where the picture lies on a larger ground (x, y), and that ground's size.
+    RGB space. `crop` and `canvas` are upright; `canvas` is where the picture lies on a larger ground (x, y), and its size.
     `smart` says that x and y of `crop` are still to be found.
     `width`×`height` is the result; by an angle other than a quarter turn it is off by at most two pixels.
     """

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pyvips
 
 from imgproxy.errors import ImageTooLarge, Undecodable
+
+_NESTED_ENTITY = re.compile(rb"<!ENTITY[^>]*&[A-Za-z_:]")
+
+
+def refuse_nested_entities(source: bytes) -> None:
+    """Raises Undecodable. No drawing program writes entities made of entities; libxml2's own limit comes after text has grown
+    so far that laying it out takes minutes, in which librsvg cannot be stopped."""
+    if _NESTED_ENTITY.search(source):
+        raise Undecodable("the drawing defines entities by entities")
 
 
 def measured(header: pyvips.Image, reopen: Callable[..., pyvips.Image]) -> pyvips.Image:

@@ -50,9 +50,9 @@ def _left(image: pyvips.Image, corner: list[float] | None, asked: Trim) -> Box:
     """What trimming leaves of one frame, empty when it is all of one colour."""
     color = asked.color
     if corner is not None:
-        if image.hasalpha() and corner[-1] == 0:
-            # Clear edges: their hidden colour means nothing.
-            return Box(*image[image.bands - 1].find_trim(threshold=asked.tolerance, background=[0]))
+        if image.hasalpha() and corner[-1] < 255:
+            # Clear edges: what colour they hide means nothing.
+            return Box(*image[image.bands - 1].find_trim(threshold=asked.tolerance, background=[corner[-1]]))
         color = Color(*(round(value) for value in corner[:3]))
     if color is None:
         raise AssertionError("either a corner is measured or a colour is given")

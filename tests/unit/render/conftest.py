@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from imgproxy.render import engine
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _prepared() -> None:
+    engine.prepare()
