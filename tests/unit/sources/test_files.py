@@ -226,7 +226,7 @@ async def test_a_link_that_is_swapped_while_it_is_opened_never_leads_out(files: 
     try:
         for _ in range(1000):
             try:
-                handle, _facts = files._open("dir/canary")  # by the shortest way, so that the race is close
+                handle, _facts = await files._opened("dir/canary")  # by the shortest way, so that the race is close
             except SourceError:
                 continue
             assert os.pread(handle.fd, 100, 0) == PICTURE
