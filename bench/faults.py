@@ -50,7 +50,7 @@ def poison(stage: Stage, name: str, kind: str) -> str:
 
 
 async def _mixed(stage: Stage, running: Server) -> list[Row]:
-    total = 200 if stage.quick else 1000
+    total = 100 if stage.quick else 1000
     poisoned = {index: KINDS[index // 10 % len(KINDS)] for index in range(5, total, 10)}
     sound = iter(stage.corpus.fresh_names("sound", total - len(poisoned)))
     names = [poison(stage, f"mixed-{index}", poisoned[index]) if index in poisoned else next(sound) for index in range(total)]
