@@ -6,18 +6,16 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from imgproxy.errors import InvalidTarget
 from imgproxy.settings import FilesSource, HttpSource, Settings
 from imgproxy.sources.addresses import parse_network
+from imgproxy.sources.places import parse_pattern, parse_url
 
 Problem = tuple[str, str]
 """(dotted key, what is wrong with it)."""
 
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-_HOST_PATTERN = re.compile(
-    r"(\*|(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
-)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
 _CORS_ORIGIN = re.compile(r"\*|https?://[^\s/?#]+")
@@ -85,7 +83,9 @@ def _http(path: str, source: HttpSource) -> Iterator[Problem]:
     if source.base_url:
         yield from _base_url(f"{path}.base_url", source.base_url)
     for number, pattern in enumerate(source.allow):
-        if not _HOST_PATTERN.fullmatch(pattern.lower()):
+        try:
+            parse_pattern(pattern)
+        except ValueError:
             wanted = '"img.example.com", "*.example.com" or "*", each with an optional ":port"'
             yield f"{path}.allow[{number}]", f'expected {wanted}, got "{pattern}"'
     for number, network in enumerate(source.allow_networks):
@@ -100,17 +100,15 @@ def _http(path: str, source: HttpSource) -> Iterator[Problem]:
 
 
 def _base_url(key: str, url: str) -> Iterator[Problem]:
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
-    except ValueError:
-        valid = False
-    if not valid or " " in url:
-        yield key, 'expected a URL such as "https://img.example.com/photos/"'
-    elif "@" in parts.netloc:
+    if "@" in url.partition("://")[2].partition("/")[0]:
         yield key, "a password does not belong in the URL; send it with request_headers, from a file"
-    elif parts.query or parts.fragment:
+    elif "?" in url or "#" in url:
         yield key, "takes no ?query and no #fragment"
+    else:
+        try:
+            parse_url(url)
+        except InvalidTarget:
+            yield key, 'expected a URL such as "https://img.example.com/photos/"'
 
 
 def _headers(path: str, headers: dict[str, str]) -> Iterator[Problem]:

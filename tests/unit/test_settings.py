@@ -118,6 +118,15 @@ def test_what_no_type_admits(tmp_path: Path, text: str, message: str) -> None:
             'got "http://x"',
         ),
         (
+            OPEN + "[sources.a]\ntype = 'http'\nallow = ['x', 'y.example:99999']",
+            'x.toml:5: sources.a.allow[1]: expected "img.example.com", "*.example.com" or "*", each with an optional ":port", '
+            'got "y.example:99999"',
+        ),
+        (
+            OPEN + "[sources.a]\ntype = 'http'\nbase_url = 'https://x:70000/'",
+            'x.toml:5: sources.a.base_url: expected a URL such as "https://img.example.com/photos/"',
+        ),
+        (
             OPEN + "[sources.a]\ntype = 'http'\nbase_url = 'ftp://x/'",
             'x.toml:5: sources.a.base_url: expected a URL such as "https://img.example.com/photos/"',
         ),
