@@ -38,7 +38,8 @@ def run(
     render_module: str = "imgproxy.processes.render",
     janitor_module: str = "imgproxy.processes.janitor",
 ) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. 0: everything asked for before that was answered.
+    """Serve until SIGTERM or SIGINT; the exit code. 0: everything asked for before that was answered. `settings` are complete:
+    see `configuration.load`.
 
     Raises SettingsError when an address or the runtime directory cannot be had.
     """
@@ -63,7 +64,7 @@ def run(
 
 
 def _web(settings: Settings, runtime: Path, public: socket.socket, admin: socket.socket, module: str) -> Crew:
-    want = settings.server.web_processes or max(1, _cores() // 2)
+    want = settings.server.web_processes
     return Crew(
         kind="web",
         module=module,
@@ -84,7 +85,7 @@ def _render(settings: Settings, jobs: socket.socket, module: str) -> Crew:
     return Crew(
         kind="render",
         module=module,
-        want=settings.render.processes or _cores(),
+        want=settings.render.processes,
         spares=1,
         handoff=RenderHandoff(
             render=settings.render,
@@ -108,10 +109,6 @@ def _janitor(settings: Settings, runtime: Path, module: str) -> Crew:
         inherits=(),
         environment=child_environment(PROMETHEUS_MULTIPROC_DIR=str(runtime / "prometheus")),
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 @contextlib.contextmanager
