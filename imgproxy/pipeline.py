@@ -117,7 +117,6 @@ class Images:
         self, source: Source, version: str, variant: Variant, has: Callable[[str], bool], trace: Trace
     ) -> Picture:
         identity = identify(variant, source.origin, version, self._recipe)
-        trace.key = identity.key
         if version and has(tag := etag(identity)):
             trace.cache = "unchanged"
             return Picture(None, "", tag, 0, source.freshness, source, variant.vary)
@@ -201,7 +200,6 @@ class Images:
 
     async def _original(self, source: Source, identity: Identity, has: Callable[[str], bool], trace: Trace) -> Picture | None:
         """The original's own bytes, or None when it is of a kind that is only ever drawn."""
-        trace.key = identity.key
         if identity.validator and has(tag := etag(identity)):
             trace.cache = "unchanged"
             return Picture(None, "", tag, 0, source.freshness, source)

@@ -168,14 +168,6 @@ class Settings(Section, frozen=True):
     log: LogSettings = LogSettings()
 
 
-def to_json(settings: Settings) -> bytes:
-    """For handing to a child process through a descriptor; never through its arguments or environment."""
-    return msgspec.json.encode(settings)
-
-
-from_json = msgspec.json.Decoder(Settings).decode
-
-
 def environment() -> dict[str, str]:
     """A copy of this process's environment."""
     return dict(os.environ)
@@ -185,8 +177,3 @@ def child_environment(**extra: str) -> dict[str, str]:
     """What a child process gets: this environment without IMGPROXY_* (they may hold secrets, and the child gets its settings
     through a descriptor), and with `extra`."""
     return {name: value for name, value in os.environ.items() if not name.startswith("IMGPROXY_")} | extra
-
-
-def share_metrics(directory: str) -> None:
-    """Let this process count into `directory` with the others; only before `imgproxy.metrics` is first imported."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory

@@ -136,14 +136,6 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     """Prefer bytes over fidelity: a lower default quality, palette PNG."""
 
     @property
-    def resizes(self) -> bool:
-        """Whether the result's size can differ from the upright original's."""
-        return bool(
-            self.width or self.height or self.aspect or self.region or self.trim or self.padding or self.rotate
-            or self.min_width or self.min_height or self.max_width or self.max_height
-        )  # fmt: skip
-
-    @property
     def keeps_pixels(self) -> bool:
         """Whether nothing but the encoding is asked for, so that the original's own bytes would be a right answer."""
         encoding_only = msgspec.structs.replace(

@@ -23,7 +23,6 @@ class Trace:
     joined: bool = False
     """Somebody else's fetch or render was waited for."""
     stored: bool = False
-    key: str = ""
     source: str = ""
     format: str = ""
     origin_bytes: int = 0

@@ -29,18 +29,11 @@ class HotCache:
         self._bans = bans
         self._generation = bans.generation
         self._entries = self._empty()
-        self.hits = 0
-        self.misses = 0
 
     def get(self, key: Hashable) -> Entry | None:
         """Fresh or not: its holder judges."""
         self._follow()
-        entry = self._entries.get(key)
-        if entry is None:
-            self.misses += 1
-        else:
-            self.hits += 1
-        return entry
+        return self._entries.get(key)
 
     def put(self, key: Hashable, entry: Entry) -> None:
         """Keep `entry`, unless it is too large, may not be kept, or was begun before a purge that covers it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import settings as budget
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from imgproxy.configuration import Effective, Flag, available_cores, load, read, units
 from imgproxy.errors import SettingsError
-from imgproxy.settings import HttpSource, Key, Settings, child_environment, environment, from_json, to_json
+from imgproxy.settings import HttpSource, Key, Settings, child_environment, environment
 
 KEY = '[[signing.keys]]\nid = "a"\nsecret = "0123456789abcdef0123456789abcdef"\n'
 HOME = {"HOME": "/home/somebody"}
@@ -352,7 +353,7 @@ def test_settings_survive_the_way_to_a_child(tmp_path: Path) -> None:
     settings = loaded(
         tmp_path, KEY + f'[sources.a]\ntype = "files"\nroot = "{tmp_path}"\n[sources.b]\ntype = "http"\nallow = ["*"]'
     ).settings
-    assert from_json(to_json(settings)) == settings
+    assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings
 
 
 def test_children_get_no_settings_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
-"""STEPS: what is done to a frame, in this order. Each is `step(image, plan) -> image` and gives the image itself back
-when nothing is asked of it.
+"""What is done to a frame, in this order: `SHAPING`, then `FINISHING`. Each step is `step(image, plan) -> image` and gives the
+image itself back when nothing is asked of it.
 
 `SHAPING` ends with the whole picture upright, scaled, and in sRGB; where it is cropped may depend on what is then seen in it.
 """
@@ -50,5 +50,3 @@ FINISHING: tuple[Step, ...] = (
     border,
     background,
 )
-
-STEPS: tuple[Step, ...] = SHAPING + FINISHING

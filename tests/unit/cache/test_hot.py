@@ -20,7 +20,6 @@ def test_what_is_put_is_got(bans: Bans) -> None:
     hot.put(("target", "webp"), kept)
     assert hot.get(("target", "webp")) is kept
     assert hot.get(("target", "")) is None
-    assert (hot.hits, hot.misses) == (1, 1)
 
 
 def test_the_least_recently_used_go_first(bans: Bans) -> None:

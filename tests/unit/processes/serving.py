@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from imgproxy.processes import supervisor
-from imgproxy.settings import Settings, from_json, to_json
+from imgproxy.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,7 +30,7 @@ class Server:
             cwd=ROOT,
         )
         assert self.process.stdin is not None
-        self.process.stdin.write(to_json(settings))
+        self.process.stdin.write(msgspec.json.encode(settings))
         self.process.stdin.close()
         self.said: list[str] = []
         self.events: queue.Queue[dict[str, object]] = queue.Queue()
@@ -114,7 +114,7 @@ def settings(**sections: dict[str, object]) -> Settings:
 if __name__ == "__main__":
     sys.exit(
         supervisor.run(
-            from_json(sys.stdin.buffer.read()),
+            msgspec.json.decode(sys.stdin.buffer.read(), type=Settings),
             web_module="tests.unit.processes.tiny_web",
             render_module=sys.argv[1],
         )
