@@ -15,13 +15,14 @@ from urllib.parse import quote
 
 from imgproxy.configuration import Flag
 from imgproxy.errors import SettingsError
+from imgproxy.formats import FORMATS
 from imgproxy.settings import Settings, child_environment
 from imgproxy.signing import Signer
 
 SOURCE = "demo"
 EXPIRY = 3600
 
-_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".svg", ".tif", ".tiff"))
+_SUFFIXES = frozenset(f".{each}" for row in FORMATS.values() if row.loader for each in row.extensions)
 _SHOWN = 5
 _LOOKED_AT = 10_000
 """Files below a folder; a demo of a whole disk should still start."""

@@ -19,13 +19,15 @@ SNIFF_BYTES = 1024
 class Format(msgspec.Struct, frozen=True, kw_only=True):
     """One format.
 
-    `max_side` is the encoder's limit in pixels (0: it has none that matters), `loader` the libvips operation
-    without its `_buffer` suffix, `passthrough` whether an untouched original of it may be sent to a browser.
+    `extension` is the one that is written, `also` are others that such files have. `loader` is the libvips operation without
+    its `_source` or `_buffer` suffix, `saver` whether a result can be in it, `max_side` the encoder's limit in pixels (0: it
+    has none that matters), `passthrough` whether an untouched original of it may be sent to a browser.
     """
 
     name: FormatName
     media_type: str
     extension: str
+    also: tuple[str, ...] = ()
     loader: str | None = None
     saver: bool = False
     alpha: bool = False
@@ -34,12 +36,23 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     max_side: int = 0
     passthrough: bool = True
 
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        return (self.extension, *self.also)
+
 
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
         Format(
-            name="jpeg", media_type="image/jpeg", extension="jpg", loader="jpegload", saver=True, lossy=True, max_side=65535
+            name="jpeg",
+            media_type="image/jpeg",
+            extension="jpg",
+            also=("jpeg",),
+            loader="jpegload",
+            saver=True,
+            lossy=True,
+            max_side=65535,
         ),
         Format(name="png", media_type="image/png", extension="png", loader="pngload", saver=True, alpha=True),
         Format(
@@ -74,7 +87,7 @@ FORMATS: dict[str, Format] = {
             animation=True,
             max_side=65535,
         ),
-        Format(name="tiff", media_type="image/tiff", extension="tiff", loader="tiffload", alpha=True),
+        Format(name="tiff", media_type="image/tiff", extension="tiff", also=("tif",), loader="tiffload", alpha=True),
         # An SVG is a program for a browser: it is drawn here and never passed on.
         Format(name="svg", media_type="image/svg+xml", extension="svg", loader="svgload", alpha=True, passthrough=False),
         Format(name="json", media_type="application/json", extension="json", saver=True, passthrough=False),

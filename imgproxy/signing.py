@@ -24,6 +24,7 @@ from imgproxy.errors import (
     SignatureInvalid,
     SignatureMissing,
 )
+from imgproxy.formats import FORMATS
 from imgproxy.request import ImageRequest
 from imgproxy.spec import Transform, canonical
 from imgproxy.urls.dialect import Signed
@@ -37,7 +38,7 @@ _RAW = re.compile('[!"$-~]+')
 _GRANTED = frozenset(
     ("width", "height", "aspect", "dpr", "fit", "enlarge", "extend", "gravity", "format", "negotiate", "quality", "compress")
 )
-_NEGOTIABLE = frozenset(("jpeg", "png", "webp", "avif", "gif"))
+_PICTURES = frozenset(row.name for row in FORMATS.values() if row.saver and row.loader)
 _HIDDEN = re.compile(r"%(?:2[ef5]|5c)|\\", re.IGNORECASE)
 
 
@@ -66,7 +67,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("a grant must have widths or max_pixels")
         if self.max_pixels < 0 or self.expires < 0 or any(width < 1 for width in self.widths):
             raise ValueError("the numbers of a grant must be positive")
-        unknown = set(self.formats) - _NEGOTIABLE - {"auto", "json"}
+        unknown = set(self.formats) - _PICTURES - {"auto", "json"}
         if unknown:
             raise ValueError(f"a grant cannot permit the format {min(unknown)}")
         if _strays(self.prefix):
@@ -94,10 +95,10 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return not _strays(locator) and locator.split("/")[: len(prefix)] == prefix
 
     def _permits_format(self, asked: Transform) -> None:
-        possible = _NEGOTIABLE if asked.format == "auto" else {asked.format}
+        possible = _PICTURES if asked.format == "auto" else {asked.format}
         if asked.negotiate:
             possible |= {"avif", "webp"}
-        permitted = _NEGOTIABLE if not self.formats or "auto" in self.formats else frozenset()
+        permitted = _PICTURES if not self.formats or "auto" in self.formats else frozenset()
         missing = possible - permitted.union(self.formats)
         if missing:
             raise GrantExceeded(f"the grant does not permit the format {min(missing)}")

@@ -16,7 +16,8 @@ OLDEST = (8, 18, 3)
 ERRORS = (pyvips.Error, UnicodeDecodeError)
 """What a call into libvips raises over a bad file. libvips quotes bytes of the file in its message, and pyvips decodes that."""
 
-SAVERS = {"jpeg": "jpegsave", "png": "pngsave", "webp": "webpsave", "avif": "heifsave", "gif": "gifsave"}
+SAVERS = {row.name: f"{row.loader.removesuffix('load')}save" for row in FORMATS.values() if row.loader and row.saver}
+"""libvips names its operations in pairs."""
 
 
 def prepare(allow_old: bool = False) -> None:

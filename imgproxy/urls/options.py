@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from imgproxy.formats import FORMATS
 from imgproxy.spec import Border, Gravity, Region, Sides, Transform, Trim
 from imgproxy.urls.values import (
     Anything,
@@ -101,7 +102,7 @@ _FITS = {
 _FLIPS = {"h": (True, False), "v": (False, True), "hv": (True, True)}
 # 0 is imgix's "as it is stored", which EXIF calls 1.
 _ORIENTATIONS = {str(exif): exif for exif in range(1, 9)} | {"0": 1, "90": 6, "180": 3, "270": 8}
-_FORMATS = {"auto": "auto", "jpg": "jpeg"} | {name: name for name in ("png", "webp", "avif", "gif", "json")}
+_FORMATS = {"auto": "auto"} | {row.extension: row.name for row in FORMATS.values() if row.saver}
 
 _SIDE = Length(Number.of(Transform, "width").le or 0)
 _EDGE = Length(Number.of(Region, "x").le or 0, zero=True)

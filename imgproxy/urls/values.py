@@ -332,7 +332,7 @@ class FileName:
         return f"{value}.jpg" if _EXTENSION.search(value) else value
 
 
-_EXTENSION = re.compile(rf"\.(?:{'|'.join({row.extension for row in FORMATS.values()} | {'jpeg', 'tif'})})\Z", re.IGNORECASE)
+_EXTENSION = re.compile(rf"\.(?:{'|'.join(each for row in FORMATS.values() for each in row.extensions)})\Z", re.IGNORECASE)
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029/\\]")
 
 
