@@ -18,9 +18,9 @@ import msgspec
 
 from imgproxy import configuration
 from imgproxy.configuration import CONFIG_VARIABLE, Effective, Flag, checks, shape, units
-from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError, SourceTooLarge, SourceUnknown
+from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError, SourceTooLarge
 from imgproxy.formats import FORMATS
-from imgproxy.settings import Settings, environment
+from imgproxy.settings import environment
 from imgproxy.spec import Transform
 
 FlagValues = dict[str, Flag]
@@ -60,7 +60,7 @@ def sign(arguments: Namespace) -> int:
         target += f"{'&' if '?' in target else '?'}expires={_deadline(arguments.expires)}"
     dialect = Native()
     dialect.parse(dialect.split(target).payload)
-    print(host + Signer(_keys(settings)).sign(target, arguments.key_id))
+    print(host + Signer(settings.signing.pairs).sign(target, arguments.key_id))
     return 0
 
 
@@ -68,9 +68,7 @@ def grant(arguments: Namespace) -> int:
     from imgproxy.signing import Policy, Signer
 
     settings = _read(arguments).settings
-    if arguments.source not in settings.sources:
-        known = ", ".join(sorted(settings.sources)) or "none"
-        raise SourceUnknown(f'there is no source called "{arguments.source}"; there are: {known}')
+    settings.source(arguments.source)
     try:
         policy = Policy(
             source=arguments.source,
@@ -83,7 +81,7 @@ def grant(arguments: Namespace) -> int:
     except ValueError as error:
         what = "--widths are whole numbers with commas between" if "invalid literal" in str(error) else str(error)
         raise SettingsError(what) from None
-    print(Signer(_keys(settings)).grant(policy, arguments.key_id))
+    print(Signer(settings.signing.pairs).grant(policy, arguments.key_id))
     return 0
 
 
@@ -93,27 +91,12 @@ def key(_arguments: Namespace) -> int:
 
 
 def render(arguments: Namespace) -> int:
-    from imgproxy.jobs.wire import Job, Limits
-    from imgproxy.render import engine
+    from imgproxy import offline
 
     settings = _read(arguments).settings
     transform = _transform(arguments.options, arguments.target)
     source = _original(arguments.source, settings.limits.source_bytes)
-    engine.prepare(settings.render.allow_old_libvips)
-    job = Job(
-        transform=transform,
-        accepts=(),
-        limits=msgspec.convert(settings.limits, Limits, from_attributes=True),
-        source_offset=0,
-        source_length=len(source),
-        seconds=settings.render.deadline,
-    )
-    out = os.memfd_create("rendered")
-    try:
-        finished = engine.render(job, source, out, settings.encode)
-        data = os.pread(out, finished.length, 0)
-    finally:
-        os.close(out)
+    finished, data = offline.draw(settings, settings.limits, source, transform)
     if arguments.target == "-":
         sys.stdout.buffer.write(data)
         return 0
@@ -146,9 +129,8 @@ def purge(arguments: Namespace) -> int:
     if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
         why = "cannot be written" if directory.is_dir() else "is not there"
         raise SettingsError(f"cache.directory: {directory} {why}; nothing was purged")
-    if arguments.source is not None and arguments.source not in settings.sources:
-        known = ", ".join(sorted(settings.sources)) or "none"
-        raise SourceUnknown(f'there is no source called "{arguments.source}"; there are: {known}')
+    if arguments.source is not None:
+        settings.source(arguments.source)
     if arguments.url is not None:
         if arguments.path is not None or arguments.prefix is not None:
             raise InvalidTarget("--path and --prefix go with --source, not with --url")
@@ -205,10 +187,6 @@ def _load(arguments: Namespace, flags: FlagValues | None = None) -> Effective:
 def _read(arguments: Namespace) -> Effective:
     """For commands that run where the server does not: the machine need not have its directories."""
     return configuration.read(_file(arguments), environment(), {})
-
-
-def _keys(settings: Settings) -> list[tuple[str, str]]:
-    return [(each.id, each.secret) for each in settings.signing.keys]
 
 
 def _split(url: str) -> tuple[str, str]:

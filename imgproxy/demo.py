@@ -90,7 +90,7 @@ def welcome(settings: Settings, links: Sequence[Link]) -> str:
     if links:
         first = links[0][1].partition("?")[0]
         target = f"/images/{SOURCE}/{first}?w=300&expires={int(time.time()) + EXPIRY}"
-        signer = Signer([(key.id, key.secret) for key in settings.signing.keys])
+        signer = Signer(settings.signing.pairs)
         shown.append(("signed, good for an hour", root + signer.sign(target)))
     else:
         lines.append(f"No pictures found; put some into the folder and open {root}/images/{SOURCE}/NAME?w=600")

@@ -12,10 +12,9 @@ import msgspec
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.disk import DiskStore, read
 from imgproxy.cache.freshness import judge
-from imgproxy.errors import ImgproxyError, InvalidTarget, SourceUnknown
-from imgproxy.jobs.wire import Finished, Job, Limits
+from imgproxy.errors import ImgproxyError, InvalidTarget
 from imgproxy.pipeline import RASTER
-from imgproxy.request import Identity, ImageRequest, Variant, identify, negotiate
+from imgproxy.request import Identity, ImageRequest, identify, negotiate
 from imgproxy.settings import Settings
 from imgproxy.signing import Signer, authorize
 from imgproxy.sources.source import Fetched, Source
@@ -50,13 +49,10 @@ async def explain(settings: Settings, target: str, accept: str | None) -> dict[s
 
 
 async def _explain_source(settings: Settings, request: ImageRequest, accept: str | None, said: dict[str, Any]) -> None:
+    settings.source(request.source)
     sources = make_sources(settings)
     try:
-        source = sources.get(request.source)
-        if source is None:
-            raise SourceUnknown(
-                f"there is no source called {request.source!r}; there are: {', '.join(sorted(sources)) or 'none'}"
-            )
+        source = sources[request.source]
         source.check(request.locator)
         version = await source.version(request.locator)
         said["source"] = {"name": source.name, "origin": source.origin, "version": version or "known when it is fetched"}
@@ -93,7 +89,10 @@ async def _explain_variant(
     if original is None:
         said["format"] = "decided by the original, which is not here and not fetched for an explanation"
         return
-    finished = _drawn(settings, source, variant, original)
+    # Imported here: it brings libvips, which only this branch needs.
+    from imgproxy import offline
+
+    finished, _ = offline.draw(settings, source.limits, original, variant.transform, variant.accepts)
     said["format"] = {"name": finished.format, "why": finished.why, "width": finished.width, "height": finished.height}
     said["drawn"] = {"bytes": finished.length, "seconds": {name: round(value, 4) for name, value in finished.stages.items()}}
 
@@ -110,34 +109,13 @@ async def _at_hand(settings: Settings, bans: Bans, source: Source, identity: Ide
     return b"".join([chunk async for chunk in read(entry, 0, entry.length)])
 
 
-def _drawn(settings: Settings, source: Source, variant: Variant, original: bytes) -> Finished:
-    # Imported here: it brings libvips, which only this branch needs.
-    from imgproxy.render import engine
-
-    engine.prepare(allow_old=settings.render.allow_old_libvips)
-    job = Job(
-        transform=variant.transform,
-        accepts=variant.accepts,
-        limits=msgspec.convert(source.limits, Limits, from_attributes=True),
-        source_offset=0,
-        source_length=len(original),
-        seconds=settings.render.deadline,
-    )
-    out = os.memfd_create("explained")
-    try:
-        return engine.render(job, original, out, settings.encode)
-    finally:
-        os.close(out)
-
-
 def _store(settings: Settings, name: str, bans: Bans) -> DiskStore:
     return DiskStore(Path(settings.cache.directory) / name, bans, small=settings.cache.memory_entry_bytes)
 
 
 def _authorization(settings: Settings, signed: Signed, dialect: Dialect) -> ImgproxyError | None:
-    signer = Signer([(key.id, key.secret) for key in settings.signing.keys])
     try:
-        authorize(signer, signed, dialect.parse, settings.signing.unsigned != "never", time.time())
+        authorize(Signer(settings.signing.pairs), signed, dialect.parse, settings.signing.unsigned != "never", time.time())
     except ImgproxyError as error:
         return error
     return None

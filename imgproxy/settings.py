@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from imgproxy.errors import SourceUnknown
 from imgproxy.spec import Recipe
 
 _DECADE = 315_360_000  # TOML has inf; nothing here may wait that long
@@ -58,6 +59,11 @@ class Key(Section, frozen=True):
 class SigningSettings(Section, frozen=True):
     unsigned: Literal["never", "loopback", "anyone"] = "never"
     keys: list[Key] = []
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(id, secret), from the oldest to the newest."""
+        return [(key.id, key.secret) for key in self.keys]
 
 
 class LimitSettings(Section, frozen=True):
@@ -166,6 +172,13 @@ class Settings(Section, frozen=True):
     encode: Recipe = Recipe()
     fallback: FallbackSettings = FallbackSettings()
     log: LogSettings = LogSettings()
+
+    def source(self, name: str) -> FilesSource | HttpSource:
+        """Raises SourceUnknown, with the names that there are: for the operator, not for whoever asks for a picture."""
+        if name not in self.sources:
+            known = ", ".join(sorted(self.sources)) or "none"
+            raise SourceUnknown(f'there is no source called "{name}"; there are: {known}')
+        return self.sources[name]
 
 
 def environment() -> dict[str, str]:

@@ -77,7 +77,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     dialects = (Native(),)
     handler = ImageHandler(
         images,
-        Signer([(key.id, key.secret) for key in settings.signing.keys]),
+        Signer(settings.signing.pairs),
         dialects,
         settings.server,
         settings.fallback,
