@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from imgproxy.configuration import checks, shape
 from imgproxy.configuration.decode import decode, place
-from imgproxy.configuration.layers import CONFIG_VARIABLE, Flag, merge
+from imgproxy.configuration.layers import CONFIG_VARIABLE, Flag, Layers, merge
 from imgproxy.errors import SettingsError
 from imgproxy.settings import FilesSource, Settings
 
@@ -35,19 +35,17 @@ class Effective:
 
 def load(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag]) -> Effective:
     """The settings to run with. `flags` has dotted keys. Raises SettingsError, one sentence with key and place."""
-    written = read(file, environ, flags)
-    for key, problem in checks.problems(written.settings):
-        origin = _nearest(key, written.provenance)
-        raise SettingsError(f"{'' if origin.startswith('default') else f'{origin}: '}{key}: {problem}")
-    settings, derived = resolve(written.settings, environ)
-    return Effective(settings, written.provenance | derived)
+    written, layers = _written(file, environ, flags)
+    for key, problem in checks.problems(written):
+        raise SettingsError(f"{layers.where(key)}{key}: {problem}")
+    settings, derived = resolve(written, environ)
+    return Effective(settings, _provenance(written, layers) | derived)
 
 
 def read(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag]) -> Effective:
     """The settings as written: typed, but neither checked against each other nor completed."""
-    layers = merge(file, environ, flags, partial(place, Settings))
-    settings: Settings = decode(Settings, layers.tree, "", layers)
-    return Effective(settings, {key: layers.origin(key) for key, _, _ in shape.walk(settings)})
+    written, layers = _written(file, environ, flags)
+    return Effective(written, _provenance(written, layers))
 
 
 def resolve(settings: Settings, environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
@@ -86,20 +84,18 @@ def available_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return max(1, cores)
 
 
+def _written(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag]) -> tuple[Settings, Layers]:
+    layers = merge(file, environ, flags, partial(place, Settings))
+    return decode(Settings, layers.tree, "", layers), layers
+
+
+def _provenance(settings: Settings, layers: Layers) -> dict[str, str]:
+    return {key: layers.origin(key) for key, _, _ in shape.walk(settings)}
+
+
 def _cache_directory(environ: Mapping[str, str]) -> tuple[str, str]:
     if (given := environ.get("XDG_CACHE_HOME", "")).startswith("/"):
         return f"{given}/imgproxy", "XDG_CACHE_HOME"
     if (home := environ.get("HOME", "")).startswith("/"):
         return str(Path(home) / ".cache" / "imgproxy"), "HOME"
     raise SettingsError("cache.directory: there is no HOME to put the cache below; set it")
-
-
-def _nearest(key: str, provenance: Mapping[str, str]) -> str:
-    """Where `key` was set, or the first thing below or above it."""
-    if key in provenance:
-        return provenance[key]
-    below = next((origin for known, origin in provenance.items() if known.startswith((f"{key}.", f"{key}["))), None)
-    if below is not None:
-        return below
-    cut = max(key.rfind("."), key.rfind("["))
-    return _nearest(key[:cut], provenance) if cut > 0 else "default"

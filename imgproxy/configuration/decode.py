@@ -72,7 +72,7 @@ def _table(
     known = shape.keys(table)
     for key in value:
         if key not in known:
-            where = _where(_under(path, key), layers)
+            where = layers.where(_under(path, key))
             raise SettingsError(
                 f"{where}{_under(path, key)} is not a setting{_near(key, known, path.split('.') if path else [])}"
             )
@@ -81,7 +81,7 @@ def _table(
         return msgspec.structs.replace(default, **given)
     for key, field in known.items():
         if key not in value and field.required:
-            raise SettingsError(f"{_where(path, layers)}{path}: {key} is missing")
+            raise SettingsError(f"{layers.where(path)}{path}: {key} is missing")
     return table(**given)
 
 
@@ -95,11 +95,11 @@ def _arm(
     field = marker[0] if marker else ""
     choices = " or ".join(f'"{name}"' for name in by_tag)
     if field not in value:
-        raise SettingsError(f"{_where(path, layers)}{path}: {field} is missing, it is {choices}")
+        raise SettingsError(f"{layers.where(path)}{path}: {field} is missing, it is {choices}")
     said = value[field]
     chosen = said.value if isinstance(said, Text) else said
     if not isinstance(chosen, str) or chosen not in by_tag:
-        where = _where(_under(path, field), layers)
+        where = layers.where(_under(path, field))
         raise SettingsError(f"{where}{_under(path, field)}: expected {choices}, got {_shown(said)}")
     return by_tag[chosen], {key: each for key, each in value.items() if key != field}
 
@@ -107,7 +107,7 @@ def _arm(
 def _mapping(value: object, path: str, layers: Layers) -> dict[str, object]:
     if isinstance(value, dict):
         return value
-    raise SettingsError(f"{_where(path, layers)}{path}: expected a table, got {_shown(value)}")
+    raise SettingsError(f"{layers.where(path)}{path}: expected a table, got {_shown(value)}")
 
 
 def _scalar(kind: Any, value: object, path: str, layers: Layers) -> object:
@@ -122,7 +122,7 @@ def _scalar(kind: Any, value: object, path: str, layers: Layers) -> object:
     except (ValueError, msgspec.ValidationError) as error:
         expected = shape.choices(kind) or _readable(str(error))
         got = "" if "secret" in marks else f", got {_shown(value)}"
-        raise SettingsError(f"{_where(path, layers)}{path}: {expected}{got}") from None
+        raise SettingsError(f"{layers.where(path)}{path}: {expected}{got}") from None
 
 
 def _secret(value: str) -> str:
@@ -164,11 +164,6 @@ def _readable(message: str) -> str:
     for theirs, ours in _WORDS:
         message = message.replace(theirs, ours)
     return message[:1].lower() + message[1:]
-
-
-def _where(path: str, layers: Layers) -> str:
-    origin = layers.origin(path)
-    return "" if origin == "default" else f"{origin}: "
 
 
 def _shown(value: object) -> str:

@@ -60,6 +60,11 @@ class Layers:
             path = path[:cut] if cut > 0 else ""
         return "default"
 
+    def where(self, path: str) -> str:
+        """The beginning of a sentence about `path`: its origin and a colon, or nothing for a default."""
+        origin = self.origin(path)
+        return "" if origin == "default" else f"{origin}: "
+
 
 Place = Callable[[list[str], str, str], tuple[list[str], object]]
 """(keys of a variable, its text, its origin) -> the keys as settings spell them, and the value."""
