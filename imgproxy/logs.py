@@ -13,6 +13,8 @@ import time
 MAX_FIELD = 1024
 """Characters of any one field; a longer one is cut."""
 
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str).encode
+
 _SECRET_PARAMETER = re.compile(r"([?&;](?:s|grant|key|token|sig|signature|password|secret)=)[^&]*", re.IGNORECASE)
 _ESCAPED_QUERY = re.compile(r"(%3f)[^?]*", re.IGNORECASE)
 _USERINFO = re.compile(r"((?::|%3a)(?:/|%2f){1,2})(?:(?!%2f|%40)[^/?#@])*(@|%40)", re.IGNORECASE)
@@ -46,7 +48,7 @@ class JsonFormatter(logging.Formatter):
         cut = {
             name: value[:MAX_FIELD] if isinstance(value, str) and name != "exception" else value for name, value in line.items()
         }
-        return json.dumps(cut, ensure_ascii=True, separators=(",", ":"), default=str)
+        return _encode(cut).replace("\x7f", "\\u007f")
 
 
 def configure(level: str) -> None:

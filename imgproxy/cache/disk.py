@@ -103,6 +103,9 @@ class DiskStore:
         Raises what the spool failed of; RenderCrashed when a render process wrote less than it said.
         """
         await spool.complete()
+        if spool.written <= self._small:
+            # A header and a rename: handing them to a thread was measured at 0.7 ms, six times what they take.
+            return self._commit(spool, facts)
         return await asyncio.to_thread(self._commit, spool, facts)
 
     async def refresh(self, entry: Entry, validated_at: float, freshness: Freshness, validators: Validators) -> Entry:

@@ -6,7 +6,7 @@ import json
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imgproxy.logs import MAX_FIELD, JsonFormatter, redact
@@ -32,6 +32,7 @@ def test_redact(target: str, expected: str) -> None:
 
 
 @given(st.text(max_size=3000))
+@example("\x7f\x1b[31m\u2028\u202e\ud800")
 def test_a_line_is_one_line_of_printable_ascii(text: str) -> None:
     record = logging.LogRecord("imgproxy", logging.INFO, "", 0, "request", None, None)
     record.fields = {"target": text}
