@@ -1,4 +1,4 @@
-"""What the server would make of a target, and why: for `imgproxy explain`. Looks, never fetches, changes nothing."""
+"""What the server would make of a target, and why: for `imgproxy explain`. Looks, never fetches."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import msgspec
 
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.disk import DiskStore, read
+from imgproxy.cache.entry import Facts
 from imgproxy.cache.freshness import judge
-from imgproxy.errors import ImgproxyError, InvalidTarget
+from imgproxy.errors import ImgproxyError, InvalidTarget, NotAnImage
+from imgproxy.formats import SNIFF_BYTES, sniff
+from imgproxy.jobs.wire import Finished
 from imgproxy.pipeline import RASTER
 from imgproxy.request import Identity, ImageRequest, identify, negotiate
 from imgproxy.settings import Settings
@@ -56,45 +59,63 @@ async def _explain_source(settings: Settings, request: ImageRequest, accept: str
         source.check(request.locator)
         version = await source.version(request.locator)
         said["source"] = {"name": source.name, "origin": source.origin, "version": version or "known when it is fetched"}
-        if request.transform is None:
-            said["answer"] = "the original's own bytes (an SVG is drawn)"
-        await _explain_variant(settings, request, accept, source, version, said)
+        bans = Bans(Path(settings.cache.directory))
+        identity = Identity(source.origin, request.locator, version)
+        original = await _at_hand(settings, bans, source, identity)
+        if request.transform is None and _goes_out_as_it_is(original, identity, said):
+            return
+        variant = negotiate(request, accept, request.transform or RASTER)
+        said["negotiated"] = {"accepts": list(variant.accepts), "vary": variant.vary}
+        identity = identify(variant, source.origin, version, recipe_of(settings.encode))
+        said["key"] = identity.key
+        if await _explain_cached(settings, bans, identity, said):
+            return
+        if original is None:
+            said["format"] = "decided by the original, which is not here and not fetched for an explanation"
+            return
+        # Imported here: it brings libvips, which only this branch needs.
+        from imgproxy import offline
+
+        finished, _ = offline.draw(settings, source.limits, original, variant.transform, variant.accepts)
+        said["format"] = _format(finished)
+        said["drawn"] = {
+            "bytes": finished.length,
+            "seconds": {name: round(value, 4) for name, value in finished.stages.items()},
+        }
     finally:
         for source in sources.values():
             await source.close()
 
 
-async def _explain_variant(
-    settings: Settings, request: ImageRequest, accept: str | None, source: Source, version: str, said: dict[str, Any]
-) -> None:
-    bans = Bans(Path(settings.cache.directory))
-    variant = negotiate(request, accept, request.transform or RASTER)
-    identity = identify(variant, source.origin, version, recipe_of(settings.encode))
-    said["negotiated"] = {"accepts": list(variant.accepts), "vary": variant.vary}
+def _goes_out_as_it_is(original: bytes | None, identity: Identity, said: dict[str, Any]) -> bool:
+    """Whether nothing is drawn for a URL without options, as far as that is known. Raises NotAnImage."""
     said["key"] = identity.key
-    entry = await _store(settings, "results", bans).open(identity)
-    if entry is not None:
-        facts = entry.facts
-        state = "fresh" if version else judge(facts, time.time())
-        said["cache"] = {
-            "state": state,
-            "bytes": entry.length,
-            "age": int(time.time() - facts.validated_at),
-            "etag": facts.etag,
-        }
-        said["format"] = {"name": facts.format, "why": facts.why, "width": facts.width, "height": facts.height}
-        return
-    said["cache"] = {"state": "absent"}
-    original = await _at_hand(settings, bans, source, Identity(source.origin, request.locator, version))
     if original is None:
-        said["format"] = "decided by the original, which is not here and not fetched for an explanation"
-        return
-    # Imported here: it brings libvips, which only this branch needs.
-    from imgproxy import offline
+        said["answer"] = "the original's own bytes, unless it is an SVG; it is not here and not fetched for an explanation"
+        return True
+    format = sniff(original[:SNIFF_BYTES])
+    if format is None:
+        raise NotAnImage("the original is not a picture in any format this server knows")
+    said["answer"] = "the original's own bytes" if format.passthrough else "a picture of it: the original is a program"
+    said["format"] = {"name": format.name, "why": "nothing else was asked for"}
+    return format.passthrough
 
-    finished, _ = offline.draw(settings, source.limits, original, variant.transform, variant.accepts)
-    said["format"] = {"name": finished.format, "why": finished.why, "width": finished.width, "height": finished.height}
-    said["drawn"] = {"bytes": finished.length, "seconds": {name: round(value, 4) for name, value in finished.stages.items()}}
+
+async def _explain_cached(settings: Settings, bans: Bans, identity: Identity, said: dict[str, Any]) -> bool:
+    """Whether the store has the result."""
+    entry = await _store(settings, "results", bans).open(identity)
+    if entry is None:
+        said["cache"] = {"state": "absent"}
+        return False
+    facts, now = entry.facts, time.time()
+    state = "fresh" if identity.validator else judge(facts, now)
+    said["cache"] = {"state": state, "bytes": entry.length, "age": int(now - facts.validated_at), "etag": facts.etag}
+    said["format"] = _format(facts)
+    return True
+
+
+def _format(result: Facts | Finished) -> dict[str, Any]:
+    return {"name": result.format, "why": result.why, "width": result.width, "height": result.height}
 
 
 async def _at_hand(settings: Settings, bans: Bans, source: Source, identity: Identity) -> bytes | None:

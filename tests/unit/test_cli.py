@@ -203,6 +203,16 @@ def test_explain_says_what_would_be_answered(run: Run) -> None:
     assert [refusal["code"] for refusal in json.loads(out)["refused"]] == ["signature-missing"]
 
 
+def test_explain_draws_nothing_that_is_not_drawn(run: Run, tmp_path: Path) -> None:
+    """A URL without options is answered with the original's own bytes, but for a program."""
+    (tmp_path / "pictures" / "drawing.svg").write_bytes(pictures.SVG)
+    signer = Signer([("new", SECRET)])
+    said = json.loads(run("explain", signer.sign("/images/shop/scene.jpg"))[1])
+    assert (said["answer"], said["format"]["name"], "drawn" in said) == ("the original's own bytes", "jpeg", False)
+    said = json.loads(run("explain", signer.sign("/images/shop/drawing.svg"), "--accept", "image/webp")[1])
+    assert (said["format"]["name"], "drawn" in said) == ("webp", True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "covers", "spares"),
     [
