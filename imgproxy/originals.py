@@ -90,9 +90,7 @@ class Originals:
         original = await self._look(identity)
         if original is not None:
             return original
-        failed = self._negatives.get(identity.key)
-        if failed is not None:
-            raise failed.with_traceback(None)
+        self._negatives.check(identity.key)
 
         async def make(publish: Callable[[Original | Unchanged], None]) -> Original | Unchanged:
             return await self._fetch(source, identity, trace, have, publish)

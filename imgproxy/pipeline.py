@@ -157,9 +157,7 @@ class Images:
 
     async def _made(self, source: Source, variant: Variant, identity: Identity, old: Entry | None, trace: Trace) -> Entry:
         """The variant, made at most once per machine at a time: drawn, or `old` confirmed by its origin."""
-        failed = self._caches.negatives.get(identity.key)
-        if failed is not None:
-            raise failed.with_traceback(None)
+        self._caches.negatives.check(identity.key)
 
         async def look() -> Entry | None:
             entry = await self._caches.results.open(identity)

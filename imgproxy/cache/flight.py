@@ -87,6 +87,8 @@ class Flights(Generic[T]):
             if not flight.waiters and not flight.value.done():
                 self._forget(place, flight)
                 flight.task.cancel()
+            # The flight holds the error, and the error's traceback this frame: a circle, which an idle process keeps for ever.
+            del flight
         return value, not (leads and made)
 
     async def close(self) -> None:
@@ -113,7 +115,8 @@ class Flights(Generic[T]):
                 else:
                     flight.land(await make(lambda value: flight.land(value, made=True)), made=True)
         except ImgproxyError as error:
-            flight.crash(error)
+            # Its frames hold drafts and descriptors, and those who wait may hold the error for long.
+            flight.crash(error.with_traceback(None))
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             if not flight.crash(error):
                 context = {"message": "a job failed after it had published its value", "exception": error}
@@ -121,6 +124,7 @@ class Flights(Generic[T]):
 
     def _end(self, place: tuple[str, int], flight: _Flight[T]) -> None:
         self._forget(place, flight)
+        del flight.task  # one that was cancelled keeps its frames, which hold the flight
         flight.crash(Draining("the server is shutting down"))
 
     def _forget(self, place: tuple[str, int], flight: _Flight[T]) -> None:

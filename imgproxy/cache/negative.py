@@ -4,6 +4,7 @@ one event loop.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 
@@ -23,20 +24,20 @@ class Negatives:
         self._generation = bans.generation
         self._errors: TTLCache[str, ImgproxyError] = TTLCache(_MOST, seconds, clock)
 
-    def get(self, key: str) -> ImgproxyError | None:
+    def check(self, key: str) -> None:
+        """Raises the failure that is remembered for `key`."""
         self._follow()
         error = self._errors.get(key)
-        return error if error is None else error.with_traceback(None)
+        if error is not None:
+            raise copy.copy(error)
 
     def put(self, key: str, error: ImgproxyError) -> None:
         """Remember `error`, unless it is about this server's load, which says nothing about the picture."""
         self._follow()
         if isinstance(error, CapacityError):
             return
-        # The traceback's frames would keep whole requests alive.
-        bare = error.with_traceback(None)
-        bare.__context__ = bare.__cause__ = None
-        self._errors[key] = bare
+        # A copy: what is raised gathers frames, and they would keep whole requests alive.
+        self._errors[key] = copy.copy(error)
 
     def _follow(self) -> None:
         generation = self._bans.generation

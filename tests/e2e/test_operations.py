@@ -102,6 +102,24 @@ async def test_a_killed_process_is_replaced(serve: Serve, kind: str) -> None:
     assert before[0] not in server.children(kind)
 
 
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+async def test_broken_pictures_leave_nothing_behind_while_it_serves(serve: Serve) -> None:
+    """Neither files nor descriptors wait for a collector that an idle process does not run."""
+    server = serve()
+    await get(server, "/images/local/cut.jpg?w=20")
+    (web_process,) = server.children("web")
+    before = descriptors(web_process)
+    for width in range(30, 60):
+        answer, _ = await get(server, f"/images/local/cut.jpg?w={width}")
+        assert answer.status == 422
+    assert not list((server.directory.parent / "cache").glob("*/drafts/*"))
+    # One may still be the connection that the last answer came through.
+    assert descriptors(web_process) <= before + 1
+
+
 async def test_draining_finishes_what_is_under_way(serve: Serve) -> None:
     """SIGTERM: requests in flight end well, readiness says no while liveness says yes, the exit code is 0."""
     asked, release = asyncio.Event(), asyncio.Event()

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import select
+import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -113,6 +116,49 @@ async def test_a_foreign_exception_reaches_all_who_wait_as_well(flights: Flights
     job.go.set()
     with pytest.raises(ZeroDivisionError):
         await flights.join("key", job.look, job.make)
+
+
+@pytest.mark.parametrize("error", [OriginFailed, None])
+async def test_what_a_failed_or_abandoned_job_held_is_let_go_of_at_once(
+    flights: Flights[str], error: type[OriginFailed] | None
+) -> None:
+    """Drafts and descriptors would else lie about until the collector comes."""
+
+    class Draft: ...
+
+    held: list[weakref.ref[Draft]] = []
+    begun = asyncio.Event()
+
+    async def look() -> None:
+        return None
+
+    async def make(publish: Callable[[str], None]) -> str:
+        draft = Draft()
+        held.append(weakref.ref(draft))
+        begun.set()
+        if error is None:
+            await asyncio.Event().wait()
+        else:
+            raise error("no")
+        publish(str(draft))
+        return ""
+
+    async def ask() -> None:
+        asking = asyncio.create_task(flights.join("key", look, make))
+        await begun.wait()
+        if error is None:
+            asking.cancel()
+        with suppress(OriginFailed, asyncio.CancelledError):
+            await asking
+
+    gc.disable()
+    try:
+        await ask()
+        for _ in range(10):  # turns of the loop: a cancelled job's last steps and their callbacks
+            await asyncio.sleep(0)
+        assert [draft() for draft in held] == [None]
+    finally:
+        gc.enable()
 
 
 async def test_an_error_of_looking_reaches_all_who_wait(flights: Flights[str]) -> None:
