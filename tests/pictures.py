@@ -43,7 +43,7 @@ def gif(frames: int = 5, side: int = 64) -> bytes:
     """A bar that moves from left to right."""
     pages = []
     for index in range(frames):
-        frame = pyvips.Image.black(side, side, bands=3).copy(interpretation="srgb") + [40, 40, 120]
+        frame = pyvips.Image.black(side, side).new_from_image([40, 40, 120]).copy(interpretation="srgb")
         frame = frame.cast("uchar").draw_rect([250, 200, 0], index * side // frames, 0, max(1, side // frames), side, fill=True)
         pages.append(frame)
     image = pyvips.Image.arrayjoin(pages, across=1).copy()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imgproxy.request import Accepts, Identity, ImageRequest, Validators, acceptable, etag, identify, negotiate
 from imgproxy.spec import Transform, canonical
-from tests.unit.urls.pictures import requests, transforms
+from tests.unit.urls.strategies import requests, transforms
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 

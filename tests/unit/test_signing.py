@@ -27,7 +27,7 @@ from imgproxy.request import ImageRequest
 from imgproxy.signing import CLOCK_SKEW, Policy, Signer, authorize, check_expiry
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.native import Native
-from tests.unit.urls.pictures import requests, transforms
+from tests.unit.urls.strategies import requests, transforms
 
 OLD, NEW = "canary-old-secret-0123456789abcdefgh", "canary-new-secret-0123456789abcdefgh"
 NOW = 1_800_000_000.0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from imgproxy.render.geometry import fit_scaling
 from imgproxy.spec import Border, Color, Gravity, Region, Sides, Transform, Trim, canonical, decode, encode
-from tests.unit.urls.pictures import transforms
+from tests.unit.urls.strategies import transforms
 
 ANY_FIT = tuple(
     (fit, enlarge, extend)

@@ -16,7 +16,7 @@ from imgproxy.request import ImageRequest
 from imgproxy.spec import Border, Color, Gravity, Region, Sides, Transform, Trim, canonical
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.native import MAX_OPTIONS, OPTIONS, Native, table
-from tests.unit.urls.pictures import requests, transforms
+from tests.unit.urls.strategies import requests, transforms
 
 NATIVE = Native()
 
