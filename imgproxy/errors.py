@@ -1,6 +1,6 @@
 """What can go wrong, as a tree by cause. No HTTP here: `web/errors.py` has the one table of statuses.
 
-ImgproxyError
+ImgproxyError                    ours to mend: nobody foresaw it, or a stored file cannot be read
 ├── SettingsError                the operator's configuration; the server does not start
 ├── RequestError                 the asker is wrong
 │   ├── InvalidTarget            the URL does not parse
@@ -26,12 +26,13 @@ ImgproxyError
 │   ├── RenderTimeout            took longer than its deadline
 │   ├── RenderCrashed            the render process died of it
 │   └── Quarantined              it killed render processes before
-└── CapacityError                try again later
+└── CapacityError                try again later: memory, descriptors or the disk are used up
     ├── QueueFull
     ├── QueueTimeout
     └── Draining
 
-Every leaf has a `code`: stable, in kebab case, part of the public interface.
+The leaves are what is raised, and the root and CapacityError themselves. Every `code` is stable, in kebab case, part of the
+public interface.
 """
 
 from __future__ import annotations

@@ -27,15 +27,16 @@ def formats_table() -> str:
 
 
 def leaves(cause: type[errors.ImgproxyError] = errors.ImgproxyError) -> list[type[errors.ImgproxyError]]:
-    """The errors that are raised: the classes that have no subclass."""
+    """The classes that have no subclass."""
     below = cause.__subclasses__()
     return [leaf for child in below for leaf in leaves(child)] if below else [cause]
 
 
 def errors_table() -> str:
-    causes = dict(re.findall(r"[├└]── (\w+) {2,}(.+)", inspect.getdoc(errors) or ""))
+    causes = dict(re.findall(r"^[│├└─ ]*(\w+) {2,}(.+)", inspect.getdoc(errors) or "", re.MULTILINE))
     rows = ["| status | code | cause |", "|---|---|---|"]
-    found = [leaf for leaf in leaves() if leaf is not errors.SettingsError and leaf.__module__ == errors.__name__]
+    raised = [*leaves(), errors.CapacityError, errors.ImgproxyError]
+    found = [leaf for leaf in raised if leaf is not errors.SettingsError and leaf.__module__ == errors.__name__]
     for leaf in sorted(found, key=lambda leaf: (status_of(leaf), leaf.code)):
         cause = causes.get(leaf.__name__) or leaf.code.replace("-", " ")
         rows.append(f"| {status_of(leaf)} | `{leaf.code}` | {cause} |")
