@@ -82,4 +82,5 @@ class Drawing:
             os.close(out_fd)
         for stage, seconds in finished.stages.items():
             trace.add(stage, seconds)
+        trace.format = finished.format
         return finished
