@@ -10,8 +10,8 @@ from typing import Literal
 
 CacheVerdict = Literal["hit", "stale", "miss", "revalidated", "unchanged", ""]
 """`hit`: a fresh entry. `stale`: an entry past its freshness, allowed by stale-while-revalidate or stale-if-error. `miss`:
-made for this request.
-`revalidated`: an entry that its origin confirmed. `unchanged`: the client has it already, known without looking."""
+made for this request. `revalidated`: an entry that its origin confirmed. `unchanged`: the client has it already, known without
+looking."""
 
 
 @dataclass(slots=True)

@@ -27,8 +27,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     `begun_at` is when making it began: a purge after that moment covers it. `digest` is blake2b-128 of the original's bytes in
     hex, or for local files "" (their version is in the Identity). `storable` False: the origin forbids keeping it; such an
-    entry
-    lives only as long as it is held. Sizes are pixels, 0 where unknown (originals).
+    entry lives only as long as it is held. Sizes are pixels, 0 where unknown (originals).
     """
 
     format: str

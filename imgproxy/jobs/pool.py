@@ -38,7 +38,8 @@ from imgproxy.jobs.wire import Failed, Finished, Job
 from imgproxy.settings import RenderSettings
 
 GRACE = 0.4
-"""Seconds beyond a job's own until its render process, which should have ended it, is given up."""
+"""Seconds beyond a job's own until its render process, which should have ended it, is given up: more than all of its own graces
+(`processes/deadline.py`) together."""
 
 _FAILURES: dict[str, type[ImageError]] = {
     leaf.code: leaf for leaf in (NotAnImage, Undecodable, ImageTooLarge, ResultTooLarge, RenderTimeout)

@@ -30,8 +30,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """`source_length` bytes of the source begin at `source_offset` of its descriptor; the result goes to the other one's
-    current
-    position. `seconds` is the wall-clock budget from Started on."""
+    current position. `seconds` is the wall-clock budget from Started on."""
 
     transform: Transform
     accepts: Accepts

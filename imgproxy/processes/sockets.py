@@ -28,7 +28,7 @@ def listen(host: str, port: int, write_timeout: float) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         # Accepted sockets inherit it. The kernel breaks off a connection whose other side takes nothing for so long, a zero
-        # window included: no timer of ours runs while a response waits.
+        # window included: while aiohttp writes a whole response no timer of ours runs.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(write_timeout * 1000)))
         sock.bind(address)
         sock.listen(BACKLOG)

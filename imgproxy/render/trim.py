@@ -15,15 +15,14 @@ def measure(original: Original, transform: Transform) -> Box:
     """In upright pixels; the whole picture when nothing would be left. Of an animation, what is left of any frame."""
     facts, asked = original.facts, transform.trim or Trim()
     orientation = transform.orient or facts.orientation
-    count = facts.frames if facts.frames > 1 else 1
     boxes = []
     if facts.frames == 1:
         corner = _corner(original, orientation) if asked.color is None else None
         boxes.append(_left(to_srgb(original.full(1)), corner, asked))
     else:
-        tall = to_srgb(original.full(count)).copy_memory()
+        tall = to_srgb(original.full(facts.frames)).copy_memory()
         corner = None
-        for frame in frames.split(tall, count):
+        for frame in frames.split(tall, facts.frames):
             corner = corner or frame.getpoint(*_corner_at(frame, orientation))
             boxes.append(_left(frame, corner if asked.color is None else None, asked))
     found = _around([box for box in boxes if box.width and box.height])

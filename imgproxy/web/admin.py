@@ -18,8 +18,7 @@ from imgproxy.urls.dialect import Dialect
 
 class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /purge. Either `url` (one picture in all its formats, with the original behind it), or `source` with
-    `path`
-    (everything made from one original) or with `prefix` (everything below it; "" is the whole source)."""
+    `path` (everything made from one original) or with `prefix` (everything below it; "" is the whole source)."""
 
     url: str = ""
     source: str = ""
@@ -47,7 +46,7 @@ def ban_of(purge: Purge, dialects: Sequence[Dialect], now: float) -> Ban:
 
 
 class AdminHandler:
-    """`ready` says what keeps this process from serving, "" for nothing."""
+    """`ready` tells the state of this process; its `status` is "ready" while it takes requests."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ PROBLEM_TYPE = "application/problem+json"
 
 def status_of(cause: type[errors.ImgproxyError]) -> int:
     """The status of the nearest class along the method resolution order; 500 for what nobody foresaw."""
-    return next((STATUS[cause] for cause in cause.__mro__ if cause in STATUS), 500)
+    return next((STATUS[each] for each in cause.__mro__ if each in STATUS), 500)
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
