@@ -120,6 +120,23 @@ async def test_stale_while_revalidate(serve: Serve, origin: Origin) -> None:
     await asyncio.wait_for(origin.news.wait(), 10)
 
 
+async def test_what_is_drawn_behind_a_stale_answer_is_counted_as_what_it_is(serve: Serve, origin: Origin) -> None:
+    server = serve(source(origin, "[sources.web.freshness]\nmax_age = 0\nstale_while_revalidate = 100"))
+    await get(server, "/images/web/a.jpg?w=50&fm=jpg")
+
+    async def renewed(_request: web.Request) -> web.Response:
+        return web.Response(body=pictures.jpeg(quality=50), headers={"ETag": '"v2"', "Cache-Control": "max-age=100"})
+
+    origin.answer = renewed
+    await get(server, "/images/web/a.jpg?w=50&fm=jpg")
+    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+        text = ""
+        while sum_of(text, "imgproxy_render_seconds_count") < 2:
+            async with session.get(server.admin + "/metrics") as answer:
+                text = await answer.text()
+    assert sum_of(text, 'imgproxy_render_seconds_count{format="jpeg"}') == 2
+
+
 async def test_stale_if_error(serve: Serve, origin: Origin) -> None:
     server = serve(source(origin, "[sources.web.freshness]\nmax_age = 0\nstale_while_revalidate = 0\nstale_if_error = 100"))
     _, body = await get(server, "/images/web/a.jpg?w=50&fm=jpg")
