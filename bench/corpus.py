@@ -23,6 +23,9 @@ SCENES = 8
 SIZE = (1800, 1200)
 """Two megapixels, 3:2."""
 
+CAMERA = 11_500_000
+"""Pixels from which a JPEG counts as a camera's."""
+
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif")
 
 _SAVERS: dict[str, tuple[str, dict[str, object]]] = {
@@ -41,10 +44,14 @@ _COARSEST, _FINEST = 256, 2
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """`scenes` are the names of the 2 MP JPEGs in `directory`, `mixed` of pictures of all kinds and sizes."""
+    """`scenes` are the names of the 2 MP JPEGs in `directory`, `cameras` of JPEGs as cameras make them (12 MP and more),
+    `mixed`
+    of pictures of all kinds and sizes.
+    """
 
     directory: Path
     scenes: tuple[str, ...]
+    cameras: tuple[str, ...]
     mixed: tuple[str, ...]
     photographs: bool
 
@@ -68,7 +75,7 @@ def make(directory: Path, photographs: Path | None = None) -> Corpus:
         name = f"scene-{seed}.jpg"
         scene(*SIZE, seed=seed).jpegsave(str(directory / name), Q=88)
         scenes.append(name)
-    return Corpus(directory, tuple(scenes), (*scenes, *_others(directory)), photographs=False)
+    return Corpus(directory, tuple(scenes), ("camera.jpg",), (*scenes, *_others(directory)), photographs=False)
 
 
 def _others(directory: Path) -> Iterator[str]:
@@ -93,19 +100,22 @@ def _copied(directory: Path, photographs: Path) -> Corpus:
     """The two-megapixel scenes are cut from the photographs at that size, so that figures stay comparable."""
     names: list[str] = []
     scenes: list[str] = []
+    cameras: list[str] = []
     for path in sorted(path for path in photographs.iterdir() if path.suffix.lower() in PHOTOGRAPHS):
         (directory / path.name).write_bytes(path.read_bytes())
         names.append(path.name)
         image = pyvips.Image.new_from_file(str(path))
         if image.width * image.height < SIZE[0] * SIZE[1] or image.hasalpha():
             continue
+        if image.width * image.height >= CAMERA and image.get("vips-loader") in ("jpegload", "uhdrload"):
+            cameras.append(path.name)
         cut = pyvips.Image.thumbnail(str(path), SIZE[0], height=SIZE[1], size="both", crop="centre")
         name = f"scene-{len(scenes)}.jpg"
         cut.colourspace("srgb").jpegsave(str(directory / name), Q=88, keep="none")
         scenes.append(name)
     if not scenes:
         raise SystemExit(f"{photographs} has no photograph of two megapixels or more")
-    return Corpus(directory, tuple(scenes), tuple(names), photographs=True)
+    return Corpus(directory, tuple(scenes), tuple(cameras or scenes), tuple(names), photographs=True)
 
 
 def scene(width: int, height: int, seed: int) -> pyvips.Image:

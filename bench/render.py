@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass
+from itertools import accumulate
 from statistics import median
 
 import msgspec
@@ -21,22 +23,42 @@ from imgproxy.urls.native import Native
 GOAL = 0.9
 CONNECTIONS = 8
 
-_FORMATS = {"jpg": 300, "webp": 240, "avif": 80}
-"""Pictures a round, so that a round takes about as long in each."""
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`count` pictures a round, so that a round takes about as long in each case."""
+
+    what: str
+    names: tuple[str, ...]
+    options: str
+    count: int
+
+
+def _cases(stage: Stage) -> list[Case]:
+    scenes, cameras = stage.corpus.scenes, stage.corpus.cameras
+    return [
+        Case("2 MP JPEG → 400×300 jpg", scenes, f"{CROP}&fm=jpg", 300),
+        Case("2 MP JPEG → 400×300 webp", scenes, f"{CROP}&fm=webp", 240),
+        Case("2 MP JPEG → 400×300 avif", scenes, f"{CROP}&fm=avif", 80),
+        Case("camera JPEG (12 MP and more) → 800 px jpg", cameras, "w=800&fm=jpg", 60),
+        Case("camera JPEG (12 MP and more) → 800 px webp", cameras, "w=800&fm=webp", 40),
+        Case("camera JPEG (12 MP and more) → 800 px avif", cameras, "w=800&fm=avif", 24),
+    ]
 
 
 async def run(stage: Stage) -> list[Row]:
     cores = len(os.sched_getaffinity(0))
-    names = stage.corpus.scenes
+    cases = _cases(stage)
     with stage.serving("render", more=f"[render]\nprocesses = {cores}\n") as server:
-        tasks = [Task(str(stage.corpus.directory / name), _job(stage, name, format)) for format in _FORMATS for name in names]
+        tasks = [Task(str(stage.corpus.directory / name), _job(stage, name, case)) for case in cases for name in case.names]
+        firsts = accumulate((len(case.names) for case in cases), initial=0)
         with bare.looping(stage.directory, Tasks(Recipe(), tasks), cores, like=server.pids("render")[0]) as loop:
-            return [await _compare(stage, server, loop, format, index * len(names)) for index, format in enumerate(_FORMATS)]
+            return [await _compare(stage, server, loop, case, first) for case, first in zip(cases, firsts, strict=False)]
 
 
-def _job(stage: Stage, name: str, format: str) -> Job:
+def _job(stage: Stage, name: str, case: Case) -> Job:
     """What the server makes of the URL, by its own parser."""
-    transform = Native().parse(f"/images/shop/{name}?{CROP}&fm={format}").transform
+    transform = Native().parse(f"/images/shop/{name}?{case.options}").transform
     assert transform is not None
     return Job(
         transform=transform,
@@ -48,14 +70,13 @@ def _job(stage: Stage, name: str, format: str) -> Job:
     )
 
 
-async def _compare(stage: Stage, server: Server, loop: Loop, format: str, first: int) -> Row:
-    scenes = len(stage.corpus.scenes)
-    equal = await _same_bytes(stage, server, loop, format, first)
-    count = _FORMATS[format] // (3 if stage.quick else 1)
-    numbers = [first + index % scenes for index in range(count)]
+async def _compare(stage: Stage, server: Server, loop: Loop, case: Case, first: int) -> Row:
+    equal = await _same_bytes(stage, server, loop, case, first)
+    count = case.count // (3 if stage.quick else 1)
+    numbers = [first + index % len(case.names) for index in range(count)]
     ratios, rates, bare_rates, client, cpu = [], [], [], [], []
     for turn in range(stage.rounds()):
-        requests = _requests(stage, server, f"{format}-{turn}", format, count)
+        requests = _requests(stage, server, f"{first}-{turn}", case, count)
         # Whoever is second finds a processor that is warm, or hot: each is it every other time.
         drawn = loop.run(numbers) if turn % 2 == 0 else None
         spent, web = server.cpu(), server.cpu("web")
@@ -81,22 +102,22 @@ async def _compare(stage: Stage, server: Server, loop: Loop, format: str, first:
         "bare CPU ms": round(median(each[2] for each in cpu), 2),
         "pictures a round": count,
     }
-    return ratio_row("render", f"2 MP JPEG → 400×300 {format}, HTTP ÷ bare loop", ratios, GOAL, beside)
+    return ratio_row("render", f"{case.what}, HTTP ÷ bare loop", ratios, GOAL, beside)
 
 
-async def _same_bytes(stage: Stage, server: Server, loop: Loop, format: str, first: int) -> bool:
-    """Whether each scene comes out of both byte by byte the same. Also what warms both up."""
-    count = len(stage.corpus.scenes)
+async def _same_bytes(stage: Stage, server: Server, loop: Loop, case: Case, first: int) -> bool:
+    """Whether each picture comes out of both byte by byte the same. Also what warms both up."""
+    count = len(case.names)
     served: dict[int, bytes] = {}
 
     def keep(number: int, _status: int, body: bytes) -> None:
         served[first + number] = hashlib.blake2b(body, digest_size=16).digest()
 
-    requests = _requests(stage, server, f"{format}-same", format, count)
+    requests = _requests(stage, server, f"{first}-same", case, count)
     await load.run(server.public, iter(requests), connections=CONNECTIONS, seen=keep)
     return loop.run([first + index for index in range(count)], digests=True).digests == served
 
 
-def _requests(stage: Stage, server: Server, prefix: str, format: str, count: int) -> list[bytes]:
-    fresh = stage.corpus.fresh_names(prefix, count)
-    return [load.get(server.public, f"/images/shop/{name}?{CROP}&fm={format}") for name in fresh]
+def _requests(stage: Stage, server: Server, prefix: str, case: Case, count: int) -> list[bytes]:
+    fresh = stage.corpus.fresh_names(prefix, count, case.names)
+    return [load.get(server.public, f"/images/shop/{name}?{case.options}") for name in fresh]

@@ -121,6 +121,7 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     saturation: Percent = 0
     hue: Annotated[float, Meta(ge=0, lt=360)] = 0
     monochrome: Color | None = None
+    # `blur` is the sigma in pixels of the result; `sharpen` 100 is libvips' m2 = 10 at sigma 1; `pixelate` is a block's side.
     blur: Annotated[float, Meta(ge=0, le=2000)] = 0
     sharpen: Annotated[float, Meta(ge=0, le=100)] = 0
     pixelate: Annotated[int, Meta(ge=0, le=100)] = 0
@@ -275,7 +276,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     avif_effort: Annotated[int, Meta(ge=0, le=9)] = 1
     png_compression: Annotated[int, Meta(ge=0, le=9)] = 4
     gif_effort: Annotated[int, Meta(ge=1, le=10)] = 3
-    compress_quality: Quality = 60
-    """Default quality of every lossy format with auto=compress."""
+    compress: Annotated[int, Meta(ge=0, le=50)] = 15
+    """By how much auto=compress lowers the default quality of a lossy format."""
     keep: tuple[Literal["exif", "xmp", "iptc", "icc", "copyright"], ...] = ()
     """Metadata that survives; everything else is stripped."""

@@ -17,9 +17,10 @@ def quality(transform: Transform, recipe: Recipe, name: str) -> int:
     """1–100; what the URL says, or what the settings do."""
     if transform.quality:
         return transform.quality
-    if transform.compress:
-        return recipe.compress_quality
-    return {"jpeg": recipe.jpeg_quality, "webp": recipe.webp_quality, "avif": recipe.avif_quality}.get(name, 100)
+    defaults = {"jpeg": recipe.jpeg_quality, "webp": recipe.webp_quality, "avif": recipe.avif_quality}
+    if name not in defaults:
+        return 100
+    return max(1, defaults[name] - recipe.compress) if transform.compress else defaults[name]
 
 
 def save_jpeg(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
