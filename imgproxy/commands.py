@@ -1,7 +1,5 @@
 """What the commands of the command line do. Each loads what it needs when it is called; few see libvips."""
 
-# ruff: noqa: T201 - commands print
-
 from __future__ import annotations
 
 import json

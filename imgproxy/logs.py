@@ -30,7 +30,7 @@ def redact(target: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """`record.args` that are a mapping become fields of the line; everything outside printable ASCII is escaped."""
+    """A record's `fields` (logging's `extra`) become fields of the line; everything outside printable ASCII is escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {

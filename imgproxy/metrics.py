@@ -113,20 +113,20 @@ class Metrics:
             self._count("cache", _known(trace.cache, VERDICTS))
         if trace.joined:
             self._count("coalesced")
-        if trace.origin_bytes:
-            self._count("origin_bytes", amount=trace.origin_bytes)
         if trace.cache in ("hit", "unchanged"):
             return  # its stages are microseconds, and counting them would cost more than the whole lookup
+        self.work(trace)
+
+    def work(self, trace: Trace) -> None:
+        """What was fetched and drawn, for a request or behind its answer."""
+        if trace.origin_bytes:
+            self._count("origin_bytes", amount=trace.origin_bytes)
         for stage, spent in trace.stages.items():
             self._observe("stage_seconds", spent, _known(stage, STAGES))
         if "render" in trace.stages:
             waited = trace.stages.get("queue", 0.0)
-            self.render(trace.format, max(0.0, trace.stages["render"] - waited), waited)
-
-    def render(self, format: str, seconds: float, waited: float) -> None:
-        """One picture drawn. `request` calls this for what its trace has; only drawing behind no request's back is left."""
-        self._observe("render_seconds", seconds, _known(format, FORMATS))
-        self._observe("render_queue_seconds", waited)
+            self._observe("render_seconds", max(0.0, trace.stages["render"] - waited), _known(trace.format, FORMATS))
+            self._observe("render_queue_seconds", waited)
 
     def rendering(self, waiting: int, running: int) -> None:
         """Jobs of this process that wait for, and are in, a render process now."""

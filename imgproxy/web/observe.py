@@ -57,9 +57,7 @@ class Observer:
 
     def report(self, trace: Trace, failed: ImgproxyError | None) -> None:
         """Work that was done behind an answer."""
-        if "render" in trace.stages:
-            waited = trace.stages.get("queue", 0.0)
-            self._metrics.render(trace.format, trace.stages["render"] - waited, waited)
+        self._metrics.work(trace)
         self._count(type(failed).code if failed is not None else "")
 
     async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from pytest_aiohttp.plugin import AiohttpServer
 
 from tests import pictures
 from tests.e2e.conftest import Serve, Server
@@ -47,13 +47,13 @@ def tagged(request: web.Request) -> web.Response:
 
 
 @pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
+async def origin(aiohttp_server: AiohttpServer) -> Origin:
     made = Origin()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", made.handle)
-    async with TestServer(app, host="127.0.0.1") as server:
-        made.url, made.port = str(server.make_url("")), server.port or 0
-        yield made
+    server = await aiohttp_server(app, host="127.0.0.1")
+    made.url, made.port = str(server.make_url("")), server.port or 0
+    return made
 
 
 def source(origin: Origin, more: str = "") -> str:
