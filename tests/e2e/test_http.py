@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from imgproxy.signing import Policy, Signer
 from tests.e2e.conftest import SECRET, Serve, Server
 from tests.e2e.test_pictures import get
 
@@ -189,6 +190,29 @@ async def test_signed_only(serve: Serve) -> None:
     server.stop()
     assert SECRET not in json.dumps(server.lines)
     assert good.rpartition("s=")[2] not in json.dumps(server.lines)
+
+
+async def test_a_grant_leaves_the_choice_of_width_to_the_page(serve: Serve) -> None:
+    """Whoever holds the token chooses among its widths and formats, below its path, until it expires; and nothing else."""
+    server = serve(unsigned="never")
+    policy = Policy(source="local", prefix="scene.jpg", widths=(80, 160), formats=("jpeg",), expires=int(time.time()) + 300)
+    token = Signer([("test", SECRET)]).grant(policy)
+    for target, status in (
+        ("/images/local/scene.jpg?w=80&fm=jpg", 200),
+        ("/images/local/scene.jpg?w=80&dpr=2&fm=jpg", 200),
+        ("/images/local/scene.jpg?w=81&fm=jpg", 403),
+        ("/images/local/scene.jpg?w=80&fm=png", 403),
+        ("/images/local/large.jpg?w=80&fm=jpg", 403),
+        ("/images/local/scene.jpg", 403),
+    ):
+        answer, body = await get(server, f"{target}{'&' if '?' in target else '?'}grant={token}")
+        assert answer.status == status, (target, body[:200])
+        if status == 200:
+            assert "must-revalidate" in answer.headers["Cache-Control"]
+        else:
+            assert json.loads(body)["code"] == "grant-exceeded"
+    server.stop()
+    assert token not in json.dumps(server.lines)
 
 
 async def test_a_long_target_and_garbage_are_4xx(site: Server) -> None:
