@@ -29,9 +29,6 @@ from imgproxy.request import ImageRequest
 from imgproxy.spec import Transform, canonical
 from imgproxy.urls.dialect import Signed
 
-CLOCK_SKEW = 60
-"""Seconds by which the clocks of signer and server may differ; so long after its expiry something is still good."""
-
 # 256 bits in 43 characters: the last one has two bits to spare, which must be zero, or one MAC would have four spellings.
 _MAC = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 _RAW = re.compile('[!"$-~]+')
@@ -210,12 +207,12 @@ class Signer:
 
 
 def check_expiry(request: ImageRequest, now: float) -> None:
-    """Raises Expired when the URL was good until more than CLOCK_SKEW before `now` (seconds since the epoch)."""
+    """Raises Expired when the URL was good until before `now` (seconds since the epoch)."""
     _unexpired(request.expires, now)
 
 
 def _unexpired(expires: int, now: float) -> None:
-    if expires and now > expires + CLOCK_SKEW:
+    if expires and now > expires:
         raise Expired("the URL is no longer good")
 
 

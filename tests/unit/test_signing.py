@@ -24,7 +24,7 @@ from imgproxy.errors import (
     SignatureMissing,
 )
 from imgproxy.request import ImageRequest
-from imgproxy.signing import CLOCK_SKEW, Policy, Signer, authorize, check_expiry
+from imgproxy.signing import Policy, Signer, authorize, check_expiry
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.native import Native
 from tests.unit.urls.strategies import requests, transforms
@@ -265,9 +265,9 @@ def test_keys_are_known_by_their_ids() -> None:
 
 @pytest.mark.parametrize(
     ("now", "good"),
-    [(NOW - 1, True), (NOW, True), (NOW + CLOCK_SKEW, True), (NOW + CLOCK_SKEW + 1, False), (NOW + 1e6, False)],
+    [(NOW - 1, True), (NOW, True), (NOW + 1, False), (NOW + 1e6, False)],
 )
-def test_expiry_allows_for_clocks_that_differ(now: float, good: bool) -> None:
+def test_expiry(now: float, good: bool) -> None:
     target = SIGNER.sign(f"{TARGET}&expires={int(NOW)}")
     token = SIGNER.grant(msgspec.structs.replace(POLICY, expires=int(NOW)))
     if good:
