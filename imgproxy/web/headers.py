@@ -17,7 +17,7 @@ SAFETY = {
 }
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\s*")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})[ \t]*")
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
 
 

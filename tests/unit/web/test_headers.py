@@ -55,6 +55,7 @@ def test_cache_control(answer: Picture, expires: int, expected: str) -> None:
         ("bytes=-", 100, None),
         ("items=0-1", 100, None),
         ("bytes=a-b", 100, None),
+        ("bytes=\u0663-\u0664", 100, None),
         ("bytes=0-99999999999999999999", 100, None),
         ("", 100, None),
     ],
