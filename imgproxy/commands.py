@@ -238,7 +238,11 @@ def _original(name: str, most: int) -> bytes:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Whole or not at all: the picture may be its own original."""
+    """Whole or not at all: the picture may be its own original. A device or a pipe is written to; a file must not take its
+    place."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         draft.write_bytes(data)

@@ -188,6 +188,19 @@ def test_render_leaves_the_target_alone_when_it_fails(run: Run, tmp_path: Path) 
     assert not list(tmp_path.glob(".out*"))
 
 
+def test_render_writes_to_a_pipe_and_does_not_replace_it(run: Run, tmp_path: Path) -> None:
+    """As root it would else put a file in the place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe.png")
+    reader = os.open(tmp_path / "pipe.png", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        code, _, err = run("render", tmp_path / "pictures" / "scene.jpg", tmp_path / "pipe.png", "-o", "w=40")
+        assert (code, err) == (0, "")
+        assert (tmp_path / "pipe.png").is_fifo()
+        assert os.read(reader, 8) == b"\x89PNG\r\n\x1a\n"
+    finally:
+        os.close(reader)
+
+
 def test_render_holds_the_configured_limits(run: Run, tmp_path: Path, config: Path) -> None:
     config.write_text(config.read_text() + "[limits]\nsource_bytes = 100\n")
     code, _, err = run("render", tmp_path / "pictures" / "scene.jpg", tmp_path / "out.png")
