@@ -11,7 +11,8 @@ import fcntl
 import mmap
 import os
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,9 @@ from imgproxy.cache.entry import Handle
 from imgproxy.cache.files import write_all
 from imgproxy.errors import CapacityError
 from imgproxy.request import Identity
+
+_LOOK = 1.0
+"""Seconds between two looks whether the directory is still the same."""
 
 
 class Ban(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,10 +80,14 @@ class _Index:
 
 
 class Bans:
-    """In a directory that is absent or cannot be written, bans hold in this process alone."""
+    """In a directory that is absent or cannot be written, bans hold in this process alone. A directory that is deleted and made
+    anew under running processes is shared again within `_LOOK` seconds, and at once by whoever purges.
+    """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = directory / "bans"
+        self._clock = clock
+        self._look_at = clock() + _LOOK
         self._recording = threading.Lock()
         self._loading = threading.Lock()  # another one: readers must not wait for a writer's disk
         self._index = _Index()
@@ -87,11 +95,13 @@ class Bans:
         self._shared: Handle | None = None
         self._cell = memoryview(bytearray(8)).cast("Q")
         with contextlib.suppress(OSError):
-            self._share(directory)
+            self._share()
 
     @property
     def generation(self) -> int:
         """Moves whenever anything is purged, by any process."""
+        if self._clock() >= self._look_at:
+            self._share_anew()
         return self._cell[0]
 
     @property
@@ -105,6 +115,7 @@ class Bans:
 
         Raises CapacityError when it cannot be recorded; then it may be forgotten.
         """
+        self._share_anew()
         try:
             with self._exclusive() as shared:
                 if shared:
@@ -141,7 +152,24 @@ class Bans:
                         index.add(ban)
                 self._index = index
 
-    def _share(self, directory: Path) -> None:
+    def _share_anew(self) -> None:
+        """Somebody may have deleted the directory: what is still mapped then is nobody else's any more."""
+        self._look_at = self._clock() + _LOOK
+        if self._shared is None:
+            return
+        with self._recording, contextlib.suppress(OSError):
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(self._path.with_name("generation").stat(), os.fstat(self._shared.fd)):
+                    return
+            before = self._cell[0]
+            self._share()
+            with _locked(self._shared):
+                # Whoever has compared with the old counter has to see that it moved.
+                self._cell[0] = max(self._cell[0], before + 1)
+            self._seen = -1
+
+    def _share(self) -> None:
+        directory = self._path.parent
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = Handle(os.open(directory / "generation", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         with _locked(handle):
@@ -164,7 +192,7 @@ class Bans:
 
     def _follow(self) -> None:
         """Catch up with what other processes have purged. Raises OSError."""
-        if self._seen == self._cell[0]:
+        if self._seen == self.generation:
             return
         with self._loading:
             generation = self._cell[0]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import shutil
 import time
 from pathlib import Path
 
@@ -203,3 +204,24 @@ def test_bans_survive_as_written(tmp_path: Path) -> None:
     Bans(tmp_path).add(ban)
     assert Bans(tmp_path).active == (ban,)
     assert msgspec.json.decode((tmp_path / "bans").read_bytes().splitlines()[0], type=Ban) == ban
+
+
+def test_a_directory_deleted_under_running_processes_is_shared_again(tmp_path: Path) -> None:
+    """A purge by a newcomer reaches those who were there before, and theirs reach each other, as soon as they look."""
+    now = [0.0]
+    directory = tmp_path / "cache"
+    first, second = (Bans(directory, clock=lambda: now[0]) for _ in range(2))
+    first.add(Ban(1, "other"))
+    before = second.generation
+    shutil.rmtree(directory)
+    Bans(directory).add(Ban(10, "photos", "a/b.jpg"))
+    assert second.generation == before, "looking costs a system call, so it is not done each time"
+    now[0] += 2
+    assert second.generation > before
+    assert second.covers(VARIANT, 9.0)
+    second.add(Ban(20, "photos", "c.jpg"))
+    first.add(Ban(20, "photos", "d.jpg"))
+    for bans in (first, second):
+        assert bans.covers(picture("c.jpg"), 15.0)
+        assert bans.covers(picture("d.jpg"), 15.0)
+    assert first.generation == second.generation
