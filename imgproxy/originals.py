@@ -87,16 +87,19 @@ class Originals:
 
         Raises SourceError leaves.
         """
-        original = await self._look(identity)
-        if original is not None:
-            return original
+        stored = await self.stored(identity)
+        if stored is not None and _is_fresh(stored):
+            return stored
         self._negatives.check(identity.key)
+        asked = have.validators if have is not None and stored is None else Validators()
+        # Whoever asks after another version, or needs the bytes, must not be told that this one is unchanged.
+        flight = f"{identity.key} {asked.etag} {asked.last_modified}"
 
         async def make(publish: Callable[[Original | Unchanged], None]) -> Original | Unchanged:
-            return await self._fetch(source, identity, trace, have, publish)
+            return await self._fetch(source, identity, trace, asked, publish)
 
         try:
-            found, joined = await self._flights.join(identity.key, lambda: self._look(identity), make)
+            found, joined = await self._flights.join(flight, lambda: self._look(identity), make)
         except SourceError as error:
             self._negatives.put(identity.key, error)
             raise
@@ -105,21 +108,19 @@ class Originals:
 
     async def _look(self, identity: Identity) -> Original | None:
         original = await self.stored(identity)
-        if original is None or not isinstance(original.content, Entry):
-            return None
-        return original if judge(original.content.facts, time.time()) == "fresh" else None
+        return original if original is not None and _is_fresh(original) else None
 
     async def _fetch(
         self,
         source: Source,
         identity: Identity,
         trace: Trace,
-        have: Facts | None,
+        asked: Validators,
         publish: Callable[[Original | Unchanged], None],
     ) -> Original | Unchanged:
         begun_at = time.time()
         entry = await self._store.open(identity)
-        validators = entry.facts.validators if entry is not None else have.validators if have is not None else None
+        validators = entry.facts.validators if entry is not None else asked
         async with source.open(identity.locator, validators) as answer:
             if isinstance(answer, NotModified):
                 if entry is None:
@@ -142,6 +143,10 @@ class Originals:
         )
         trace.stored = spool.stored
         return _original(await self._store.commit(spool, facts))
+
+
+def _is_fresh(original: Original) -> bool:
+    return isinstance(original.content, Entry) and judge(original.content.facts, time.time()) == "fresh"
 
 
 async def _pour(answer: Fetched, spool: Spool, trace: Trace) -> None:

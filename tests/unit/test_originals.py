@@ -1,0 +1,118 @@
+"""One fetch for everybody who needs the same thing, and only for those."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from imgproxy.cache.bans import Bans
+from imgproxy.cache.disk import DiskStore
+from imgproxy.cache.entry import Facts, Freshness, Validators
+from imgproxy.cache.flight import Flights
+from imgproxy.cache.negative import Negatives
+from imgproxy.errors import SourceNotFound
+from imgproxy.originals import Original, Originals, Unchanged
+from imgproxy.request import Identity
+from imgproxy.settings import LimitSettings
+from imgproxy.sources.source import Fetched, NotModified
+from imgproxy.trace import Trace
+
+IDENTITY = Identity("web:0", "a.jpg")
+LASTING = Freshness(1000)
+
+
+@dataclass
+class Origin:
+    """A source with one picture, version "v2". It answers when it is let."""
+
+    name: str = "web"
+    origin: str = "web:0"
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    freshness: Freshness = LASTING
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[Validators | None] = field(default_factory=list)
+    arrived: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: bool = False
+
+    def check(self, locator: str) -> None: ...
+
+    async def version(self, locator: str) -> str:
+        return ""
+
+    @asynccontextmanager
+    async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
+        self.asked.append(have)
+        self.arrived.release()
+        await self.gate.wait()
+        if self.gone:
+            raise SourceNotFound("gone")
+        if have is not None and have.etag == '"v2"':
+            yield NotModified(Validators('"v2"'), self.freshness)
+        else:
+            yield Fetched(7, Validators('"v2"'), self.freshness, storable=True, body=self._body())
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        yield b"picture"
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> Originals:
+    bans = Bans(tmp_path)
+    store = DiskStore(tmp_path / "originals", bans, small=0)
+    return Originals(store, Flights(tmp_path / "lock", bans), Negatives(60, bans))
+
+
+def known(etag: str) -> Facts:
+    return Facts(format="jpeg", etag='"x"', begun_at=0, validated_at=0, freshness=Freshness(0), validators=Validators(etag))
+
+
+async def test_who_needs_the_bytes_is_never_told_that_they_are_unchanged(originals: Originals) -> None:
+    """Three at once, nothing stored: one whose result is of this version, one whose is of an older one, one without any."""
+    origin = Origin()
+    asking = [
+        asyncio.create_task(originals.fresh(origin, IDENTITY, Trace(), have)) for have in (known('"v2"'), known('"v1"'), None)
+    ]
+    for _ in range(3):
+        await origin.arrived.acquire()
+    origin.gate.set()
+    same, older, new = await asyncio.gather(*asking)
+    assert isinstance(same, Unchanged)
+    for found in (older, new):
+        assert isinstance(found, Original)
+        await found.whole()
+        assert found.length == 7
+
+
+async def test_equal_questions_are_asked_once(originals: Originals) -> None:
+    origin = Origin()
+    asking = [asyncio.create_task(originals.fresh(origin, IDENTITY, Trace())) for _ in range(20)]
+    await origin.arrived.acquire()
+    origin.gate.set()
+    found = await asyncio.gather(*asking)
+    assert all(isinstance(each, Original) for each in found)
+    assert len(origin.asked) == 1
+    for _ in range(10_000):
+        # The bytes are given out as they come, before they are stored.
+        if await originals.stored(IDENTITY) is not None:
+            break
+        await asyncio.sleep(0)
+    again = await originals.fresh(origin, IDENTITY, Trace(), known('"v1"'))
+    assert isinstance(again, Original)
+    assert len(origin.asked) == 1, "what is stored and fresh is not asked for"
+
+
+async def test_what_is_gone_is_remembered_for_a_moment(originals: Originals) -> None:
+    origin = Origin(gone=True)
+    origin.gate.set()
+    for _ in range(3):
+        with pytest.raises(SourceNotFound):
+            await originals.fresh(origin, IDENTITY, Trace())
+    assert len(origin.asked) == 1
