@@ -56,13 +56,14 @@ async def origin(aiohttp_server: AiohttpServer) -> Origin:
     return made
 
 
-def source(origin: Origin, more: str = "") -> str:
+def source(origin: Origin, more: str = "", first_byte_timeout: float = 30) -> str:
     return f"""
 [sources.web]
 type = "http"
 base_url = "{origin.url}"
 allow_networks = ["127.0.0.1/32"]
-first_byte_timeout = 0.5
+first_byte_timeout = {first_byte_timeout}
+total_timeout = 60
 {more}
 """
 
@@ -194,7 +195,7 @@ async def test_a_silent_origin_is_a_504(serve: Serve, origin: Origin) -> None:
         return web.Response()
 
     origin.answer = silent
-    answer, body = await get(serve(source(origin)), "/images/web/a.jpg?w=50")
+    answer, body = await get(serve(source(origin, first_byte_timeout=0.3)), "/images/web/a.jpg?w=50")
     assert (answer.status, json.loads(body)["code"]) == (504, "origin-timeout")
 
 
