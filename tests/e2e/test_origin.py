@@ -191,7 +191,7 @@ async def test_an_origins_refusal(serve: Serve, origin: Origin, status: int, exp
 
 async def test_a_silent_origin_is_a_504(serve: Serve, origin: Origin) -> None:
     async def silent(_request: web.Request) -> web.Response:
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
         return web.Response()
 
     origin.answer = silent
