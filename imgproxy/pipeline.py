@@ -190,7 +190,7 @@ class Images:
                 )
                 if isinstance(found, Original):
                     await found.whole()
-            if old is not None and (isinstance(found, Unchanged) or found.digest == old.facts.digest):
+            if old is not None and (isinstance(found, Unchanged) or (found.storable and found.digest == old.facts.digest)):
                 trace.cache = "revalidated"
                 return await self._caches.results.refresh(old, found.validated_at, found.freshness, found.validators)
             original = _with_bytes(found)

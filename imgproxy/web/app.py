@@ -57,7 +57,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     small = settings.cache.memory_entry_bytes
     stores = {
         "results": DiskStore(cache / "results", bans, small=small, largest=settings.cache.results.max_bytes // 4),
-        # A render process wants a descriptor, however small the original is.
+        # No body in memory: a render process reads it by a descriptor, however small it is.
         "originals": DiskStore(cache / "originals", bans, small=0, largest=settings.cache.originals.max_bytes // 4),
     }
     quarantine = Quarantine(cache / "quarantine", settings.render.quarantine)

@@ -273,6 +273,20 @@ async def test_no_store_is_not_stored(serve: Serve, origin: Origin) -> None:
     assert not list((server.directory.parent / "cache").glob("*/??/*"))
 
 
+async def test_what_may_not_be_stored_any_more_is_not_confirmed(serve: Serve, origin: Origin) -> None:
+    """The same bytes, now private: the answer says no-store, although an equal one was stored before."""
+    server = serve(source(origin, "[sources.web.freshness]\nmax_age = 0\nstale_while_revalidate = 0"))
+    first, _ = await get(server, "/images/web/a.jpg?w=50&fm=jpg")
+    assert first.headers["Cache-Control"].startswith("public")
+
+    async def private(_request: web.Request) -> web.Response:
+        return web.Response(body=PICTURE, headers={"Cache-Control": "private", "ETag": '"v2"'})
+
+    origin.answer = private
+    second, _ = await get(server, "/images/web/a.jpg?w=50&fm=jpg")
+    assert (second.status, second.headers["Cache-Control"]) == (200, "no-store")
+
+
 @pytest.mark.parametrize(
     ("purge", "gone", "kept"),
     [
