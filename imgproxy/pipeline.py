@@ -35,7 +35,7 @@ from imgproxy.errors import (
 )
 from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
 from imgproxy.originals import Original, Originals, Unchanged
-from imgproxy.request import Identity, ImageRequest, Variant, etag, identify, negotiate
+from imgproxy.request import RENDITION, Identity, ImageRequest, Variant, etag, identify, negotiate
 from imgproxy.sources.source import Source
 from imgproxy.spec import Transform
 from imgproxy.trace import Trace
@@ -117,9 +117,10 @@ class Images:
         self, source: Source, version: str, variant: Variant, has: Callable[[str], bool], trace: Trace
     ) -> Picture:
         identity = identify(variant, source.origin, version, self._recipe)
-        if version and has(tag := etag(identity)):
-            trace.cache = "unchanged"
-            return Picture(None, "", tag, 0, source.freshness, source, variant.vary)
+        for grade in ("", RENDITION) if version else ():
+            if has(tag := etag(identity, grade=grade)):
+                trace.cache = "unchanged"
+                return Picture(None, "", tag, 0, source.freshness, source, variant.vary)
         with trace.stage("cache"):
             entry = await self._cached(identity)
         verdict = _verdict(entry, version)

@@ -123,14 +123,20 @@ def identify(variant: Variant, origin: str, validator: str, recipe: bytes) -> Id
     return Identity(origin, variant.locator, validator, encode(variant.transform), variant.accepts, recipe)
 
 
-def etag(identity: Identity, validators: Validators | None = None, digest: str = "") -> str:
+RENDITION = "rendition"
+"""The grade of what was drawn from a smaller copy of its original: as good, but not the same bytes."""
+
+
+def etag(identity: Identity, validators: Validators | None = None, digest: str = "", grade: str = "") -> str:
     """The strong validator (RFC 9110 §8.8.3) of what `identity` and this version of its original give, quotes included; "" if
     unknown.
 
-    The version is in the identity (local files), or is the origin's own strong ETag, or the digest of its bytes.
+    The version is in the identity (local files), or is the origin's own strong ETag, or the digest of its bytes. `grade` tells
+    apart the several ways in which one variant may have been made, each with bytes of its own.
     """
     strong = validators.etag if validators is not None and not validators.etag.startswith("W/") else ""
     version = identity.validator or strong or digest
     if not version:
         return ""
-    return f'"{blake2b(msgspec.msgpack.encode((identity.key, version)), digest_size=16).hexdigest()}"'
+    made = (identity.key, version, grade) if grade else (identity.key, version)
+    return f'"{blake2b(msgspec.msgpack.encode(made), digest_size=16).hexdigest()}"'
