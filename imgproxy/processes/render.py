@@ -21,7 +21,7 @@ from imgproxy.errors import ImageError, SettingsError
 from imgproxy.jobs import wire
 from imgproxy.processes import confine
 from imgproxy.processes.child import Exit, RenderHandoff, enter, log
-from imgproxy.processes.deadline import Stoppable, Watch
+from imgproxy.processes.deadline import Stoppable, Watch, Watcher
 from imgproxy.settings import RenderSettings
 from imgproxy.spec import Recipe
 
@@ -30,6 +30,8 @@ HELLO_TIMEOUT = 1.0
 
 _MESSAGE = 512
 """Characters of a failure's message; what libvips says can be long."""
+
+_STARTED = wire.encode(wire.Started())
 
 _PAGE = resource.getpagesize()
 
@@ -90,6 +92,7 @@ class Renderer:
     def serve(self, listener: socket.socket) -> Exit:
         """Draw until it is time to go: at SIGTERM after the job at hand, or when this process has grown old or fat."""
         signal.signal(signal.SIGTERM, self._terminate)
+        watcher = Watcher()
         for _ in range(self.settings.max_jobs):
             self.idle = True
             if self.stopping:
@@ -98,28 +101,27 @@ class Renderer:
             self.idle = False
             # A web process that has gone is no reason to go as well.
             with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
-                self._serve(connection)
+                self._serve(connection, watcher)
             if self.exhausted or self._resident() > self.settings.max_rss:
                 return Exit.RETIRED
         return Exit.RETIRED
 
-    def _serve(self, connection: socket.socket) -> None:
-        connection.settimeout(HELLO_TIMEOUT)
-        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 2)
-        connection.setblocking(True)
+    def _serve(self, connection: socket.socket, watcher: Watcher) -> None:
+        packet, descriptors = _hello(connection)
         try:
             if len(descriptors) == 2:
-                connection.send(wire.encode(wire.Started()))
-                reply = self._draw(connection, wire.decode_job(packet), descriptors[0], descriptors[1])
+                connection.send(_STARTED)
+                job = wire.decode_job(packet)
+                reply = self._draw(Watch(watcher, connection, job.seconds), job, descriptors[0], descriptors[1])
                 if reply is not None:
                     connection.send(wire.encode(reply))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _draw(self, connection: socket.socket, job: wire.Job, source_fd: int, out_fd: int) -> wire.Reply | None:
+    def _draw(self, watch: Watch, job: wire.Job, source_fd: int, out_fd: int) -> wire.Reply | None:
         confine.allow_cpu(2 * job.seconds)
-        with Watch(connection, job.seconds) as watch:
+        with watch:
             reply = self._attempt(job, source_fd, out_fd, watch)
         if watch.reason == "hung-up":
             return None
@@ -147,6 +149,18 @@ class Renderer:
         self.stopping = True
         if self.idle:
             raise SystemExit(Exit.CLEAN)
+
+
+def _hello(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """What the web process hands over: the job, and two descriptors. Raises TimeoutError."""
+    try:
+        # It is there already in nearly every case.
+        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 2, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        connection.settimeout(HELLO_TIMEOUT)
+        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 2)
+        connection.setblocking(True)
+    return packet, descriptors
 
 
 def _read(descriptor: int, offset: int, length: int) -> bytes:
