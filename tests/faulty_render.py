@@ -20,6 +20,7 @@ from imgproxy.jobs.wire import Finished, Job
 from imgproxy.processes import render
 from imgproxy.processes.deadline import Stoppable
 from imgproxy.render import engine as real
+from imgproxy.render.costs import Costs
 from imgproxy.spec import Recipe
 
 FAULT = re.compile(rb"FAULT:([a-z]+)")
@@ -112,10 +113,12 @@ class Faulty:
     def prepare(self, allow_old: bool) -> None:
         real.prepare(allow_old)
 
-    def render(self, job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None]) -> Finished:
+    def render(
+        self, job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None], costs: Costs
+    ) -> Finished:
         found = FAULT.search(source)
         if found is None:
-            return real.render(job, source, out_fd, recipe, watch=watch)
+            return real.render(job, source, out_fd, recipe, watch, costs)
         name = found[1]
         # Whatever dies here has half written its result before.
         os.write(out_fd, b"half a result")

@@ -1,7 +1,7 @@
 """What crosses the socket between a web and a render process: one msgpack message a packet (SOCK_SEQPACKET), descriptors
 beside the first.
 
-    web ──Job + (source_fd, out_fd)──► render
+    web ──Job + (source_fd, out_fd[, rendition_fd])──► render
     web ◄──Started──────────────────── render     the wait in the queue is over
     web ◄──Finished | Failed────────── render     EOF instead of either: the render process died
 
@@ -28,9 +28,28 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     result_side: int
 
 
+class Quick(msgspec.Struct, frozen=True, tag=True):
+    """Something better is made later: where the result is to be AVIF it is encoded as quickly as can be, or is WebP where the
+    client takes that and AVIF would be expected to take more than `within` times as long, decoding included.
+    """
+
+    within: float
+
+
+class Thorough(msgspec.Struct, frozen=True, tag=True):
+    """Nobody waits: where the result is to be AVIF it is encoded with this `effort` (0–9), and is WebP where the client takes
+    that and it has fewer bytes.
+    """
+
+    effort: int
+
+
+Pace = Quick | Thorough
+
+
 class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """`source_length` bytes of the source begin at `source_offset` of its descriptor; the result goes to the other one's
-    current position. `seconds` is the wall-clock budget from Started on."""
+    current position. `seconds` is the wall-clock budget from Started on. `pace` None: encoded as the settings say."""
 
     transform: Transform
     accepts: Accepts
@@ -38,6 +57,7 @@ class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     source_offset: int
     source_length: int
     seconds: float
+    pace: Pace | None = None
 
 
 class Started(msgspec.Struct, frozen=True, tag=True):
@@ -46,7 +66,7 @@ class Started(msgspec.Struct, frozen=True, tag=True):
 
 class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The result is written. Sizes in pixels, of one frame; `why` is one sentence on the choice of format; `stages` in
-    seconds.
+    seconds. `interim`: a job that is Thorough would give something better.
     """
 
     format: str
@@ -56,6 +76,9 @@ class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     length: int
     why: str
     stages: dict[str, float]
+    rendition: Literal["", "used", "wanted"] = ""
+    """`used`: drawn from one. `wanted`: there was none that could be read, and one would have served."""
+    interim: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import NoReturn, Protocol
 
@@ -22,6 +22,7 @@ from imgproxy.jobs import wire
 from imgproxy.processes import confine
 from imgproxy.processes.child import Exit, RenderHandoff, enter, log
 from imgproxy.processes.deadline import Stoppable, Watch, Watcher
+from imgproxy.render.costs import Costs
 from imgproxy.settings import RenderSettings
 from imgproxy.spec import Recipe
 
@@ -43,9 +44,10 @@ class Engine(Protocol):
         """Make libvips ready and try it. Raises SettingsError."""
 
     def render(
-        self, job: wire.Job, source: bytes, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None]
+        self, job: wire.Job, source: bytes, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None], costs: Costs
     ) -> wire.Finished:
-        """Draw `source` into `out_fd`. Raises ImageError, or OSError when the result cannot be written."""
+        """Draw `source` into `out_fd`; learn from it what encoding costs. Raises ImageError, or OSError when the result cannot
+        be written."""
 
 
 def main(engine: Engine) -> NoReturn:
@@ -85,6 +87,7 @@ class Renderer:
     settings: RenderSettings
     recipe: Recipe
     memory: int
+    costs: Costs = field(default_factory=Costs)
     stopping: bool = False
     idle: bool = False
     exhausted: bool = False
@@ -132,7 +135,7 @@ class Renderer:
     def _attempt(self, job: wire.Job, source_fd: int, out_fd: int, watch: Watch) -> wire.Finished | wire.Failed:
         try:
             source = _read(source_fd, job.source_offset, job.source_length)
-            return self.engine.render(job, source, out_fd, self.recipe, watch=watch)
+            return self.engine.render(job, source, out_fd, self.recipe, watch, self.costs)
         except ImageError as error:
             return wire.Failed(code=error.code, message=str(error)[:_MESSAGE])  # type: ignore[arg-type]  # of the leaves it raises
         except MemoryError:

@@ -33,7 +33,7 @@ def choose(transform: Transform, accepts: Sequence[str], facts: Facts, *, size: 
         return Choice(FORMATS["json"], "asked for")
     if transform.format != "auto" and not transform.negotiate:
         asked = FORMATS[transform.format]
-        if not _holds(asked, size):
+        if not holds(asked, size):
             raise ResultTooLarge(f"{asked.name.upper()} cannot hold {size[0]}×{size[1]} pixels")
         return Choice(asked, "asked for")
     older, why = _for_older(transform, facts, size, alpha)
@@ -43,7 +43,7 @@ def choose(transform: Transform, accepts: Sequence[str], facts: Facts, *, size: 
         modern = FORMATS[name]
         if moves and not modern.animation:
             passed_over.append(f"{name} does not move here")
-        elif not _holds(modern, size):
+        elif not holds(modern, size):
             passed_over.append(f"{name} cannot hold {size[0]}×{size[1]}")
         else:
             return Choice(modern, "; ".join((*passed_over, "the client accepts it")))
@@ -61,10 +61,11 @@ def _for_older(transform: Transform, facts: Facts, size: tuple[int, int], alpha:
     drawing = facts.format.name in ("png", "gif", "svg")
     if facts.graphics or (drawing and size[0] * size[1] <= ICON_PIXELS):
         return FORMATS["png"], "it is a drawing"
-    if not _holds(FORMATS["jpeg"], size):
+    if not holds(FORMATS["jpeg"], size):
         return FORMATS["png"], "it is too long for jpeg"
     return FORMATS["jpeg"], "it is a photograph without clear parts"
 
 
-def _holds(encoder: Format, size: tuple[int, int]) -> bool:
+def holds(encoder: Format, size: tuple[int, int]) -> bool:
+    """Whether the encoder takes a picture of `size` pixels."""
     return not encoder.max_side or max(size) <= encoder.max_side

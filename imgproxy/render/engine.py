@@ -16,13 +16,15 @@ import pyvips
 
 from imgproxy.errors import Undecodable
 from imgproxy.formats import FORMATS
-from imgproxy.jobs.wire import Finished, Job
+from imgproxy.jobs.wire import Finished, Job, Quick
 from imgproxy.render import frames, metadata, trim
 from imgproxy.render.choose import Choice, choose
+from imgproxy.render.costs import Costs
 from imgproxy.render.encode import SAVERS, quality
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.libvips import ERRORS, forget_errors, prepare
 from imgproxy.render.load import Original, Watch
+from imgproxy.render.pace import Encoder, at_pace, paced
 from imgproxy.render.plan import Box, Plan, plan
 from imgproxy.render.steps import FINISHING, SHAPING, Step
 from imgproxy.render.verbatim import strip
@@ -50,19 +52,23 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     frames: int
     why: str
+    interim: bool = False
 
 
-def render(job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Watch | None = None) -> Finished:
+def render(
+    job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Watch | None = None, costs: Costs | None = None
+) -> Finished:
     """Draws what `job` asks of `source`, the whole original, and writes it at the current position of `out_fd`.
 
     Nothing is written before the result is complete. `watch` is shown each image that is loaded; calling `set_kill(True)` on
     those from another thread ends the evaluation with Undecodable, except inside an encoder or decoder that does not return.
+    `costs` is what was learnt of this machine by the jobs before; this one adds to it.
 
     Raises NotAnImage, Undecodable, ImageTooLarge, ResultTooLarge, and OSError from writing.
     """
     stages: dict[str, float] = {}
     try:
-        result = _result(job, source, recipe, watch, stages)
+        result = _result(job, source, at_pace(job, recipe), watch, stages, Encoder(job, costs or Costs()))
     except ERRORS as error:
         forget_errors()
         raise Undecodable("the original is truncated or broken") from error
@@ -76,10 +82,11 @@ def render(job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Watch | 
         length=len(result.data),
         why=result.why,
         stages=stages,
+        interim=result.interim,
     )
 
 
-def _result(job: Job, source: bytes, recipe: Recipe, watch: Watch | None, stages: dict[str, float]) -> Result:
+def _result(job: Job, source: bytes, recipe: Recipe, watch: Watch | None, stages: dict[str, float], encoder: Encoder) -> Result:
     transform = job.transform
     with _stage(stages, "load"):
         original = Original(source, watch)
@@ -92,11 +99,14 @@ def _result(job: Job, source: bytes, recipe: Recipe, watch: Watch | None, stages
         choice = _choose(job, original.facts, drawing)
     with _stage(stages, "steps"):
         drawn = _settled(job, original.facts, _draw(original, drawing, choice, recipe))
+    interim = isinstance(job.pace, Quick) and paced(job, drawn.choice)
     with _stage(stages, "save"):
-        encoded = _encode(drawn, transform, recipe)
+        image, choice, encoded = encoder.encode(drawn.image, drawn.choice, recipe)
+        drawn = msgspec.structs.replace(drawn, image=image, choice=choice)
+        result = _as_result(drawn, encoded, choice.why)
         if transform.keeps_pixels and transform.negotiate:
-            return _never_worse(job, source, original, drawn, encoded, recipe)
-    return _as_result(drawn, encoded, drawn.choice.why)
+            result = _never_worse(job, source, original, drawn, encoded, recipe)
+    return msgspec.structs.replace(result, interim=True) if interim else result
 
 
 def _plan(job: Job, facts: Facts, trimmed: Box | None, recipe: Recipe) -> Plan:
