@@ -60,18 +60,29 @@ class _DiedError(Exception):
 
 @dataclass(slots=True)
 class _Call:
-    """One job under way. `until` is when it has waited long enough, `sock` its present connection while it is in the queue."""
+    """One job under way. `until` is when it has waited long enough, `sock` its present connection while it is in the queue.
+    `rendition_fd` goes with `job.rendition`."""
 
     job: Job
     source_fd: int
     out_fd: int
     waited: Callable[[float], None] | None
     until: float
+    rendition_fd: int | None = None
     sock: socket.socket | None = None
 
     @property
     def source(self) -> tuple[int, int, int]:
         return self.source_fd, self.job.source_offset, self.job.source_length
+
+    @property
+    def descriptors(self) -> list[int]:
+        both = [self.source_fd, self.out_fd]
+        return both if self.rendition_fd is None else [*both, self.rendition_fd]
+
+    def forget_rendition(self) -> None:
+        self.rendition_fd = None
+        self.job = msgspec.structs.replace(self.job, rendition=None)
 
 
 @dataclass(slots=True)
@@ -89,14 +100,27 @@ class Pool:
     _suspects: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _judgement: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
-    async def render(self, job: Job, source_fd: int, out_fd: int, waited: Callable[[float], None] | None = None) -> Finished:
+    @property
+    def busy(self) -> bool:
+        """Whether a further job of this process would have to wait, as far as it knows."""
+        return self.waiting > 0 or self.running >= self.settings.processes
+
+    async def render(
+        self,
+        job: Job,
+        source_fd: int,
+        out_fd: int,
+        waited: Callable[[float], None] | None = None,
+        rendition_fd: int | None = None,
+    ) -> Finished:
         """Draw the job into `out_fd` from its present position on; `waited` is told the seconds in the queue.
 
-        An SVG gets at most `svg_deadline`. Cancelling this cancels the job. A death of the render process is tried again once.
+        An SVG gets at most `svg_deadline`. Cancelling this cancels the job. A death of the render process is tried again once,
+        and first without its rendition; when a rendition was to be made it is not, and no reason to quarantine the original.
         Raises ImageError and CapacityError leaves, and OSError when the result cannot be written.
         """
         start = os.lseek(out_fd, 0, os.SEEK_CUR)
-        call = _Call(self._bounded(job, source_fd), source_fd, out_fd, waited, self._patience())
+        call = _Call(self._bounded(job, source_fd), source_fd, out_fd, waited, self._patience(), rendition_fd)
         died = False
         while True:
             async with self._turn(call):
@@ -106,6 +130,14 @@ class Pool:
                     await _still_in_time(call.until)
                 except _DiedError as death:
                     self.deaths[death.cause] += 1
+                    if job.makes_rendition:
+                        raise RenderCrashed("making a rendition of it stopped the render process") from None
+                    if call.rendition_fd is not None:
+                        # It may have been the rendition: the original gets its chance, and is not blamed.
+                        call.forget_rendition()
+                        os.ftruncate(out_fd, start)
+                        os.lseek(out_fd, start, os.SEEK_SET)
+                        continue
                     await self._blame(call)
                     if death.cause == "deadline":
                         raise RenderTimeout(f"drawing took longer than {call.job.seconds:g} s") from None
@@ -173,7 +205,7 @@ class Pool:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             sock.connect(str(self.socket_path))
-            socket.send_fds(sock, [wire.encode(call.job)], [call.source_fd, call.out_fd])
+            socket.send_fds(sock, [wire.encode(call.job)], call.descriptors)
         except BlockingIOError:
             sock.close()
             raise QueueFull("all render processes are busy and the queue is full") from None

@@ -47,9 +47,27 @@ class Thorough(msgspec.Struct, frozen=True, tag=True):
 Pace = Quick | Thorough
 
 
+class Extent(msgspec.Struct, frozen=True, array_like=True):
+    """`length` bytes from `offset` of a descriptor."""
+
+    offset: int
+    length: int
+
+
+class RenditionRules(msgspec.Struct, frozen=True, array_like=True):
+    """Originals of at least `least_pixels` get a rendition, whose longer side has at most `largest` pixels."""
+
+    largest: int
+    least_pixels: int
+
+
 class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """`source_length` bytes of the source begin at `source_offset` of its descriptor; the result goes to the other one's
-    current position. `seconds` is the wall-clock budget from Started on. `pace` None: encoded as the settings say."""
+    current position. `seconds` is the wall-clock budget from Started on. `pace` None: encoded as the settings say.
+
+    `rules` None: no renditions are wanted. `rendition`: one of the source is in the third descriptor, and is drawn from where
+    it may serve. `makes_rendition`: the result is a rendition of the source, by `rules`, instead of what `transform` asks.
+    """
 
     transform: Transform
     accepts: Accepts
@@ -58,6 +76,9 @@ class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     source_length: int
     seconds: float
     pace: Pace | None = None
+    rules: RenditionRules | None = None
+    rendition: Extent | None = None
+    makes_rendition: bool = False
 
 
 class Started(msgspec.Struct, frozen=True, tag=True):
