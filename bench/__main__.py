@@ -14,12 +14,13 @@ from pathlib import Path
 import pyvips
 import uvloop
 
-from bench import coalesce, corpus, faults, hot, memory, passthrough, proc, render
+from bench import coalesce, cold, corpus, faults, hot, memory, passthrough, proc, render
 from bench.report import HEAD, Report, Row, Run, begin
 from bench.stage import Stage
 
 SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "render": render.run,
+    "cold": cold.run,
     "coalesce": coalesce.run,
     "passthrough": passthrough.run,
     "faults": faults.run,
@@ -27,7 +28,7 @@ SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "memory": memory.run,
 }
 
-LONGEST = 180.0
+LONGEST = 360.0
 """Seconds after which a scenario is broken off: something hangs."""
 
 
@@ -68,6 +69,7 @@ async def _run(names: list[str], stage: Stage, report: Report) -> None:
         busy, there, own = (now - then for now, then in zip(_times(), before, strict=True))
         report.runs[name] = Run(round(time.monotonic() - began, 1), round(max(0.0, busy - own) / there, 3))
         report.rows += rows
+        report.notes |= stage.notes
         for row in rows:
             print(row.line, flush=True)
         print(f"{name}: {report.runs[name].seconds:.0f} s, others took {report.runs[name].others:.0%}", file=sys.stderr)

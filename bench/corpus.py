@@ -11,7 +11,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,16 +43,26 @@ _COARSEST, _FINEST = 256, 2
 
 
 @dataclass(frozen=True, slots=True)
+class Special:
+    """A PNG with transparency, an animated GIF, the largest JPEG (22 MP where made by code) and a PNG of a camera's size."""
+
+    alpha: str
+    moving: str
+    large: str
+    large_png: str
+
+
+@dataclass(frozen=True, slots=True)
 class Corpus:
     """`scenes` are the names of the 2 MP JPEGs in `directory`, `cameras` of JPEGs as cameras make them (12 MP and more),
-    `mixed`
-    of pictures of all kinds and sizes.
+    `mixed` of pictures of all kinds and sizes. `special` are single ones that some scenarios ask for.
     """
 
     directory: Path
     scenes: tuple[str, ...]
     cameras: tuple[str, ...]
     mixed: tuple[str, ...]
+    special: Special
     photographs: bool
 
     def fresh_names(self, prefix: str, count: int, names: tuple[str, ...] = ()) -> list[str]:
@@ -75,7 +85,9 @@ def make(directory: Path, photographs: Path | None = None) -> Corpus:
         name = f"scene-{seed}.jpg"
         scene(*SIZE, seed=seed).jpegsave(str(directory / name), Q=88)
         scenes.append(name)
-    return Corpus(directory, tuple(scenes), ("camera.jpg",), (*scenes, *_others(directory)), photographs=False)
+    others = tuple(_others(directory))
+    special = Special(_alpha(directory), "moving.gif", _large(directory), _large_png(directory, "camera.jpg"))
+    return Corpus(directory, tuple(scenes), ("camera.jpg",), (*scenes, *others), special, photographs=False)
 
 
 def _others(directory: Path) -> Iterator[str]:
@@ -88,12 +100,36 @@ def _others(directory: Path) -> Iterator[str]:
     fade = (pyvips.Image.xyz(1200, 900)[0] * 255 / 1199).cast("uchar")
     small.bandjoin(fade).webpsave(str(directory / "clear.webp"), Q=85, effort=2)
     yield "clear.webp"
+    _animation(directory)
+    yield "moving.gif"
+
+
+def _animation(directory: Path) -> None:
     frames = [scene(240, 180, seed=200 + index) for index in range(6)]
     strip = pyvips.Image.arrayjoin(frames, across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", 180)
     strip.set_type(pyvips.GValue.array_int_type, "delay", [100] * len(frames))
     strip.gifsave(str(directory / "moving.gif"), effort=1)
-    yield "moving.gif"
+
+
+def _alpha(directory: Path) -> str:
+    """2048×1536, the middle opaque, fading out to the edges."""
+    place = pyvips.Image.xyz(2048, 1536) - [1024, 768]
+    distance = (place[0] * place[0] + place[1] * place[1]) ** 0.5
+    alpha = ((1000 - distance) * 255 / 400).cast("uchar")
+    scene(2048, 1536, seed=102).bandjoin(alpha).pngsave(str(directory / "alpha.png"), compression=3)
+    return "alpha.png"
+
+
+def _large(directory: Path) -> str:
+    scene(5760, 3840, seed=103).jpegsave(str(directory / "large.jpg"), Q=90)
+    return "large.jpg"
+
+
+def _large_png(directory: Path, camera: str) -> str:
+    image = pyvips.Image.thumbnail(str(directory / camera), 4000, height=3000, size="down")
+    image.colourspace("srgb").pngsave(str(directory / "large.png"), compression=2, keep="none")
+    return "large.png"
 
 
 def _copied(directory: Path, photographs: Path) -> Corpus:
@@ -115,7 +151,28 @@ def _copied(directory: Path, photographs: Path) -> Corpus:
         scenes.append(name)
     if not scenes:
         raise SystemExit(f"{photographs} has no photograph of two megapixels or more")
-    return Corpus(directory, tuple(scenes), tuple(cameras or scenes), tuple(names), photographs=True)
+    special = _found(directory, names, cameras or scenes)
+    return Corpus(directory, tuple(scenes), tuple(cameras or scenes), tuple(names), special, photographs=True)
+
+
+def _found(directory: Path, names: list[str], cameras: list[str]) -> Special:
+    """Among the photographs; what they lack is made by code."""
+
+    def first(suffix: str, fits: Callable[[pyvips.Image], bool]) -> str | None:
+        found = (name for name in names if name.endswith(suffix) and fits(_opened(directory / name)))
+        return next(found, None)
+
+    largest = max(cameras, key=lambda name: _opened(directory / name).width * _opened(directory / name).height)
+    alpha = first(".png", lambda image: image.hasalpha() and image[image.bands - 1].min() < 255)
+    moving = first(".gif", lambda image: image.get_typeof("n-pages") != 0 and image.get("n-pages") > 1)
+    if moving is None:
+        moving = "moving.gif"
+        _animation(directory)
+    return Special(alpha or _alpha(directory), moving, largest, _large_png(directory, cameras[0]))
+
+
+def _opened(path: Path) -> pyvips.Image:
+    return pyvips.Image.new_from_file(str(path))
 
 
 def scene(width: int, height: int, seed: int) -> pyvips.Image:

@@ -1,4 +1,4 @@
-"""A closed loop of HTTP/1.1 over keep-alive connections, with as little client in it as Python allows."""
+"""A closed loop of HTTP/1.1 over keep-alive connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+
+from bench import percentile
+from bench.exchange import Exchange
+from bench.exchange import length as length
 
 Seen = Callable[[int, int, bytes], None]
 """Called with the number of the request, its status and its body."""
@@ -35,7 +38,7 @@ class Outcome:
         return self.count / self.seconds
 
     def percentile(self, share: float) -> float:
-        return sorted(self.latencies)[min(self.count - 1, int(self.count * share))]
+        return percentile.of(self.latencies, share)
 
     def all_are(self, status: int) -> bool:
         return set(self.statuses) == {status}
@@ -50,6 +53,20 @@ def free_port() -> int:
 def get(address: str, target: str, headers: str = "") -> bytes:
     """A request. `headers` are whole lines, each with its CRLF."""
     return f"GET {target} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n".encode()
+
+
+async def fetch(address: str, target: str, headers: str = "") -> tuple[str, bytes]:
+    """The head and the body of one 200 on a connection of its own. Raises RuntimeError on any other answer."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(get(address, target, headers))
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        if not head.startswith("HTTP/1.1 200"):
+            raise RuntimeError(f"{address}{target}: {head}")
+        return head, await reader.readexactly(length(head.lower().encode()))
+    finally:
+        writer.close()
 
 
 async def run(
@@ -102,85 +119,43 @@ class _Source:
         return self.taken - 1, request
 
 
-class _Client(asyncio.Protocol):
+class _Client(Exchange):
     def __init__(self, source: _Source, host: str, port: int) -> None:
+        super().__init__(keep=source.seen is not None)
         self._source = source
         self._where = host, port
-        self._transport: asyncio.Transport | None = None
         self._number = -1
         self._sent_at = 0.0
-        self._status = 0
-        self._left = -1
-        self._buffer = b""
+        self._again: asyncio.Task[None] | None = None
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no asyncio.Transport, but do what one does.
-        self._transport = cast("asyncio.Transport", transport)
-
     def next(self) -> None:
-        assert self._transport is not None
         taken = self._source.take()
         if taken is None:
             self.finished.set_result(None)
             return
         self._number, request = taken
-        self._status, self._left, self._buffer = 0, -1, b""
+        if not self.usable:
+            # A server may close a connection when it has answered on it.
+            self._again = asyncio.get_running_loop().create_task(self._reconnected(request))
+            return
         self._sent_at = time.perf_counter()
-        self._transport.write(request)
+        self.send(request)
 
-    def data_received(self, data: bytes) -> None:
-        if self._left >= 0:
-            self._body(data)
-            return
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head, rest = self._buffer[:end].lower(), self._buffer[end + 4 :]
-        self._status = int(head[9:12])
-        self._left = 0 if self._status == 304 else length(head)
-        self._buffer = b""
-        self._body(rest)
-
-    def _body(self, data: bytes) -> None:
-        self._left -= len(data)
-        self._source.outcome.body_bytes += len(data)
-        if self._source.seen is not None:
-            self._buffer += data
-        if self._left <= 0:
-            self._done()
-
-    def _done(self) -> None:
+    def complete(self) -> None:
         outcome = self._source.outcome
         outcome.latencies.append(time.perf_counter() - self._sent_at)
-        outcome.statuses[self._status] += 1
+        outcome.statuses[self.status] += 1
+        outcome.body_bytes += self.received
         if self._source.seen is not None:
-            self._source.seen(self._number, self._status, self._buffer)
-        self._number = -1
+            self._source.seen(self._number, self.status, self.body)
         self.next()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        if self.finished.done():
-            return
-        if self._number >= 0:
-            self._status, self._buffer = 0, b""
-            asyncio.get_running_loop().create_task(self._again())
-
-    async def _again(self) -> None:
+    def broken(self) -> None:
         """The answer that broke off counts as one; the others go on over a new connection."""
+        self.complete()
+
+    async def _reconnected(self, request: bytes) -> None:
+        self._sent_at = time.perf_counter()
         await asyncio.get_running_loop().create_connection(partial(_same, self), *self._where)
-        self._done()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-
-def length(head: bytes) -> int:
-    """The Content-Length in a head in small letters. Raises ValueError where there is none."""
-    _, found, rest = head.partition(b"\r\ncontent-length:")
-    if not found:
-        raise ValueError(f"an answer without a length: {head.decode()}")
-    return int(rest.partition(b"\r\n")[0])
+        self.send(request)

@@ -48,7 +48,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """`machine` and `versions` describe where the run was, `runs` how each scenario went."""
+    """`machine` and `versions` describe where the run was, `runs` how each scenario went, `notes` how peers were set up."""
 
     command: str
     machine: dict[str, object]
@@ -56,6 +56,7 @@ class Report(msgspec.Struct, kw_only=True):
     corpus: str
     rows: list[Row] = []
     runs: dict[str, Run] = {}
+    notes: dict[str, str] = {}
 
     def write(self, directory: Path) -> None:
         """latest.json with everything, latest.md with the table."""
@@ -66,6 +67,7 @@ class Report(msgspec.Struct, kw_only=True):
             "; ".join(f"{name} {value}" for name, value in self.machine.items()),
             "; ".join(f"{name} {value}" for name, value in self.versions.items()),
             f"pictures: {self.corpus}",
+            *(f"{name}: {note}" for name, note in self.notes.items()),
             "the machine's time that others took: "
             + "; ".join(f"{name} {run.others:.0%} of {run.seconds:.0f} s" for name, run in self.runs.items()),
         ]

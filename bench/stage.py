@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import server
@@ -17,11 +19,18 @@ CROP = "w=400&h=300&fit=crop"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`directory` is the run's own, `quick` asks for a look rather than for figures."""
+    """`directory` is the run's own, `quick` asks for a look rather than for figures. `notes` is what is said once for all rows:
+    how peers were set up."""
 
     directory: Path
     corpus: Corpus
     quick: bool
+    notes: dict[str, str] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def unique(self, prefix: str) -> str:
+        """A name that nothing of this run has had."""
+        return f"{prefix}-{next(self._numbers)}"
 
     def rounds(self, full: int = 5) -> int:
         return 2 if self.quick else full
@@ -43,3 +52,8 @@ class Stage:
         text = server.configuration(place, server=settings, cache=cache, sources=sources, more=more)
         with server.serving(place, text, render_module=render_module) as running:
             yield running
+
+
+def processors() -> int:
+    """How many processes can draw at once: the cores that this process may use."""
+    return len(os.sched_getaffinity(0))
