@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import msgspec
 import pyvips
@@ -17,7 +18,7 @@ import pyvips
 from imgproxy.errors import Undecodable
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Finished, Job, Quick
-from imgproxy.render import frames, metadata, trim
+from imgproxy.render import frames, metadata, rendition, trim
 from imgproxy.render.choose import Choice, choose
 from imgproxy.render.costs import Costs
 from imgproxy.render.encode import SAVERS, quality
@@ -26,11 +27,12 @@ from imgproxy.render.libvips import ERRORS, forget_errors, prepare
 from imgproxy.render.load import Original, Watch
 from imgproxy.render.pace import Encoder, at_pace, paced
 from imgproxy.render.plan import Box, Plan, plan
+from imgproxy.render.rendition import Rendition, Unreadable
 from imgproxy.render.steps import FINISHING, SHAPING, Step
 from imgproxy.render.verbatim import strip
 from imgproxy.spec import Recipe, Transform
 
-__all__ = ["Watch", "prepare", "render"]
+__all__ = ["Watch", "prepare", "render", "render_rendition"]
 
 LOWEST_QUALITY = 20
 """Below it, re-encoding in order not to be larger than the original is not worth it."""
@@ -53,6 +55,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     why: str
     interim: bool = False
+    rendition: Literal["", "used", "wanted"] = ""
 
 
 def render(
@@ -60,18 +63,53 @@ def render(
 ) -> Finished:
     """Draws what `job` asks of `source`, the whole original, and writes it at the current position of `out_fd`.
 
-    Nothing is written before the result is complete. `watch` is shown each image that is loaded; calling `set_kill(True)` on
-    those from another thread ends the evaluation with Undecodable, except inside an encoder or decoder that does not return.
+    Where the job asks for a rendition of `source`, that is what it makes; it is written in parts, anything else only when it
+    is complete. `watch` is shown each image that is loaded; calling `set_kill(True)` on those from another thread ends the
+    evaluation with Undecodable, except inside an encoder or decoder that does not return.
     `costs` is what was learnt of this machine by the jobs before; this one adds to it.
 
     Raises NotAnImage, Undecodable, ImageTooLarge, ResultTooLarge, and OSError from writing.
     """
     stages: dict[str, float] = {}
     try:
+        if job.makes_rendition:
+            return _rendition_of(job, source, out_fd, watch, stages)
         result = _result(job, source, at_pace(job, recipe), watch, stages, Encoder(job, costs or Costs()))
     except ERRORS as error:
         forget_errors()
         raise Undecodable("the original is truncated or broken") from error
+    return _finished(result, out_fd, stages)
+
+
+def render_rendition(
+    job: Job, rendition_fd: int, out_fd: int, recipe: Recipe, watch: Watch | None = None, costs: Costs | None = None
+) -> Finished | None:
+    """As `render`, but from `job.rendition` in `rendition_fd`. None, and nothing written, where that does not serve or cannot
+    be read, for any reason: then it has to be the original."""
+    stages: dict[str, float] = {}
+    if job.rendition is None or recipe.keep:
+        return None  # a rendition has no metadata
+    try:
+        with _stage(stages, "load"):
+            smaller = Rendition.open(rendition_fd, job.rendition, watch)
+            refuse(smaller.facts, job.limits)
+            drawing = _plan(job, smaller.facts, None, recipe)
+        if not smaller.serves(drawing):
+            return None
+        result = _from(smaller, drawing, at_pace(job, recipe), stages, Encoder(job, costs or Costs()))
+    except (Unreadable, *ERRORS):
+        forget_errors()
+        return None
+    return _finished(msgspec.structs.replace(result, rendition="used"), out_fd, stages)
+
+
+def _rendition_of(job: Job, source: bytes, out_fd: int, watch: Watch | None, stages: dict[str, float]) -> Finished:
+    with _stage(stages, "save"):
+        length, (width, height) = rendition.make(job, source, out_fd, watch)
+    return Finished(format="rendition", width=width, height=height, frames=1, length=length, why="", stages=stages)
+
+
+def _finished(result: Result, out_fd: int, stages: dict[str, float]) -> Finished:
     with _stage(stages, "write"):
         _write(out_fd, result.data)
     return Finished(
@@ -83,6 +121,7 @@ def render(
         why=result.why,
         stages=stages,
         interim=result.interim,
+        rendition=result.rendition,
     )
 
 
@@ -96,15 +135,31 @@ def _result(job: Job, source: bytes, recipe: Recipe, watch: Watch | None, stages
             return _report(original, transform, len(source))
         trimmed = trim.measure(original, transform) if transform.trim else None
         drawing = _plan(job, original.facts, trimmed, recipe)
-        choice = _choose(job, original.facts, drawing)
+    result = _from(original, drawing, recipe, stages, encoder, source)
+    if job.rules is not None and not recipe.keep and rendition.wanted(original.facts, drawing, job.rules):
+        return msgspec.structs.replace(result, rendition="wanted")
+    return result
+
+
+def _from(
+    original: Original | Rendition,
+    drawing: Plan,
+    recipe: Recipe,
+    stages: dict[str, float],
+    encoder: Encoder,
+    source: bytes = b"",
+) -> Result:
+    """`source` are the original's own bytes, where it is the original that is drawn from."""
+    job = encoder.job
     with _stage(stages, "steps"):
+        choice = _choose(job, original.facts, drawing)
         drawn = _settled(job, original.facts, _draw(original, drawing, choice, recipe))
     interim = isinstance(job.pace, Quick) and paced(job, drawn.choice)
     with _stage(stages, "save"):
         image, choice, encoded = encoder.encode(drawn.image, drawn.choice, recipe)
         drawn = msgspec.structs.replace(drawn, image=image, choice=choice)
         result = _as_result(drawn, encoded, choice.why)
-        if transform.keeps_pixels and transform.negotiate:
+        if isinstance(original, Original) and job.transform.keeps_pixels and job.transform.negotiate:
             result = _never_worse(job, source, original, drawn, encoded, recipe)
     return msgspec.structs.replace(result, interim=True) if interim else result
 
@@ -126,7 +181,7 @@ def _has_alpha(transform: Transform, facts: Facts, planned: Plan) -> bool:
     return (facts.alpha or planned.clears) and not covered
 
 
-def _draw(original: Original, planned: Plan, choice: Choice, recipe: Recipe) -> Drawn:
+def _draw(original: Original | Rendition, planned: Plan, choice: Choice, recipe: Recipe) -> Drawn:
     count = original.facts.frames if choice.format.animation else 1
     loaded = original.load(planned, count)
     shaped = [_fold(SHAPING, frame, planned) for frame in frames.split(loaded, count)]
