@@ -49,10 +49,18 @@ class Engine(Protocol):
         """Draw `source` into `out_fd`; learn from it what encoding costs. Raises ImageError, or OSError when the result cannot
         be written."""
 
+    def render_rendition(
+        self, job: wire.Job, rendition_fd: int, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None], costs: Costs
+    ) -> wire.Finished | None:
+        """As `render`, from the rendition in `rendition_fd`; None, and nothing written, where it may not serve."""
+
 
 def main(engine: Engine) -> NoReturn:
     handoff, control = enter(RenderHandoff)
-    confine.priority(handoff.render.nice)
+    if handoff.idle:
+        confine.idle()
+    else:
+        confine.priority(handoff.render.nice)
     try:
         memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         _confine(handoff)
@@ -112,28 +120,33 @@ class Renderer:
     def _serve(self, connection: socket.socket, watcher: Watcher) -> None:
         packet, descriptors = _hello(connection)
         try:
-            if len(descriptors) == 2:
+            if len(descriptors) >= 2:
                 connection.send(_STARTED)
                 job = wire.decode_job(packet)
-                reply = self._draw(Watch(watcher, connection, job.seconds), job, descriptors[0], descriptors[1])
+                reply = self._draw(Watch(watcher, connection, job.seconds), job, descriptors)
                 if reply is not None:
                     connection.send(wire.encode(reply))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _draw(self, watch: Watch, job: wire.Job, source_fd: int, out_fd: int) -> wire.Reply | None:
+    def _draw(self, watch: Watch, job: wire.Job, descriptors: list[int]) -> wire.Reply | None:
         confine.allow_cpu(2 * job.seconds)
         with watch:
-            reply = self._attempt(job, source_fd, out_fd, watch)
+            reply = self._attempt(job, descriptors, watch)
         if watch.reason == "hung-up":
             return None
         if watch.reason == "deadline" and not isinstance(reply, wire.Finished):
             return wire.Failed(code="render-timeout", message=f"drawing took longer than {job.seconds:g} s")
         return reply
 
-    def _attempt(self, job: wire.Job, source_fd: int, out_fd: int, watch: Watch) -> wire.Finished | wire.Failed:
+    def _attempt(self, job: wire.Job, descriptors: list[int], watch: Watch) -> wire.Finished | wire.Failed:
+        source_fd, out_fd, *rendition_fd = descriptors
         try:
+            if job.rendition is not None and rendition_fd:
+                finished = self.engine.render_rendition(job, rendition_fd[0], out_fd, self.recipe, watch, self.costs)
+                if finished is not None:
+                    return finished
             source = _read(source_fd, job.source_offset, job.source_length)
             return self.engine.render(job, source, out_fd, self.recipe, watch, self.costs)
         except ImageError as error:
@@ -155,13 +168,13 @@ class Renderer:
 
 
 def _hello(connection: socket.socket) -> tuple[bytes, list[int]]:
-    """What the web process hands over: the job, and two descriptors. Raises TimeoutError."""
+    """What the web process hands over: the job, and two or three descriptors. Raises TimeoutError."""
     try:
         # It is there already in nearly every case.
-        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 2, socket.MSG_DONTWAIT)
+        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 3, socket.MSG_DONTWAIT)
     except BlockingIOError:
         connection.settimeout(HELLO_TIMEOUT)
-        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 2)
+        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 3)
         connection.setblocking(True)
     return packet, descriptors
 
