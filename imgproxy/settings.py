@@ -151,6 +151,15 @@ class RenderSettings(Section, frozen=True):
     allow_old_libvips: bool = False
 
 
+class UpgradeSettings(Section, frozen=True):
+    enabled: bool = True
+    effort: Annotated[int, Meta(ge=0, le=9)] = 4
+    budget: Annotated[float, Meta(ge=0, le=1000)] = 1.2  # of the time that WebP would take
+    max_age: Seconds = 60
+    queue: Positive = 16
+    deadline: Timeout = 60
+
+
 class FallbackSettings(Section, frozen=True):
     image: str = ""  # a local file; "": errors are problem+json
     status: Annotated[int, Meta(ge=200, le=599)] = 200
@@ -170,6 +179,7 @@ class Settings(Section, frozen=True):
     cache: CacheSettings = CacheSettings()
     render: RenderSettings = RenderSettings()
     encode: Recipe = Recipe()
+    upgrade: UpgradeSettings = UpgradeSettings()
     fallback: FallbackSettings = FallbackSettings()
     log: LogSettings = LogSettings()
 

@@ -54,13 +54,16 @@ class WebHandoff(Struct, frozen=True, kw_only=True):
 
 
 class RenderHandoff(Struct, frozen=True, kw_only=True):
-    """What decodes hostile pictures gets no secret to lose: no keys, no sources. `result_bytes` bounds what it may write."""
+    """What decodes hostile pictures gets no secret to lose: no keys, no sources. `result_bytes` bounds what it may write;
+    with `idle` it has only the processor time that nobody else wants.
+    """
 
     render: RenderSettings
     encode: Recipe
     log: LogSettings
     listener: int
     result_bytes: int
+    idle: bool = False
 
 
 class JanitorHandoff(Struct, frozen=True, kw_only=True):

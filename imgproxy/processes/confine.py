@@ -6,6 +6,7 @@ so they come before libvips starts its threads; `single_threaded` says whether t
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
@@ -44,6 +45,14 @@ def priority(nice: int) -> None:
     """Give way to the web processes: at least this niceness (0–19)."""
     here = os.getpriority(os.PRIO_PROCESS, 0)
     os.setpriority(os.PRIO_PROCESS, 0, max(here, nice))
+
+
+def idle() -> None:
+    """Take only the processor time that nobody else wants (SCHED_IDLE, sched(7)), or next to it where that is refused."""
+    # Of those that are idle too, and where the policy is refused, niceness decides.
+    priority(19)
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def limit(*, memory: int, result_bytes: int) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from imgproxy.processes.child import GO, READY, Exit
 
-Kind = Literal["web", "render", "janitor"]
+Kind = Literal["web", "render", "janitor", "upgrade"]
 State = Literal["starting", "spare", "active"]
 
 HOPELESS = 5

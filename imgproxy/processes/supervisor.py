@@ -37,6 +37,7 @@ def run(
     web_module: str = "imgproxy.processes.web",
     render_module: str = "imgproxy.processes.render",
     janitor_module: str = "imgproxy.processes.janitor",
+    upgrade_module: str = "imgproxy.processes.upgrade",
 ) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. 0: everything asked for before that was answered. `settings` are complete:
     see `configuration.load`.
@@ -51,16 +52,18 @@ def run(
         public = stack.enter_context(sockets.listen(server.host, server.port, server.write_timeout))
         admin = stack.enter_context(sockets.listen(server.admin_host, server.admin_port, server.write_timeout))
         jobs = stack.enter_context(sockets.listen_for_jobs(runtime / "render.sock", settings.render.queue))
+        upgrades = stack.enter_context(sockets.listen_for_jobs(runtime / "upgrade.sock", settings.upgrade.queue))
         where = {"public": sockets.address(public), "admin": sockets.address(admin), "runtime": str(runtime)}
         (runtime / "listening.json").write_bytes(msgspec.json.encode(where))
         log(logging.INFO, "listening", pid=os.getpid(), **where)
         web = _web(settings, runtime, public, admin, web_module)
         render = _render(settings, jobs, render_module)
         janitor = _janitor(settings, runtime, janitor_module)
-        for crew in (web, render, janitor):
+        upgrade = _upgrade(settings, upgrades, upgrade_module)
+        for crew in (web, render, janitor, upgrade):
             stack.callback(crew.close)
         signals = stack.enter_context(_signals())
-        return Supervisor(web, render, janitor, (public, admin), signals, server.drain).run()
+        return Supervisor(web, render, janitor, upgrade, (public, admin), signals, server.drain).run()
 
 
 def _web(settings: Settings, runtime: Path, public: socket.socket, admin: socket.socket, module: str) -> Crew:
@@ -78,25 +81,45 @@ def _web(settings: Settings, runtime: Path, public: socket.socket, admin: socket
 
 
 def _render(settings: Settings, jobs: socket.socket, module: str) -> Crew:
-    preload = settings.server.jemalloc
-    tuned = {"LD_PRELOAD": preload} if preload else _FRUGAL
-    known = {name: value for name, value in child_environment().items() if name.startswith(_KNOWN)}
-    pixels = max(settings.limits.result_pixels, *(each.limits.result_pixels or 0 for each in settings.sources.values()), 0)
     return Crew(
         kind="render",
         module=module,
         want=settings.render.processes,
         spares=1,
-        handoff=RenderHandoff(
-            render=settings.render,
-            encode=settings.encode,
-            log=settings.log,
-            listener=jobs.fileno(),
-            # Four channels of sixteen bits, uncompressed, is more than any encoder here makes of a pixel.
-            result_bytes=8 * pixels + 2**20,
-        ),
+        handoff=_render_handoff(settings, jobs),
         inherits=(jobs.fileno(),),
-        environment=known | tuned,
+        environment=_render_environment(settings),
+    )
+
+
+def _upgrade(settings: Settings, jobs: socket.socket, module: str) -> Crew:
+    """No spare: nobody waits for what one of them does."""
+    return Crew(
+        kind="upgrade",
+        module=module,
+        want=1 if settings.upgrade.enabled else 0,
+        handoff=msgspec.structs.replace(_render_handoff(settings, jobs), idle=True),
+        inherits=(jobs.fileno(),),
+        environment=_render_environment(settings),
+    )
+
+
+def _render_environment(settings: Settings) -> dict[str, str]:
+    preload = settings.server.jemalloc
+    tuned = {"LD_PRELOAD": preload} if preload else _FRUGAL
+    known = {name: value for name, value in child_environment().items() if name.startswith(_KNOWN)}
+    return known | tuned
+
+
+def _render_handoff(settings: Settings, jobs: socket.socket) -> RenderHandoff:
+    pixels = max(settings.limits.result_pixels, *(each.limits.result_pixels or 0 for each in settings.sources.values()), 0)
+    return RenderHandoff(
+        render=settings.render,
+        encode=settings.encode,
+        log=settings.log,
+        listener=jobs.fileno(),
+        # Four channels of sixteen bits, uncompressed, is more than any encoder here makes of a pixel.
+        result_bytes=8 * pixels + 2**20,
     )
 
 
@@ -138,6 +161,7 @@ class Supervisor:
     web: Crew
     render: Crew
     janitor: Crew
+    upgrade: Crew
     listening: tuple[socket.socket, ...]
     signals: socket.socket
     drain: float
@@ -152,7 +176,7 @@ class Supervisor:
     @property
     def crews(self) -> tuple[Crew, ...]:
         # In the order in which they are needed.
-        return self.render, self.web, self.janitor
+        return self.render, self.web, self.janitor, self.upgrade
 
     def run(self) -> int:
         with self._selector:
@@ -250,8 +274,9 @@ class Supervisor:
             log(logging.WARNING, "stopped", reason="draining took too long")
             self.result = int(Exit.FAILED)
         elif not self.web.children:
-            self.render.signal(signal.SIGTERM)
-            self.janitor.signal(signal.SIGTERM)
-            if not self.render.children and not self.janitor.children:
+            others = (self.render, self.janitor, self.upgrade)
+            for crew in others:
+                crew.signal(signal.SIGTERM)
+            if not any(crew.children for crew in others):
                 log(logging.INFO, "stopped", clean=self.clean)
                 self.result = int(Exit.CLEAN if self.clean else Exit.FAILED)

@@ -107,6 +107,7 @@ def settings(**sections: dict[str, object]) -> Settings:
         "render": {"processes": 1, "nice": 0},
         # Nothing is stored here, and not even root can make this directory: the janitor leaves nothing behind.
         "cache": {"directory": "/proc/none"},
+        "upgrade": {"enabled": False},
     }
     for name, section in sections.items():
         small[name] = small.get(name, {}) | section
