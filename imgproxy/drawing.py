@@ -11,9 +11,10 @@ from imgproxy.cache.entry import Entry, Facts
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import NotAnImage
 from imgproxy.jobs.pool import Pool
-from imgproxy.jobs.wire import Finished, Job, Limits
+from imgproxy.jobs.wire import Extent, Finished, Job, Limits
 from imgproxy.originals import Original
-from imgproxy.request import Identity, Variant, etag
+from imgproxy.renditions import Renditions
+from imgproxy.request import RENDITION, Identity, Variant, etag
 from imgproxy.sources.source import Source
 from imgproxy.trace import Trace
 
@@ -21,14 +22,16 @@ from imgproxy.trace import Trace
 class Drawing:
     """`seconds` is the wall-clock budget of one render."""
 
-    def __init__(self, store: DiskStore, pool: Pool, seconds: float) -> None:
+    def __init__(self, store: DiskStore, pool: Pool, renditions: Renditions, seconds: float) -> None:
         self._store = store
         self._pool = pool
+        self._renditions = renditions
         self._seconds = seconds
 
     async def draw(self, source: Source, variant: Variant, identity: Identity, original: Original, trace: Trace) -> Entry:
         """The stored result. Raises ImageError and CapacityError leaves, and what kept the original from arriving."""
         content = await original.whole()
+        smaller = await self._renditions.find(source, identity, original)
         job = Job(
             transform=variant.transform,
             accepts=variant.accepts,
@@ -36,18 +39,23 @@ class Drawing:
             source_offset=content.offset,
             source_length=content.length if isinstance(content, Entry) else content.written,
             seconds=self._seconds,
+            rules=self._renditions.rules,
+            rendition=Extent(smaller.offset, smaller.length) if smaller is not None else None,
         )
         if not job.source_length:
             raise NotAnImage("the original is empty")
         source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
         try:
-            spool, finished = await self._rendered(job, source_fd, identity, trace)
+            spool, finished = await self._rendered(job, source_fd, smaller, identity, trace)
         finally:
             os.close(source_fd)
         spool.finish_external(finished.length)
+        grade = RENDITION if finished.rendition == "used" else ""
+        if finished.rendition == "wanted":
+            self._renditions.wanted(source, identity, original)
         facts = Facts(
             format=finished.format,
-            etag=etag(identity, original.validators, original.digest),
+            etag=etag(identity, original.validators, original.digest, grade),
             begun_at=original.begun_at,
             validated_at=original.validated_at,
             freshness=original.freshness,
@@ -58,28 +66,36 @@ class Drawing:
             height=finished.height,
             frames=finished.frames,
             why=finished.why,
+            grade=grade,
         )
         with trace.stage("store"):
             entry = await self._store.commit(spool, facts)
         trace.stored = spool.stored
         return entry
 
-    async def _rendered(self, job: Job, source_fd: int, identity: Identity, trace: Trace) -> tuple[Spool, Finished]:
+    async def _rendered(
+        self, job: Job, source_fd: int, smaller: Entry | None, identity: Identity, trace: Trace
+    ) -> tuple[Spool, Finished]:
         spool = self._store.draft(identity)
         try:
-            return spool, await self._render_into(spool, job, source_fd, trace)
+            return spool, await self._render_into(spool, job, source_fd, smaller, trace)
         except OSError:
             # The disk filled up under the render process: the answer matters more than keeping it.
             spool = self._store.draft(identity, memory=True)
-            return spool, await self._render_into(spool, job, source_fd, trace)
+            return spool, await self._render_into(spool, job, source_fd, smaller, trace)
 
-    async def _render_into(self, spool: Spool, job: Job, source_fd: int, trace: Trace) -> Finished:
+    async def _render_into(self, spool: Spool, job: Job, source_fd: int, smaller: Entry | None, trace: Trace) -> Finished:
         out_fd = spool.output_fd()
+        rendition_fd = smaller.handle.fd if smaller is not None and smaller.handle is not None else None
         try:
             with trace.stage("render"):
-                finished = await self._pool.render(job, source_fd, out_fd, lambda seconds: trace.add("queue", seconds))
+                finished = await self._pool.render(
+                    job, source_fd, out_fd, lambda seconds: trace.add("queue", seconds), rendition_fd
+                )
         finally:
             os.close(out_fd)
+        if finished.rendition == "used":
+            trace.rendition = "used"
         for stage, seconds in finished.stages.items():
             trace.add(stage, seconds)
         trace.format = finished.format

@@ -127,6 +127,10 @@ RENDITION = "rendition"
 """The grade of what was drawn from a smaller copy of its original: as good, but not the same bytes."""
 
 
+INTERIM = "interim"
+"""The first word of the grade of what was made quickly, to be replaced by something better; the format follows."""
+
+
 def etag(identity: Identity, validators: Validators | None = None, digest: str = "", grade: str = "") -> str:
     """The strong validator (RFC 9110 §8.8.3) of what `identity` and this version of its original give, quotes included; "" if
     unknown.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from imgproxy.request import Identity, Validators
+from imgproxy.request import INTERIM, Identity, Validators
 
 __all__ = ["Entry", "Facts", "Freshness", "Handle", "Validators"]
 
@@ -44,6 +44,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     grade: str = ""
     """How it was made, where there are several ways: words, of which `request.RENDITION` is one; part of the ETag."""
+
+    @property
+    def interim(self) -> bool:
+        """Whether it was made quickly, and something better is to take its place."""
+        return self.grade.startswith(INTERIM)
 
 
 class Handle:
