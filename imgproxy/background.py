@@ -18,10 +18,13 @@ class Background:
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Callable[[Trace], Awaitable[object]]) -> None:
+    def start(self, work: Callable[[Trace], Awaitable[object]], ended: Callable[[], None] | None = None) -> None:
+        """`ended` is called afterwards in any case, even of work that was cancelled before it began."""
         task = asyncio.ensure_future(self._run(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if ended is not None:
+            task.add_done_callback(lambda _: ended())
 
     async def close(self) -> None:
         """Cancel what is still under way; nothing half-made is kept."""

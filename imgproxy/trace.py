@@ -25,6 +25,8 @@ class Trace:
     stored: bool = False
     source: str = ""
     format: str = ""
+    rendition: Literal["", "used", "made", "failed"] = ""
+    """What a smaller copy of a large original had to do with it."""
     origin_bytes: int = 0
     sent_bytes: int = 0
 

@@ -1,0 +1,167 @@
+"""Smaller copies of large originals, from which most of their variants are drawn: found, and made behind an answer.
+
+A rendition belongs to one version of its original, so that one that has changed never meets it, and a purge of the original
+covers it. Nothing here fails a request: where there is no rendition the original is drawn from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+from cachetools import LRUCache
+
+from imgproxy.background import Background
+from imgproxy.cache.disk import DiskStore, input_fd
+from imgproxy.cache.entry import Entry, Facts
+from imgproxy.cache.flight import Flights
+from imgproxy.cache.negative import Negatives
+from imgproxy.errors import CapacityError, ImageError, ImgproxyError
+from imgproxy.jobs.pool import Pool
+from imgproxy.jobs.wire import Job, Limits, RenditionRules
+from imgproxy.originals import Original
+from imgproxy.request import RENDITION, Identity
+from imgproxy.sources.source import Source
+from imgproxy.spec import Transform
+from imgproxy.trace import Trace
+
+LAYOUT = 1
+"""Bump it when the pixels or the layout of renditions change."""
+
+FORGET = 600.0
+"""Seconds after which one that could not be made is tried again."""
+
+_MARK = RENDITION.encode()
+"""In the place of a transform's canonical bytes: those begin like a map, which no letter does."""
+_SEEN = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where renditions are, who is making one, and which could not be made: `failures` are remembered for long, because each
+    attempt costs more than a variant does."""
+
+    store: DiskStore
+    flights: Flights[Entry]
+    failures: Negatives
+
+
+class Renditions:
+    """One per web process, safe for many. `rules` None: there are none. `seconds` is the budget of making one."""
+
+    def __init__(
+        self, kept: Kept, pool: Pool, background: Background, rules: RenditionRules | None, seconds: float
+    ) -> None:
+        self.rules = rules
+        self._kept = kept
+        self._pool = pool
+        self._background = background
+        self._seconds = seconds
+        self._recipe = blake2b(msgspec.msgpack.encode((LAYOUT, rules)), digest_size=8).digest()
+        self._making: dict[str, asyncio.Event] = {}
+        self._asked: LRUCache[str, bool] = LRUCache(_SEEN)
+
+    async def find(self, source: Source, drawn: Identity, original: Original) -> Entry | None:
+        """The rendition of `original`, which is whole, to draw the variant `drawn` from. One that is being made is waited for
+        when the render processes have no time for anything else anyway."""
+        if self.rules is None or not original.storable:
+            return None
+        identity = self._identity(drawn, original)
+        entry = await self._kept.store.open(identity)
+        making = self._making.get(identity.key)
+        if entry is None and making is not None and self._pool.busy:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await making.wait()
+            entry = await self._kept.store.open(identity)
+        return entry
+
+    def wanted(self, source: Source, drawn: Identity, original: Original) -> None:
+        """The variant `drawn` could have been drawn from a rendition. One is made behind the answer: now if the render processes
+        are free, else when another variant of the same original asks for it."""
+        if self.rules is None or not original.storable or self._kept.store.degraded:
+            return
+        identity = self._identity(drawn, original)
+        if identity.key in self._making or not self._worth_trying(identity):
+            return
+        if self._pool.busy and identity.key not in self._asked:
+            self._asked[identity.key] = True
+            return
+        self._asked.pop(identity.key, None)
+        done = self._making[identity.key] = asyncio.Event()
+        self._background.start(lambda trace: self._made(source, identity, original, trace), lambda: self._end(identity.key, done))
+
+    def _identity(self, drawn: Identity, original: Original) -> Identity:
+        version = drawn.validator or original.digest
+        return Identity(drawn.origin, drawn.locator, version, _MARK, (), self._recipe)
+
+    def _worth_trying(self, identity: Identity) -> bool:
+        try:
+            self._kept.failures.check(identity.key)
+        except ImgproxyError:
+            return False
+        return True
+
+    def _end(self, key: str, done: asyncio.Event) -> None:
+        self._making.pop(key, None)
+        done.set()
+
+    async def _made(self, source: Source, identity: Identity, original: Original, trace: Trace) -> None:
+        async def look() -> Entry | None:
+            return await self._kept.store.open(identity)
+
+        async def make(publish: Callable[[Entry], None]) -> Entry:
+            return await self._make(source, identity, original, trace)
+
+        try:
+            await self._kept.flights.join(identity.key, look, make)
+        except ImageError as error:
+            trace.rendition = "failed"
+            self._kept.failures.put(identity.key, error)
+            raise
+
+    async def _make(self, source: Source, identity: Identity, original: Original, trace: Trace) -> Entry:
+        content = await original.whole()
+        job = Job(
+            transform=Transform(),
+            accepts=(),
+            limits=msgspec.convert(source.limits, Limits, from_attributes=True),
+            source_offset=content.offset,
+            source_length=content.length if isinstance(content, Entry) else content.written,
+            seconds=self._seconds,
+            rules=self.rules,
+            makes_rendition=True,
+        )
+        spool = self._kept.store.draft(identity)
+        if not spool.stored:
+            raise CapacityError("there is no room for a rendition")
+        source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
+        try:
+            out_fd = spool.output_fd()
+            try:
+                with trace.stage("rendition"):
+                    finished = await self._pool.render(job, source_fd, out_fd)
+            except OSError as error:
+                raise CapacityError("there is no room for a rendition") from error
+            finally:
+                os.close(out_fd)
+        finally:
+            os.close(source_fd)
+        spool.finish_external(finished.length)
+        facts = Facts(
+            format=finished.format,
+            etag="",
+            begun_at=original.begun_at,
+            validated_at=original.validated_at,
+            freshness=original.freshness,
+            width=finished.width,
+            height=finished.height,
+        )
+        entry = await self._kept.store.commit(spool, facts)
+        trace.rendition = "made"
+        return entry
