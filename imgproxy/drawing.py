@@ -11,22 +11,23 @@ from imgproxy.cache.entry import Entry, Facts
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import NotAnImage
 from imgproxy.jobs.pool import Pool
-from imgproxy.jobs.wire import Extent, Finished, Job, Limits
+from imgproxy.jobs.wire import Extent, Finished, Job, Limits, Pace
 from imgproxy.originals import Original
 from imgproxy.renditions import Renditions
-from imgproxy.request import RENDITION, Identity, Variant, etag
+from imgproxy.request import INTERIM, RENDITION, Identity, Variant, etag
 from imgproxy.sources.source import Source
 from imgproxy.trace import Trace
 
 
 class Drawing:
-    """`seconds` is the wall-clock budget of one render."""
+    """`seconds` is the wall-clock budget of one render, `pace` the trouble taken over what can be replaced later."""
 
-    def __init__(self, store: DiskStore, pool: Pool, renditions: Renditions, seconds: float) -> None:
+    def __init__(self, store: DiskStore, pool: Pool, renditions: Renditions, seconds: float, pace: Pace | None = None) -> None:
         self._store = store
         self._pool = pool
         self._renditions = renditions
         self._seconds = seconds
+        self._pace = pace
 
     async def draw(self, source: Source, variant: Variant, identity: Identity, original: Original, trace: Trace) -> Entry:
         """The stored result. Raises ImageError and CapacityError leaves, and what kept the original from arriving."""
@@ -39,6 +40,8 @@ class Drawing:
             source_offset=content.offset,
             source_length=content.length if isinstance(content, Entry) else content.written,
             seconds=self._seconds,
+            # What may not be kept cannot be replaced.
+            pace=self._pace if original.storable else None,
             rules=self._renditions.rules,
             rendition=Extent(smaller.offset, smaller.length) if smaller is not None else None,
         )
@@ -50,7 +53,7 @@ class Drawing:
         finally:
             os.close(source_fd)
         spool.finish_external(finished.length)
-        grade = RENDITION if finished.rendition == "used" else ""
+        grade = _grade(finished)
         if finished.rendition == "wanted":
             self._renditions.wanted(source, identity, original)
         facts = Facts(
@@ -100,3 +103,9 @@ class Drawing:
             trace.add(stage, seconds)
         trace.format = finished.format
         return finished
+
+
+def _grade(finished: Finished) -> str:
+    """In words, how a result was made where there are several ways."""
+    words = [INTERIM, finished.format] if finished.interim else []
+    return " ".join([*words, RENDITION] if finished.rendition == "used" else words)
