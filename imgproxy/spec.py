@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-PIXEL_EPOCH = 1
+PIXEL_EPOCH = 2
 """Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
 
 Percent = Annotated[float, Meta(ge=-100, le=100)]
