@@ -32,9 +32,9 @@ from imgproxy.urls.dialect import Signed
 # 256 bits in 43 characters: the last one has two bits to spare, which must be zero, or one MAC would have four spellings.
 _MAC = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 _RAW = re.compile('[!"$-~]+')
-_GRANTED = frozenset(
-    ("width", "height", "aspect", "dpr", "fit", "enlarge", "extend", "gravity", "format", "negotiate", "quality", "compress")
-)
+_SHAPES = ("width", "height", "aspect", "dpr", "fit", "enlarge", "extend", "clamp", "gravity")
+_ENCODINGS = ("format", "negotiate", "quality", "compress", "lossless", "chroma")
+_GRANTED = frozenset((*_SHAPES, *_ENCODINGS))
 _PICTURES = frozenset(row.name for row in FORMATS.values() if row.saver and row.loader)
 _HIDDEN = re.compile(r"%(?:2[ef5]|5c)|\\", re.IGNORECASE)
 

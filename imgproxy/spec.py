@@ -11,13 +11,48 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-PIXEL_EPOCH = 2
-"""Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
+from imgproxy.parts import (
+    Border,
+    Color,
+    Corners,
+    Duotone,
+    Fraction,
+    Gravity,
+    Length,
+    Mask,
+    Percent,
+    Region,
+    Sides,
+    Trim,
+)
 
-Percent = Annotated[float, Meta(ge=-100, le=100)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Length = Annotated[float, Meta(ge=0, le=16384)]
-"""Pixels from 1, or a fraction of the source's side below 1, or 0 for "follows from the other side"."""
+__all__ = [
+    "PALETTES",
+    "PIXEL_EPOCH",
+    "Border",
+    "Color",
+    "Corners",
+    "Duotone",
+    "Fit",
+    "Fraction",
+    "Gravity",
+    "Length",
+    "Mask",
+    "OutputFormat",
+    "Percent",
+    "Quality",
+    "Recipe",
+    "Region",
+    "Sides",
+    "Transform",
+    "Trim",
+    "canonical",
+    "decode",
+    "encode",
+]
+
+PIXEL_EPOCH = 1
+"""Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
 
 Fit = Literal["fit", "cover", "cover-down", "stretch"]
 """`fit`: inside the box. `cover`: fills the box and is cropped to it. `cover-down`: as cover, but never enlarged, the box
@@ -25,61 +60,10 @@ shrinks instead, keeping its shape. `stretch`: both sides exactly, without keepi
 
 OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "json"]
 
+PALETTES = (256, 16, 4, 2)
+"""How many colours a palette can have, in bits that both PNG and GIF can have."""
 
-class Color(msgspec.Struct, frozen=True, array_like=True):
-    """sRGB, each channel 0–255; alpha 0 (clear) – 255 (opaque), not premultiplied."""
-
-    red: Annotated[int, Meta(ge=0, le=255)]
-    green: Annotated[int, Meta(ge=0, le=255)]
-    blue: Annotated[int, Meta(ge=0, le=255)]
-    alpha: Annotated[int, Meta(ge=0, le=255)] = 255
-
-
-class Gravity(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which part stays when a picture is cropped.
-
-    `anchor`: the point (x, y) of the box, 0–1 from the top left, is laid on the same point of the picture (0 is the left or
-    top edge, 0.5 the centre). `focal`: (x, y) of the picture comes as near to the centre of the box as the edges allow.
-    `entropy`, `attention`: libvips' smartcrop decides.
-    """
-
-    kind: Literal["anchor", "focal", "entropy", "attention"] = "anchor"
-    x: Fraction = 0.5
-    y: Fraction = 0.5
-
-
-class Region(msgspec.Struct, frozen=True, array_like=True):
-    """A part of the upright original: pixels from 1, or fractions of its sides below 1; a width or height of 0 means all the
-    rest.
-    """
-
-    x: Length
-    y: Length
-    width: Length
-    height: Length
-
-
-class Sides(msgspec.Struct, frozen=True, array_like=True):
-    """Pixels at each edge, before `dpr`."""
-
-    top: Annotated[int, Meta(ge=0, le=4096)]
-    right: Annotated[int, Meta(ge=0, le=4096)]
-    bottom: Annotated[int, Meta(ge=0, le=4096)]
-    left: Annotated[int, Meta(ge=0, le=4096)]
-
-
-class Border(msgspec.Struct, frozen=True, array_like=True):
-    """Drawn inside the result's edge, so that sizes stay what was asked for."""
-
-    width: Annotated[int, Meta(ge=1, le=1024)]
-    color: Color
-
-
-class Trim(msgspec.Struct, frozen=True, array_like=True):
-    """Cuts uniform edges. `color` None: the colour of the top-left pixel; `tolerance` is a distance in 0–255 units."""
-
-    color: Color | None = None
-    tolerance: Annotated[float, Meta(ge=0, le=255)] = 10
+_SQUARE = Corners(0, 0, 0, 0)
 
 
 class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,6 +74,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     format over `format`, which is then what older clients get (`auto`: JPEG, or PNG or GIF where there is alpha or movement).
     """
 
+    frame: Annotated[int, Meta(ge=0, le=65535)] = 0
+    """Only this frame or page of the original, from 1, the last where there are fewer. 0: the first, or all where it moves."""
     orient: Annotated[int, Meta(ge=0, le=8)] = 0
     trim: Trim | None = None
     region: Region | None = None
@@ -103,6 +89,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     enlarge: bool = False
     extend: bool = False
     """Fill what is left of the box with `background` (letterbox)."""
+    clamp: bool = False
+    """Fill it with the pixels at the picture's edge instead."""
     gravity: Gravity | None = None
     """None: the centre."""
     dpr: Annotated[float, Meta(gt=0, le=8)] = 1
@@ -116,16 +104,28 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     rotate: Annotated[float, Meta(ge=0, lt=360)] = 0
     """Degrees clockwise; corners that come up are `background`, or clear."""
 
+    exposure: Percent = 0
+    gamma: Percent = 0
+    highlights: Percent = 0
+    shadows: Percent = 0
     brightness: Percent = 0
     contrast: Percent = 0
     saturation: Percent = 0
+    vibrance: Percent = 0
     hue: Annotated[float, Meta(ge=0, lt=360)] = 0
+    invert: bool = False
     monochrome: Color | None = None
-    # `blur` is the sigma in pixels of the result; `sharpen` 100 is libvips' m2 = 10 at sigma 1; `pixelate` is a block's side.
+    sepia: Annotated[float, Meta(ge=0, le=100)] = 0
+    duotone: Duotone | None = None
+    # `blur` and `unsharp_radius` are sigmas in pixels of the result; `sharpen` 100 is libvips' m2 = 10 at sigma 1; `pixelate`
+    # is a block's side.
     blur: Annotated[float, Meta(ge=0, le=2000)] = 0
     sharpen: Annotated[float, Meta(ge=0, le=100)] = 0
+    unsharp: Percent = 0
+    unsharp_radius: Annotated[float, Meta(ge=0, le=500)] = 2.5
     pixelate: Annotated[int, Meta(ge=0, le=100)] = 0
 
+    mask: Mask | None = None
     padding: Sides | None = None
     border: Border | None = None
     background: Color | None = None
@@ -135,35 +135,68 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     quality: Annotated[int, Meta(ge=0, le=100)] = 0
     compress: bool = False
     """Prefer bytes over fidelity: a lower default quality, palette PNG."""
+    lossless: bool = False
+    """In formats that can: WebP, AVIF, and PNG without a palette."""
+    chroma: Literal["", "420", "444"] = ""
+    """Subsampling of JPEG and AVIF; "": what suits the quality."""
+    colors: Annotated[int, Meta(ge=0, le=256)] = 0
+    """At most so many of a palette PNG or a GIF, from 2; 0: as many as the format has."""
 
     @property
     def keeps_pixels(self) -> bool:
         """Whether nothing but the encoding is asked for, so that the original's own bytes would be a right answer."""
-        encoding_only = msgspec.structs.replace(
-            Transform(), format=self.format, negotiate=self.negotiate, quality=self.quality, compress=self.compress
-        )
-        return self == encoding_only
+        return self == Transform(**{name: getattr(self, name) for name in _ENCODING})
+
+
+_ENCODING = ("format", "negotiate", "quality", "compress", "lossless", "chroma")
 
 
 def canonical(transform: Transform) -> Transform:
     """The one spelling of `transform`: what has no effect beside the rest is back at its default. Idempotent."""
-    for rule in (_plain_encoding, _plain_parts, _plain_aspect, _plain_fit, _plain_gravity):
+    for rule in (
+        _plain_negotiation,
+        _plain_encoding,
+        _plain_parts,
+        _plain_mask,
+        _plain_border,
+        _plain_aspect,
+        _plain_fit,
+        _plain_gravity,
+    ):
         changes = rule(transform)
         if changes:
             transform = msgspec.structs.replace(transform, **changes)
     return transform
 
 
-def _plain_encoding(asked: Transform) -> dict[str, object]:
+def _plain_negotiation(asked: Transform) -> dict[str, object]:
     if asked.format == "auto":
         return {"negotiate": True}
     if asked.format == "json":
-        return {"negotiate": False, "quality": 0, "compress": False}
+        return {"negotiate": False, "quality": 0, "compress": False, "frame": 0}
     return {}
 
 
+def _plain_encoding(asked: Transform) -> dict[str, object]:
+    """What the formats that may come of it cannot do."""
+    name = asked.format
+    changes: dict[str, object] = {}
+    if asked.lossless and not asked.negotiate and name in ("png", "webp", "avif"):
+        # Quality and palettes are what is lost by; PNG loses by nothing else.
+        changes |= {"quality": 0, "compress": False, "lossless": name != "png", "chroma": ""}
+    elif asked.lossless and not asked.negotiate:
+        changes["lossless"] = False
+    if not (asked.negotiate or name in ("jpeg", "avif")):
+        changes["chroma"] = ""
+    if name in ("auto", "png", "gif"):
+        changes["colors"] = next((count for count in PALETTES if count <= asked.colors), 0)
+    else:
+        changes["colors"] = 0
+    return changes
+
+
 def _plain_parts(asked: Transform) -> dict[str, object]:
-    """Regions, paddings and blocks that leave every pixel where it is."""
+    """Regions, paddings, blocks and tints that leave every pixel as it is, and what colours say beside their colour."""
     changes: dict[str, object] = {}
     if asked.region == Region(0, 0, 0, 0):
         changes["region"] = None
@@ -171,7 +204,37 @@ def _plain_parts(asked: Transform) -> dict[str, object]:
         changes["padding"] = None
     if asked.pixelate == 1:
         changes["pixelate"] = 0
+    if not (asked.unsharp and asked.unsharp_radius):
+        changes |= {"unsharp": 0, "unsharp_radius": 2.5}
+    if asked.trim and asked.trim.color:
+        changes["trim"] = msgspec.structs.replace(asked.trim, color=_opaque(asked.trim.color))
+    if asked.duotone:
+        plain = Duotone(_opaque(asked.duotone.dark), _opaque(asked.duotone.light), asked.duotone.amount)
+        changes["duotone"] = plain if plain.amount else None
     return changes
+
+
+def _opaque(color: Color) -> Color:
+    return msgspec.structs.replace(color, alpha=255)
+
+
+def _plain_mask(asked: Transform) -> dict[str, object]:
+    mask = asked.mask
+    if mask is None:
+        return {}
+    if mask.shape == "corners" and mask.radii == _SQUARE:
+        return {"mask": None}
+    background = mask.background if mask.background and mask.background.alpha else None
+    return {"mask": Mask(mask.shape, mask.radii if mask.shape == "corners" else None, background)}
+
+
+def _plain_border(asked: Transform) -> dict[str, object]:
+    border = asked.border
+    if border is None:
+        return {}
+    radii = None if border.radii == _SQUARE else border.radii
+    inner = None if radii is None and border.inner == _SQUARE else border.inner
+    return {"border": Border(border.width, border.color, radii, inner)}
 
 
 def _plain_aspect(asked: Transform) -> dict[str, object]:
@@ -205,7 +268,10 @@ def _plain_fit(asked: Transform) -> dict[str, object]:
         changes["extend"] = False
     if asked.fit == "cover-down":
         changes["enlarge"] = False
-    if not (sided or _bounded(asked) or asked.padding or asked.border):
+    if not (asked.extend and changes.get("extend", True)):
+        changes["clamp"] = False
+    rounded = asked.mask is not None and asked.mask.radii is not None
+    if not (sided or _bounded(asked) or asked.padding or asked.border or rounded):
         changes["dpr"] = 1
     return changes
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pyvips
 
 from imgproxy.render.metadata import keep_flags
-from imgproxy.spec import Recipe, Transform
+from imgproxy.spec import PALETTES, Recipe, Transform
 
 Saver = Callable[[pyvips.Image, int, Transform, Recipe], bytes]
 """(image, quality, transform, recipe) → bytes. The image is sRGB with 8 bits, its metadata already what is to be kept."""
@@ -32,7 +32,7 @@ def save_jpeg(image: pyvips.Image, quality: int, transform: Transform, recipe: R
             Q=quality,
             interlace=recipe.jpeg_progressive,
             optimize_coding=recipe.jpeg_optimize,
-            subsample_mode="auto",
+            subsample_mode=_SUBSAMPLING.get(transform.chroma, "auto"),
             keep=keep_flags(recipe),
         )
     )
@@ -40,13 +40,17 @@ def save_jpeg(image: pyvips.Image, quality: int, transform: Transform, recipe: R
 
 def save_png(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
     options: dict[str, object] = {"compression": recipe.png_compression, "keep": keep_flags(recipe)}
-    if transform.compress or transform.quality:
+    if transform.colors or ((transform.compress or transform.quality) and not transform.lossless):
         # Effort 1 of 10: the higher ones take six times as long and lose as much as they gain.
-        options |= {"palette": True, "Q": quality, "effort": 1}
+        options |= {"palette": True, "Q": 100 if transform.lossless else quality, "effort": 1}
+    if transform.colors:
+        options["bitdepth"] = _bits(transform.colors)
     return bytes(image.pngsave_buffer(**options))
 
 
 def save_webp(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
+    if transform.lossless:
+        return bytes(image.webpsave_buffer(lossless=True, effort=recipe.webp_effort, keep=keep_flags(recipe)))
     return bytes(image.webpsave_buffer(Q=quality, effort=recipe.webp_effort, keep=keep_flags(recipe)))
 
 
@@ -58,15 +62,26 @@ def save_avif(image: pyvips.Image, quality: int, transform: Transform, recipe: R
             effort=recipe.avif_effort,
             # More bits than the picture has abort the process (seen with libvips 8.18.7).
             bitdepth=8,
-            subsample_mode="on",
+            lossless=transform.lossless,
+            subsample_mode="off" if transform.lossless else _SUBSAMPLING.get(transform.chroma, "on"),
             keep=keep_flags(recipe),
         )
     )
 
 
 def save_gif(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
+    if transform.colors:
+        bits = _bits(transform.colors)
+        return bytes(image.gifsave_buffer(bitdepth=bits, effort=recipe.gif_effort, keep=keep_flags(recipe)))
     # Reusing the original's palettes where they fit is four times as fast and smaller.
     return bytes(image.gifsave_buffer(reuse=True, effort=recipe.gif_effort, keep=keep_flags(recipe)))
 
+
+def _bits(colors: int) -> int:
+    """Of a palette with at most so many colours: 1, 2, 4 or 8, which is what PNG has."""
+    return next((count for count in PALETTES if count <= colors), 2).bit_length() - 1
+
+
+_SUBSAMPLING = {"420": "on", "444": "off"}
 
 SAVERS: dict[str, Saver] = {"jpeg": save_jpeg, "png": save_png, "webp": save_webp, "avif": save_avif, "gif": save_gif}

@@ -131,6 +131,9 @@ def _result(job: Job, source: bytes, recipe: Recipe, watch: Watch | None, stages
         original = Original(source, watch)
         refuse(original.facts, job.limits)
         original.whole()
+        if transform.frame:
+            original.show(transform.frame)
+            refuse(original.facts, job.limits)
         if transform.format == "json":
             return _report(original, transform, len(source))
         trimmed = trim.measure(original, transform) if transform.trim else None
@@ -210,7 +213,8 @@ def _smart_crop(image: pyvips.Image, planned: Plan, box: Box) -> Plan:
 def _grey_again(image: pyvips.Image, facts: Facts, planned: Plan, choice: Choice) -> pyvips.Image:
     """One channel for a grey original where nothing has put colour into it, in the formats that can say so."""
     asked = planned.transform
-    coloured = asked.monochrome or asked.border or asked.background
+    tinted = asked.monochrome or asked.sepia or asked.duotone
+    coloured = tinted or asked.border or asked.background or (asked.mask and asked.mask.background)
     if not facts.grey or coloured or planned.keeps_profile or choice.format.name not in ("jpeg", "png"):
         return image
     grey = image[0].bandjoin(image[3]) if image.hasalpha() else image[0]
@@ -257,7 +261,7 @@ def _never_worse(job: Job, source: bytes, original: Original, drawn: Drawn, enco
 def _smaller(job: Job, source: bytes, original: Original, drawn: Drawn, encoded: bytes, recipe: Recipe) -> Result:
     """Re-encoded at lower and lower quality until it is no larger than the original."""
     why = drawn.choice.why
-    if not drawn.choice.format.lossy or len(encoded) <= len(source):
+    if not drawn.choice.format.lossy or job.transform.lossless or len(encoded) <= len(source):
         return _as_result(drawn, encoded, why)
     asked = quality(job.transform, recipe, drawn.choice.format.name)
     while len(encoded) > len(source) and asked > LOWEST_QUALITY:

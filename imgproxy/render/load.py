@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pyvips
 
 from imgproxy.errors import NotAnImage, Undecodable
@@ -29,12 +30,22 @@ class Original:
             raise NotAnImage("the original does not begin like any picture format this server reads")
         self._source = source
         self._watch = watch
+        self._page = 0
         self.format: Format = found
         if found.name == "svg":
             svg.refuse_nested_entities(source)
         self.header = self._open()
         self._pixels_unread = True
         self.facts = _facts(found, self.header, self.header if found.name != "svg" else svg.measured(self.header, self._open))
+
+    def show(self, frame: int) -> None:
+        """From now on there is only this frame or page, from 1; the last where there are fewer. Raises Undecodable."""
+        pages = int(self.header.get("n-pages")) if "n-pages" in self.header.get_fields() else 1
+        self._page = min(frame, pages) - 1
+        if self._page:
+            self.header = self._open()
+            self.facts = _facts(self.format, self.header, self.header)
+        self.facts = msgspec.structs.replace(self.facts, frames=1)
 
     def whole(self) -> None:
         """Raises Undecodable when the file is cut short in a way that its decoder would pass over."""
@@ -61,6 +72,8 @@ class Original:
         return self._open(n=-1) if self.format.animation and frames > 1 else self._open()
 
     def _open(self, **options: object) -> pyvips.Image:
+        if self._page:
+            options["page"] = self._page
         try:
             image = pyvips.Operation.call(
                 f"{self.format.loader}_source",

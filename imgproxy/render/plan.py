@@ -16,16 +16,12 @@ from imgproxy.errors import ResultTooLarge
 from imgproxy.jobs.wire import Limits, RenditionRules
 from imgproxy.render.facts import Facts, refuse_size, transposes
 from imgproxy.render.geometry import Scaling, fit_scaling
-from imgproxy.spec import Gravity, Region, Sides, Transform
+from imgproxy.spec import Border, Corners, Gravity, Region, Sides, Transform
 
 JPEG_SHRINKS = ((8, 16.0), (4, 5.0), (2, 2.0))
-"""(factor, from which shrink on it is right for a picture of any size). The decoder leaves out what of the last row and column
-is less than a whole pixel, and what is left is stretched over the result: at the factors 4 and 8 that shows, unless little is.
-On photographs from 2 to 22 megapixels, against a resize of the full picture, SSIM is then ≥ 0.98, as with `thumbnail`'s fixed
-reserve of two, and decoding takes up to a third less."""
-
-MOST_LEFT_OUT = 0.25
-"""Pixels of the result by which the picture may be off at its edge where a factor is used below its bound."""
+"""(factor, from which shrink on). The decoder's own factors 4 and 8 alias when little is left for the resize. On photographs
+from 2 to 22 megapixels, against a resize of the full picture, these keep SSIM ≥ 0.98 (lowest: 0.984), as low as `thumbnail`
+goes with its fixed reserve of two, and decode up to a quarter faster."""
 
 MAX_LEVEL_FRACTION = 0.8
 """How much of a rendition's first level a picture may need. On photographs from 12 to 22 megapixels, losslessly encoded, SSIM
@@ -51,13 +47,21 @@ class Box(msgspec.Struct, frozen=True, array_like=True):
     height: int
 
 
+class Frame(msgspec.Struct, frozen=True):
+    """A border in pixels of the result. `outer` None: it reaches into the corners; `inner` None: so does the picture in it."""
+
+    width: int
+    outer: Corners | None = None
+    inner: Corners | None = None
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine and the steps do. None: nothing to do.
 
     `shrink` is the JPEG decoder's factor, `scale` what an SVG or WebP is loaded at. `region` is in pixels of the whole stored
     picture, whose size is `stored`; `resized` is the size, stored way up, that it gets. `keeps_profile`: it stays in its own
     RGB space. `crop` and `canvas` are upright; `canvas` is where the picture lies on a larger ground (x, y), and its size.
-    `smart` says that x and y of `crop` are still to be found.
+    `smart` says that x and y of `crop` are still to be found. `corners` are the radii of the mask, where they were asked for.
     `width`×`height` is the result; by an angle other than a quarter turn it is off by at most two pixels.
     """
 
@@ -72,15 +76,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     crop: Box | None = None
     smart: Literal["entropy", "attention"] | None = None
     canvas: Box | None = None
+    corners: Corners | None = None
     padding: Sides | None = None
-    border: int = 0
+    border: Frame | None = None
     width: int
     height: int
 
     @property
     def clears(self) -> bool:
         """Whether ground without picture comes up, which is `background`, or clear."""
-        return bool(self.canvas or self.padding or self.transform.rotate % 90)
+        asked = self.transform
+        ground = (self.canvas and not asked.clamp) or self.padding or (self.border and self.border.outer)
+        masked = asked.mask and (asked.mask.background is None or asked.mask.background.alpha < 255)
+        return bool(ground or masked or asked.rotate % 90)
 
 
 def plan(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None = None) -> Plan:
@@ -101,6 +109,7 @@ def plan(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None
     canvas = _canvas(kept, scaling, transform.gravity)
     ground = canvas or kept
     padding, border = _edges(transform, scaling.dpr)
+    radii = transform.mask.radii if transform.mask else None
     width, height = _result_size(transform.rotate, ground, padding)
     _refuse_result(width, height, facts.frames, limits)
     return Plan(
@@ -114,6 +123,7 @@ def plan(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None
         crop=crop,
         smart=smart,
         canvas=canvas,
+        corners=_corners(radii, scaling.dpr) if radii else None,
         padding=padding,
         border=border,
         width=width,
@@ -162,15 +172,7 @@ def _jpeg_shrink(facts: Facts, stored: Box, resized: tuple[int, int]) -> int:
     if facts.format.name != "jpeg":
         return 1
     asked = min(stored.width / resized[0], stored.height / resized[1])
-    return next((factor for factor, sure in JPEG_SHRINKS if asked >= sure or _divides(factor, facts, stored, resized)), 1)
-
-
-def _divides(factor: int, facts: Facts, stored: Box, resized: tuple[int, int]) -> bool:
-    """Whether decoding at 1/factor gives pixels enough, and leaves out next to nothing at the edges."""
-    if stored.width // factor < resized[0] or stored.height // factor < resized[1]:
-        return False
-    across, down = facts.width % factor / stored.width * resized[0], facts.height % factor / stored.height * resized[1]
-    return max(across, down) <= MOST_LEFT_OUT
+    return next((factor for factor, least in JPEG_SHRINKS if asked >= least), 1)
 
 
 def _load_scale(facts: Facts, stored: Box, resized: tuple[int, int]) -> float:
@@ -214,13 +216,30 @@ def _canvas(kept: Box, scaling: Scaling, gravity: Gravity | None) -> Box | None:
     return Box(round((width - kept.width) * anchor.x), round((height - kept.height) * anchor.y), width, height)
 
 
-def _edges(transform: Transform, dpr: float) -> tuple[Sides | None, int]:
-    border = max(1, round(transform.border.width * dpr)) if transform.border else 0
+def _edges(transform: Transform, dpr: float) -> tuple[Sides | None, Frame | None]:
+    border = _frame(transform.border, dpr) if transform.border else None
     if transform.padding is None:
         return None, border
     sides = transform.padding
     top, right, bottom, left = (round(side * dpr) for side in (sides.top, sides.right, sides.bottom, sides.left))
     return Sides(top, right, bottom, left) if top or right or bottom or left else None, border
+
+
+def _frame(border: Border, dpr: float) -> Frame:
+    width = max(1, round(border.width * dpr))
+    outer = _corners(border.radii, dpr) if border.radii else None
+    if border.inner:
+        return Frame(width, outer, _corners(border.inner, dpr))
+    # Concentric with the outer ones, as in CSS (Backgrounds 3, §4.2).
+    return Frame(width, outer, Corners(*(max(0, radius - width) for radius in _each(outer))) if outer else None)
+
+
+def _corners(radii: Corners, dpr: float) -> Corners:
+    return Corners(*(round(radius * dpr) for radius in _each(radii)))
+
+
+def _each(radii: Corners) -> tuple[int, int, int, int]:
+    return radii.top_left, radii.top_right, radii.bottom_right, radii.bottom_left
 
 
 def _result_size(rotate: float, ground: Box, padding: Sides | None) -> tuple[int, int]:
@@ -267,7 +286,7 @@ def serving_level(planned: Plan, levels: Sequence[tuple[int, int]]) -> int | Non
     """Which level of a rendition `planned`, made for its original, can be drawn from: the smallest that does. None: it has to
     be the original, because all of its pixels, a part of it, or its own colours are asked for, or more than the levels have."""
     asked = planned.transform
-    if asked.trim or planned.region or asked.keeps_pixels or asked.format == "json" or planned.keeps_profile:
+    if asked.frame or asked.trim or planned.region or asked.keeps_pixels or asked.format == "json" or planned.keeps_profile:
         return None
     serving = None
     for level, (width, height) in enumerate(levels):

@@ -26,8 +26,14 @@ def measure(original: Original, transform: Transform) -> Box:
             corner = corner or frame.getpoint(*_corner_at(frame, orientation))
             boxes.append(_left(frame, corner if asked.color is None else None, asked))
     found = _around([box for box in boxes if box.width and box.height])
-    stored = found or Box(0, 0, facts.width, facts.height)
+    stored = _padded(found, asked.pad, facts.width, facts.height) if found else Box(0, 0, facts.width, facts.height)
     return upright(stored, facts.width, facts.height, orientation)
+
+
+def _padded(box: Box, pad: int, width: int, height: int) -> Box:
+    left, top = max(0, box.x - pad), max(0, box.y - pad)
+    right, bottom = min(width, box.x + box.width + pad), min(height, box.y + box.height + pad)
+    return Box(left, top, right - left, bottom - top)
 
 
 def _corner(original: Original, orientation: int) -> list[float]:

@@ -13,7 +13,8 @@ from imgproxy.errors import InvalidOption, InvalidTarget, SignatureInvalid
 from imgproxy.request import ImageRequest
 from imgproxy.spec import Transform, canonical
 from imgproxy.urls.dialect import Signed
-from imgproxy.urls.options import OPTIONS, Given, Option, table
+from imgproxy.urls.needs import Given
+from imgproxy.urls.options import OPTIONS, Option, table
 from imgproxy.urls.values import percent_decode
 
 __all__ = ["OPTIONS", "Native", "table"]
@@ -139,7 +140,8 @@ def _put(fields: dict[str, Any], option: Option, value: Any) -> None:
     values = value if len(option.fields) > 1 else (value,) * len(option.fields)
     for path, part in zip(option.fields, values, strict=True):
         name, _, inner = path.partition(".")
-        fields[name] = msgspec.structs.replace(fields[name], **{inner: part}) if inner else part
+        struct = fields[name] or option.base
+        fields[name] = msgspec.structs.replace(struct, **{inner: part}) if inner and struct else part
 
 
 def _get(fields: Given, option: Option) -> Any:

@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+
+import msgspec
 
 from imgproxy.formats import FORMATS
-from imgproxy.spec import Border, Gravity, Region, Sides, Transform, Trim
+from imgproxy.spec import Border, Corners, Duotone, Gravity, Region, Sides, Transform, Trim
+from imgproxy.urls.needs import (
+    A_BORDER,
+    A_BOX,
+    A_CHROMA_FORMAT,
+    A_CORNER,
+    A_DUOTONE,
+    A_LOSSLESS_FORMAT,
+    A_MASK,
+    A_PALETTE_FORMAT,
+    A_PICTURE,
+    A_POINT,
+    A_SHAPE,
+    A_TRIM,
+    A_TRIM_COLOR,
+    AN_UNSHARP,
+    ANY_SIZE,
+    FITS,
+    NO_FRAME,
+    PIXELS,
+    Need,
+)
+from imgproxy.urls.numbers import Counterclockwise, Length, Number, Ratio
 from imgproxy.urls.values import (
     Anything,
     Choice,
-    Counterclockwise,
     Crop,
     Fields,
     FileName,
     Flags,
     HexColor,
-    Length,
-    Number,
-    Ratio,
+    Masked,
     Trimmed,
     Value,
 )
-
-Given = Mapping[str, Any]
-"""The values of the options that a URL has, by their names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What an option has no effect without: in words that complete "crop needs …", and as a check."""
-
-    text: str
-    met: Callable[[Given], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option. `fields` are the fields it sets, of Transform where `picture` and of ImageRequest elsewhere.
 
-    With several fields its value is a tuple in their order; `field.part` is a part of a struct that an earlier row sets.
+    With several fields its value is a tuple in their order; `field.part` is a part of a struct that an earlier row sets, or of
+    `base` where none has.
     """
 
     name: str
@@ -52,53 +61,9 @@ class Option:
     picture: bool = True
     text: bool = False
     """Whether `+` is a space."""
+    base: msgspec.Struct | None = None
 
 
-def _bounded(given: Given) -> bool:
-    return any(given.get(name) for name in ("min-w", "min-h", "max-w", "max-h"))
-
-
-def _sized(given: Given) -> bool:
-    return any(name in given for name in ("w", "h", "ar"))
-
-
-def _covers(given: Given) -> bool:
-    return "fit" in given and given["fit"][0] in ("cover", "cover-down")
-
-
-def _fits(given: Given) -> bool:
-    return _sized(given) or (_bounded(given) and given["fit"] in (_FITS["clip"], _FITS["max"]))
-
-
-def _crops(given: Given) -> bool:
-    fit = given.get("fit")
-    boxed = ("w" in given and "h" in given) or "ar" in given or (_sized(given) and _bounded(given))
-    if _covers(given):
-        return boxed
-    # A letterbox only places the picture. A smaller one can be placed below a single side as well, where it is not enlarged.
-    return given["crop"].kind == "anchor" and ((fit == _FITS["fill"] and boxed) or (fit == _FITS["fillmax"] and _sized(given)))
-
-
-def _shapes(given: Given) -> bool:
-    sides = ("w" in given) + ("h" in given)
-    fits = ("crop", "min", "fill", "fillmax", "scale") if sides else ("crop", "min", "fill", "fillmax")
-    return sides < 2 and given.get("fit") in [_FITS[fit] for fit in fits]
-
-
-def _in_pixels(given: Given) -> bool:
-    padded = given.get("pad", Sides(0, 0, 0, 0)) != Sides(0, 0, 0, 0)
-    return "w" in given or "h" in given or _bounded(given) or padded or "border" in given
-
-
-_FITS = {
-    "clip": ("fit", True, False),
-    "max": ("fit", False, False),
-    "crop": ("cover", True, False),
-    "min": ("cover-down", False, False),
-    "scale": ("stretch", True, False),
-    "fill": ("fit", True, True),
-    "fillmax": ("fit", False, True),
-}
 _FLIPS = {"h": (True, False), "v": (False, True), "hv": (True, True)}
 # 0 is imgix's "as it is stored", which EXIF calls 1.
 _ORIENTATIONS = {str(exif): exif for exif in range(1, 9)} | {"0": 1, "90": 6, "180": 3, "270": 8}
@@ -106,13 +71,6 @@ _FORMATS = {"auto": "auto"} | {row.extension: row.name for row in FORMATS.values
 
 _SIDE = Length(Number.of(Transform, "width").le or 0)
 _EDGE = Length(Number.of(Region, "x").le or 0, zero=True)
-_ANY_SIZE = Need("w or h (clip and max also act on min-w, min-h, max-w and max-h)", _fits)
-_A_BOX = Need("a box to crop to: fit=crop or fit=min (edges and anchor: also fill, fillmax), with w and h, or ar", _crops)
-_A_POINT = Need("crop=focalpoint or crop=anchor", lambda given: given.get("crop") in (Gravity("focal"), Gravity()))
-_A_SHAPE = Need("fit=crop, min, fill or fillmax (or scale, with w or h), and not both w and h", _shapes)
-_PIXELS = Need("w, h, a min- or max- bound, pad or border", _in_pixels)
-_A_TRIM = Need("trim", lambda given: "trim" in given)
-_A_PICTURE = Need("a format other than json", lambda given: given.get("fm") != "json")
 
 
 def _number(name: str, field: str, example: str, meaning: str) -> Option:
@@ -122,19 +80,27 @@ def _number(name: str, field: str, example: str, meaning: str) -> Option:
 _SIDES: dict[str, Value] = {side: Number.of(Sides, side) for side in ("top", "right", "bottom", "left")}
 _EDGES: dict[str, Value] = dict.fromkeys(("x", "y", "width", "height"), _EDGE)
 _BORDER: dict[str, Value] = {"width": Number.of(Border, "width"), "color": HexColor()}
+_CORNERS: dict[str, Value] = {name: Number.of(Corners, name) for name in Corners.__struct_fields__}
+_TONES: dict[str, Value] = dict.fromkeys(("dark", "light"), HexColor(opaque=True))
+_NO_SIDES = Sides(0, 0, 0, 0)
+_FRAME = replace(Number.of(Transform, "frame"), ge=1)
+_YES = Choice({"true": True, "1": True, "false": False, "0": False})
+# The encoders know nothing between: 4:2:2 is asked for to keep more than 4:2:0 does.
+_CHROMA = Choice({"420": "420", "444": "444", "422": "444"})
 
 OPTIONS: tuple[Option, ...] = (
     Option("w", ("width",), _SIDE, "400", "Width in CSS pixels, or as a fraction of the original's."),
     Option("h", ("height",), _SIDE, "0.5", "Height, likewise."),
     Option(
         "fit",
-        ("fit", "enlarge", "extend"),
-        Choice(_FITS),
+        ("fit", "enlarge", "extend", "clamp"),
+        Choice(FITS),
         "crop",
         "How w and h are met. `clip` (the default): inside them. `max`: as clip, never enlarged. `crop`: filled and "
         "cropped. `min`: as crop, never enlarged, the box shrinks instead. `scale`: stretched. `fill`: as clip, the "
-        "rest filled with `bg`. `fillmax`: as fill, never enlarged.",
-        _ANY_SIZE,
+        "rest filled with `bg`. `fillmax`: as fill, never enlarged. `clamp`, `clampmax`: as these, filled with the pixels at "
+        "the picture's edge.",
+        ANY_SIZE,
     ),
     Option(
         "ar",
@@ -142,7 +108,7 @@ OPTIONS: tuple[Option, ...] = (
         Ratio(Number.of(Transform, "aspect").le or 0),
         "16:9",
         "Shape of the box whose other side, or both, w and h leave open.",
-        _A_SHAPE,
+        A_SHAPE,
     ),
     Option(
         "crop",
@@ -151,17 +117,17 @@ OPTIONS: tuple[Option, ...] = (
         "top,left",
         "Which part stays. `entropy`, `attention`: found in the picture. `focalpoint`: around (fp-x, fp-y). `anchor`: that "
         "point of the picture meets the same point of the box. The centre without it.",
-        _A_BOX,
+        A_BOX,
     ),
-    Option("fp-x", ("gravity.x",), Number.of(Gravity, "x"), "0.25", "From the left, as a fraction of the width.", _A_POINT),
-    Option("fp-y", ("gravity.y",), Number.of(Gravity, "y"), "0.75", "From the top, as a fraction of the height.", _A_POINT),
+    Option("fp-x", ("gravity.x",), Number.of(Gravity, "x"), "0.25", "From the left, as a fraction of the width.", A_POINT),
+    Option("fp-y", ("gravity.y",), Number.of(Gravity, "y"), "0.75", "From the top, as a fraction of the height.", A_POINT),
     Option(
         "dpr",
         ("dpr",),
         Number.of(Transform, "dpr"),
         "2",
         "Device pixels to a CSS pixel; multiplies every size in pixels.",
-        _PIXELS,
+        PIXELS,
     ),
     _number("min-w", "min_width", "300", "The result is at least this wide."),
     _number("min-h", "min_height", "200", "The result is at least this high."),
@@ -170,15 +136,32 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "rect", ("region",), Fields(Region, _EDGES), "0,0,0.5,0.5", "Only this part of the upright original; 0: all the rest."
     ),
-    Option("trim", ("trim",), Trimmed(), "auto", "Cut uniform edges: of the top left pixel's colour, or of this one."),
+    Option(
+        "trim",
+        ("trim",),
+        Trimmed(),
+        "auto",
+        "Cut uniform edges: of the top left pixel's colour, or of this one. `color`: of exactly `trim-color`, or the pixel's.",
+    ),
+    Option("trim-color", ("trim.color",), HexColor(opaque=True), "fff", "The colour that is cut.", A_TRIM_COLOR),
     Option(
         "trim-tol",
         ("trim.tolerance",),
         Number.of(Trim, "tolerance"),
         "20",
         "How far a colour may be off and be trimmed.",
-        _A_TRIM,
+        A_TRIM,
     ),
+    Option("trim-pad", ("trim.pad",), Number.of(Trim, "pad"), "5", "Pixels of the edges that stay.", A_TRIM),
+    Option(
+        "frame",
+        ("frame",),
+        _FRAME,
+        "3",
+        "Only this frame of an animation, or page of a TIFF, counted from 1; the last one where there are fewer.",
+        A_PICTURE,
+    ),
+    Option("page", ("frame",), _FRAME, "2", "The same as frame.", NO_FRAME),
     Option(
         "orient",
         ("orient",),
@@ -190,17 +173,58 @@ OPTIONS: tuple[Option, ...] = (
         "flip", ("flip_horizontal", "flip_vertical"), Choice(_FLIPS), "h", "Mirror left and right, top and bottom, or both."
     ),
     Option("rot", ("rotate",), Counterclockwise(), "15", "Degrees counter-clockwise; corners that come up are `bg`, or clear."),
+    _number("exp", "exposure", "15", "Exposure; 25 is a stop."),
+    _number("gam", "gamma", "-20", "Gamma; above 0 the mid-tones are lighter, black and white stay."),
+    _number("high", "highlights", "-60", "Highlights; below 0 they are darker, black and white stay."),
+    _number("shad", "shadows", "60", "Shadows; above 0 they are lighter, black and white stay."),
     _number("bri", "brightness", "10", "Brightness."),
     _number("con", "contrast", "-20", "Contrast."),
     _number("sat", "saturation", "-100", "Saturation; -100 is grey."),
+    _number("vib", "vibrance", "40", "Vibrance: saturation of what is not very saturated."),
     _number("hue", "hue", "180", "Degrees by which every hue is turned."),
+    Option("invert", ("invert",), _YES, "true", "Negative."),
     Option("monochrome", ("monochrome",), HexColor(), "704214", "Shades of one colour; its alpha is how much of it."),
+    _number("sepia", "sepia", "80", "Sepia, in hundredths."),
+    Option("duotone", ("duotone",), Fields(Duotone, _TONES), "002b5c,ffd9a0", "Shades from one colour to another."),
+    Option("duotone-alpha", ("duotone.amount",), Number.of(Duotone, "amount"), "60", "How much of it.", A_DUOTONE),
     _number("blur", "blur", "20", "Gaussian blur."),
     _number("sharp", "sharpen", "15", "Sharpen."),
+    _number("usm", "unsharp", "50", "Unsharp mask; below 0 it softens."),
+    Option("usmrad", ("unsharp_radius",), Number.of(Transform, "unsharp_radius"), "4", "Its radius in pixels.", AN_UNSHARP),
     _number("px", "pixelate", "12", "Pixelate: side of the blocks in pixels."),
+    Option("mask", ("mask",), Masked(), "ellipse", "Only what is in this shape: in rounded corners, or in an ellipse."),
+    Option(
+        "corner-radius",
+        ("mask.radii",),
+        Fields(Corners, _CORNERS, alone=True),
+        "20",
+        "Radii of the corners; a fifth of the shorter side without it.",
+        A_CORNER,
+    ),
+    Option("mask-bg", ("mask.background",), HexColor(), "ddd", "What is around the shape; `bg`, or clear, without it.", A_MASK),
     Option("pad", ("padding",), Fields(Sides, _SIDES, alone=True), "10", "Space around the result, filled with `bg`."),
     Option("border", ("border",), Fields(Border, _BORDER), "4,333333", "Frame drawn inside the result's edge."),
-    Option("bg", ("background",), HexColor(), "fff", "Background behind clear parts, `fit=fill`, `pad` and `rot`."),
+    *(
+        Option(f"pad-{side}", (f"padding.{side}",), value, "10", f"Space at the {side}, whatever `pad` says.", base=_NO_SIDES)
+        for side, value in _SIDES.items()
+    ),
+    Option(
+        "border-radius",
+        ("border.radii",),
+        Fields(Corners, _CORNERS, alone=True),
+        "12",
+        "Radii of the frame; what is outside is clear.",
+        A_BORDER,
+    ),
+    Option(
+        "border-radius-inner",
+        ("border.inner",),
+        Fields(Corners, _CORNERS, alone=True),
+        "8",
+        "Radii of the picture within the frame; `border-radius` less the frame's width without it.",
+        A_BORDER,
+    ),
+    Option("bg", ("background",), HexColor(), "fff", "Background behind clear parts, `fit=fill`, `mask`, `pad` and `rot`."),
     Option(
         "fm",
         ("format",),
@@ -215,7 +239,7 @@ OPTIONS: tuple[Option, ...] = (
         Flags(("format", "compress")),
         "format,compress",
         "`format`: AVIF or WebP for whoever accepts it, `fm` for the others. `compress`: fewer bytes over fidelity.",
-        _A_PICTURE,
+        A_PICTURE,
     ),
     Option(
         "q",
@@ -223,7 +247,26 @@ OPTIONS: tuple[Option, ...] = (
         replace(Number.of(Transform, "quality"), ge=1),
         "75",
         "Quality, in formats that have one.",
-        _A_PICTURE,
+        A_PICTURE,
+    ),
+    Option(
+        "lossless", ("lossless",), _YES, "true", "Without loss, where the format can: WebP, AVIF, and PNG.", A_LOSSLESS_FORMAT
+    ),
+    Option(
+        "chromasub",
+        ("chroma",),
+        _CHROMA,
+        "444",
+        "Colour resolution of JPEG and AVIF: 4:2:0 has a quarter of it, 4:4:4 all; 422 is drawn as 444.",
+        A_CHROMA_FORMAT,
+    ),
+    Option(
+        "colorquant",
+        ("colors",),
+        replace(Number.of(Transform, "colors"), ge=2),
+        "16",
+        "At most so many colours, in PNG and GIF: 256, 16, 4 or 2 of them.",
+        A_PALETTE_FORMAT,
     ),
     Option(
         "dl",

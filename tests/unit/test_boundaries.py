@@ -94,7 +94,7 @@ def test_render_knows_nothing_of_the_server() -> None:
             assert strangers == set(), name
 
 
-PURE = ["spec", "formats", "request", "cache.freshness", "render.plan", "render.geometry"]
+PURE = ["spec", "parts", "formats", "request", "cache.freshness", "render.plan", "render.geometry"]
 
 
 @pytest.mark.parametrize("name", [f"imgproxy.{name}" for name in PURE])
@@ -127,12 +127,12 @@ def test_there_are_no_circles() -> None:
 
 
 FLOORS = [
-    ["errors", "formats"],
+    ["errors", "formats", "parts"],
     ["spec"],
     ["request", "trace", "settings", "logs"],
     ["cache.*", "cache", "urls.*", "urls", "sources.*", "sources", "jobs.*", "jobs", "metrics", "signing"],
     ["configuration.*", "configuration"],
-    ["render.*", "render", "originals", "drawing", "background", "offline"],
+    ["render.*", "render", "originals", "drawing", "renditions", "background", "offline"],
     ["pipeline"],
     ["web.*", "web"],
     ["processes.*", "processes", "explain"],

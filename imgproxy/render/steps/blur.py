@@ -15,10 +15,11 @@ def blur(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     sigma = plan.transform.blur
     if not sigma:
         return image
-    return premultiplied(image, lambda picture: _blurred(picture, sigma))
+    return premultiplied(image, lambda picture: blurred(picture, sigma))
 
 
-def _blurred(image: pyvips.Image, sigma: float) -> pyvips.Image:
+def blurred(image: pyvips.Image, sigma: float) -> pyvips.Image:
+    """`image`, which has no alpha or is premultiplied, under a blur of any width."""
     if sigma <= LARGEST:
         return image.gaussblur(sigma)
     width, height = max(1, round(image.width * LARGEST / 2 / sigma)), max(1, round(image.height * LARGEST / 2 / sigma))

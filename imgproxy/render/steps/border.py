@@ -1,23 +1,40 @@
-"""Draws a frame inside the edge."""
+"""Draws a frame inside the edge. Its corners may be rounded: outside of them it is clear."""
 
 from __future__ import annotations
 
 import pyvips
 
 from imgproxy.render.colour import with_alpha
-from imgproxy.render.plan import Plan
+from imgproxy.render.coverage import clipped, rounded
+from imgproxy.render.plan import Frame, Plan
+from imgproxy.spec import Color, Corners
 
 
 def border(image: pyvips.Image, plan: Plan) -> pyvips.Image:
-    if plan.transform.border is None:
+    if plan.transform.border is None or plan.border is None:
         return image
-    color = plan.transform.border.color
-    ink = [color.red, color.green, color.blue, color.alpha]
-    width, height = image.width - 2 * plan.border, image.height - 2 * plan.border
-    line = pyvips.Image.black(max(width, 1), max(height, 1), bands=4).copy(interpretation="srgb")
-    if width <= 0 or height <= 0:
-        frame = line.new_from_image(ink).cast("uchar").embed(0, 0, image.width, image.height, extend="copy")
-    else:
-        frame = line.embed(plan.border, plan.border, image.width, image.height, extend="background", background=ink)
-    drawn = with_alpha(image).composite(frame, "over").cast("uchar")
+    color, frame = plan.transform.border.color, plan.border
+    line = _round(image, frame, frame.inner, color) if frame.inner else _square(image, frame.width, color)
+    drawn = with_alpha(image).composite(line, "over").cast("uchar")
+    if frame.outer is not None:
+        return clipped(drawn, rounded(image.width, image.height, frame.outer))
     return drawn if image.hasalpha() else drawn.extract_band(0, n=3)
+
+
+def _square(image: pyvips.Image, line: int, color: Color) -> pyvips.Image:
+    ink = [color.red, color.green, color.blue, color.alpha]
+    width, height = image.width - 2 * line, image.height - 2 * line
+    within = pyvips.Image.black(max(width, 1), max(height, 1), bands=4).copy(interpretation="srgb")
+    if width <= 0 or height <= 0:
+        return within.new_from_image(ink).cast("uchar").embed(0, 0, image.width, image.height, extend="copy")
+    return within.embed(line, line, image.width, image.height, extend="background", background=ink)
+
+
+def _round(image: pyvips.Image, frame: Frame, inner: Corners, color: Color) -> pyvips.Image:
+    width, height = image.width - 2 * frame.width, image.height - 2 * frame.width
+    if width <= 0 or height <= 0:
+        return _square(image, frame.width, color)
+    within = rounded(width, height, inner).embed(frame.width, frame.width, image.width, image.height)
+    alpha = within.linear(-color.alpha / 255, color.alpha + 0.5).cast("uchar")
+    flat = alpha.new_from_image([color.red, color.green, color.blue]).cast("uchar")
+    return flat.bandjoin(alpha).copy(interpretation="srgb")

@@ -6,7 +6,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Border, Color, Gravity, Region, Sides, Transform, Trim
+from imgproxy.spec import Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Transform, Trim
 
 NATIVE_FITS = (
     ("fit", True, False),
@@ -29,6 +29,11 @@ percents = st.just(0.0) | st.floats(-100, 100).map(lambda value: round(value, 6)
 gravities = st.builds(Gravity, st.sampled_from(("anchor", "focal", "entropy", "attention")), fractions, fractions)
 
 
+radii = st.just(0) | st.integers(0, 8192)
+corners = st.builds(Corners, radii, radii, radii, radii) | radii.map(lambda radius: Corners(radius, radius, radius, radius))
+hundredths = st.just(0.0) | st.floats(0, 100).map(lambda value: round(value, 6))
+
+
 def _maybe(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.none() | strategy
 
@@ -38,8 +43,9 @@ def transforms(draw: st.DrawFn, fits: tuple[tuple[str, bool, bool], ...] = NATIV
     """A Transform, not canonical, with only a few fields set in most draws: that is where spellings collide."""
     fit, enlarge, extend = draw(st.sampled_from(fits))
     fields = {
+        "frame": st.integers(0, 65535),
         "orient": st.integers(0, 8),
-        "trim": _maybe(st.builds(Trim, _maybe(colors), st.floats(0, 255).map(lambda value: round(value, 6)))),
+        "trim": _maybe(st.builds(Trim, _maybe(colors), st.floats(0, 255).map(lambda value: round(value, 6)), sides)),
         "region": _maybe(st.builds(Region, lengths, lengths, lengths, lengths)),
         "width": lengths,
         "height": lengths,
@@ -53,6 +59,18 @@ def transforms(draw: st.DrawFn, fits: tuple[tuple[str, bool, bool], ...] = NATIV
         "flip_horizontal": st.booleans(),
         "flip_vertical": st.booleans(),
         "rotate": st.sampled_from((0.0, 90.0)) | st.floats(0.001, 359.999),
+        "clamp": st.booleans(),
+        "exposure": percents,
+        "gamma": percents,
+        "highlights": percents,
+        "shadows": percents,
+        "vibrance": percents,
+        "invert": st.booleans(),
+        "sepia": hundredths,
+        "duotone": _maybe(st.builds(Duotone, colors, colors, hundredths)),
+        "unsharp": percents,
+        "unsharp_radius": st.just(2.5) | st.floats(0, 500).map(lambda value: round(value, 6)),
+        "mask": _maybe(st.builds(Mask, st.sampled_from(("ellipse", "corners")), _maybe(corners), _maybe(colors))),
         "brightness": percents,
         "contrast": percents,
         "saturation": percents,
@@ -62,12 +80,15 @@ def transforms(draw: st.DrawFn, fits: tuple[tuple[str, bool, bool], ...] = NATIV
         "sharpen": st.floats(0, 100).map(lambda value: round(value, 6)),
         "pixelate": st.integers(0, 100),
         "padding": _maybe(st.builds(Sides, sides, sides, sides, sides) | sides.map(lambda side: Sides(side, side, side, side))),
-        "border": _maybe(st.builds(Border, st.integers(1, 1024), colors)),
+        "border": _maybe(st.builds(Border, st.integers(1, 1024), colors, _maybe(corners), _maybe(corners))),
         "background": _maybe(colors),
         "format": st.sampled_from(("auto", "jpeg", "png", "webp", "avif", "gif", "json")),
         "negotiate": st.booleans(),
         "quality": st.integers(0, 100),
         "compress": st.booleans(),
+        "lossless": st.booleans(),
+        "chroma": st.sampled_from(("", "420", "444")),
+        "colors": st.sampled_from((0, 16)) | st.integers(0, 256),
     }
     chosen = draw(st.lists(st.sampled_from(sorted(fields)), max_size=8, unique=True))
     transform = Transform(fit=fit, enlarge=enlarge, extend=extend, **{name: draw(fields[name]) for name in chosen})

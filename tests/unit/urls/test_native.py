@@ -430,6 +430,9 @@ def test_every_option_has_a_row_and_an_example_that_parses() -> None:
     beside = {
         "fit": "w=4&h=3", "ar": "w=4&fit=crop", "crop": "w=4&h=3&fit=crop", "fp-x": "w=4&h=3&fit=crop&crop=focalpoint",
         "fp-y": "w=4&h=3&fit=crop&crop=focalpoint", "dpr": "w=4", "trim-tol": "trim=auto",
+        "trim-color": "trim=color", "trim-pad": "trim=auto", "duotone-alpha": "duotone=000,fff", "usmrad": "usm=9",
+        "corner-radius": "mask=corners", "mask-bg": "mask=corners", "border-radius": "border=4,333",
+        "border-radius-inner": "border=4,333", "colorquant": "fm=png",
     }  # fmt: skip
     for option, row in zip(OPTIONS, rows[2:], strict=True):
         cells = [cell.strip() for cell in row.strip("|").split("|")]

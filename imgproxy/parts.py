@@ -1,0 +1,105 @@
+"""The small structs and numbers that a Transform is made of: frozen, with their bounds. No I/O, no pyvips, no URLs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Percent = Annotated[float, Meta(ge=-100, le=100)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Length = Annotated[float, Meta(ge=0, le=16384)]
+"""Pixels from 1, or a fraction of the source's side below 1, or 0 for "follows from the other side"."""
+
+
+class Color(msgspec.Struct, frozen=True, array_like=True):
+    """sRGB, each channel 0–255; alpha 0 (clear) – 255 (opaque), not premultiplied."""
+
+    red: Annotated[int, Meta(ge=0, le=255)]
+    green: Annotated[int, Meta(ge=0, le=255)]
+    blue: Annotated[int, Meta(ge=0, le=255)]
+    alpha: Annotated[int, Meta(ge=0, le=255)] = 255
+
+
+class Gravity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which part stays when a picture is cropped.
+
+    `anchor`: the point (x, y) of the box, 0–1 from the top left, is laid on the same point of the picture (0 is the left or
+    top edge, 0.5 the centre). `focal`: (x, y) of the picture comes as near to the centre of the box as the edges allow.
+    `entropy`, `attention`: libvips' smartcrop decides.
+    """
+
+    kind: Literal["anchor", "focal", "entropy", "attention"] = "anchor"
+    x: Fraction = 0.5
+    y: Fraction = 0.5
+
+
+class Region(msgspec.Struct, frozen=True, array_like=True):
+    """A part of the upright original: pixels from 1, or fractions of its sides below 1; a width or height of 0 means all the
+    rest.
+    """
+
+    x: Length
+    y: Length
+    width: Length
+    height: Length
+
+
+class Sides(msgspec.Struct, frozen=True, array_like=True):
+    """Pixels at each edge, before `dpr`."""
+
+    top: Annotated[int, Meta(ge=0, le=4096)]
+    right: Annotated[int, Meta(ge=0, le=4096)]
+    bottom: Annotated[int, Meta(ge=0, le=4096)]
+    left: Annotated[int, Meta(ge=0, le=4096)]
+
+
+Radius = Annotated[int, Meta(ge=0, le=8192)]
+
+
+class Corners(msgspec.Struct, frozen=True, array_like=True):
+    """Radii in pixels, before `dpr`, clockwise. They shrink together where two of them do not fit on one side."""
+
+    top_left: Radius
+    top_right: Radius
+    bottom_right: Radius
+    bottom_left: Radius
+
+
+class Border(msgspec.Struct, frozen=True, array_like=True):
+    """Drawn inside the result's edge, so that sizes stay what was asked for.
+
+    `radii`: what is outside of them is clear. `inner`: those of the picture within; None: concentric with `radii`.
+    """
+
+    width: Annotated[int, Meta(ge=1, le=1024)]
+    color: Color
+    radii: Corners | None = None
+    inner: Corners | None = None
+
+
+class Mask(msgspec.Struct, frozen=True, array_like=True):
+    """What of the picture is shown. `radii` None: a fifth of its shorter side. `background` None: the rest is clear."""
+
+    shape: Literal["ellipse", "corners"]
+    radii: Corners | None = None
+    background: Color | None = None
+
+
+class Duotone(msgspec.Struct, frozen=True, array_like=True):
+    """`dark` is what black becomes, `light` what white does, without their alpha; `amount` of it goes over the own colours."""
+
+    dark: Color
+    light: Color
+    amount: Annotated[float, Meta(ge=0, le=100)] = 100
+
+
+class Trim(msgspec.Struct, frozen=True, array_like=True):
+    """Cuts uniform edges. `color` None: the colour of the top-left pixel; `tolerance` is a distance in 0–255 units. `pad`
+    pixels of the edges stay.
+    """
+
+    color: Color | None = None
+    tolerance: Annotated[float, Meta(ge=0, le=255)] = 10
+    pad: Annotated[int, Meta(ge=0, le=4096)] = 0
