@@ -51,7 +51,7 @@ __all__ = [
     "encode",
 ]
 
-PIXEL_EPOCH = 1
+PIXEL_EPOCH = 2
 """Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
 
 Fit = Literal["fit", "cover", "cover-down", "stretch"]
