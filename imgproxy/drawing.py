@@ -11,28 +11,31 @@ from imgproxy.cache.entry import Entry, Facts
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import NotAnImage
 from imgproxy.jobs.pool import Pool
-from imgproxy.jobs.wire import Extent, Finished, Job, Limits, Pace
+from imgproxy.jobs.wire import Extent, Finished, Job, Limits
 from imgproxy.originals import Original
 from imgproxy.renditions import Renditions
 from imgproxy.request import INTERIM, RENDITION, Identity, Variant, etag
 from imgproxy.sources.source import Source
 from imgproxy.trace import Trace
+from imgproxy.upgrades import Upgrades
 
 
 class Drawing:
-    """`seconds` is the wall-clock budget of one render, `pace` the trouble taken over what can be replaced later."""
+    """`seconds` is the wall-clock budget of one render. `upgrades` None: whatever is drawn is final."""
 
-    def __init__(self, store: DiskStore, pool: Pool, renditions: Renditions, seconds: float, pace: Pace | None = None) -> None:
+    def __init__(
+        self, store: DiskStore, pool: Pool, renditions: Renditions, seconds: float, upgrades: Upgrades | None = None
+    ) -> None:
         self._store = store
         self._pool = pool
         self._renditions = renditions
         self._seconds = seconds
-        self._pace = pace
+        self.upgrades = upgrades
 
     async def draw(self, source: Source, variant: Variant, identity: Identity, original: Original, trace: Trace) -> Entry:
         """The stored result. Raises ImageError and CapacityError leaves, and what kept the original from arriving."""
         content = await original.whole()
-        smaller = await self._renditions.find(source, identity, original)
+        smaller = await self._renditions.find(identity, original)
         job = Job(
             transform=variant.transform,
             accepts=variant.accepts,
@@ -41,7 +44,7 @@ class Drawing:
             source_length=content.length if isinstance(content, Entry) else content.written,
             seconds=self._seconds,
             # What may not be kept cannot be replaced.
-            pace=self._pace if original.storable else None,
+            pace=self.upgrades.pace if self.upgrades is not None and original.storable else None,
             rules=self._renditions.rules,
             rendition=Extent(smaller.offset, smaller.length) if smaller is not None else None,
         )

@@ -54,9 +54,7 @@ class Kept:
 class Renditions:
     """One per web process, safe for many. `rules` None: there are none. `seconds` is the budget of making one."""
 
-    def __init__(
-        self, kept: Kept, pool: Pool, background: Background, rules: RenditionRules | None, seconds: float
-    ) -> None:
+    def __init__(self, kept: Kept, pool: Pool, background: Background, rules: RenditionRules | None, seconds: float) -> None:
         self.rules = rules
         self._kept = kept
         self._pool = pool
@@ -66,7 +64,7 @@ class Renditions:
         self._making: dict[str, asyncio.Event] = {}
         self._asked: LRUCache[str, bool] = LRUCache(_SEEN)
 
-    async def find(self, source: Source, drawn: Identity, original: Original) -> Entry | None:
+    async def find(self, drawn: Identity, original: Original) -> Entry | None:
         """The rendition of `original`, which is whole, to draw the variant `drawn` from. One that is being made is waited for
         when the render processes have no time for anything else anyway."""
         if self.rules is None or not original.storable:
@@ -82,8 +80,8 @@ class Renditions:
         return entry
 
     def wanted(self, source: Source, drawn: Identity, original: Original) -> None:
-        """The variant `drawn` could have been drawn from a rendition. One is made behind the answer: now if the render processes
-        are free, else when another variant of the same original asks for it."""
+        """The variant `drawn` could have been drawn from a rendition. One is made behind the answer: now if the render
+        processes are free, else when another variant of the same original asks for it."""
         if self.rules is None or not original.storable or self._kept.store.degraded:
             return
         identity = self._identity(drawn, original)
@@ -94,7 +92,9 @@ class Renditions:
             return
         self._asked.pop(identity.key, None)
         done = self._making[identity.key] = asyncio.Event()
-        self._background.start(lambda trace: self._made(source, identity, original, trace), lambda: self._end(identity.key, done))
+        self._background.start(
+            lambda trace: self._made(source, identity, original, trace), lambda: self._end(identity.key, done)
+        )
 
     def _identity(self, drawn: Identity, original: Original) -> Identity:
         version = drawn.validator or original.digest

@@ -126,10 +126,17 @@ class StoreSettings(Section, frozen=True):
     max_entries: Positive
 
 
+class RenditionSettings(StoreSettings, frozen=True):
+    enabled: bool = True
+    least_pixels: Positive = 4_000_000
+    largest: Annotated[int, Meta(ge=256, le=8192)] = 2048  # pixels of the longer side
+
+
 class CacheSettings(Section, frozen=True):
     directory: str = ""  # "": imgproxy below the user's cache directory
     results: StoreSettings = StoreSettings(max_bytes=2 * 1024**3, max_entries=1_000_000)
     originals: StoreSettings = StoreSettings(max_bytes=2 * 1024**3, max_entries=100_000)
+    renditions: RenditionSettings = RenditionSettings(max_bytes=1024**3, max_entries=10_000)
     low_water: Annotated[float, Meta(gt=0, le=1)] = 0.9
     memory_bytes: Bytes = 64 * 1024**2
     memory_entry_bytes: Bytes = 64 * 1024

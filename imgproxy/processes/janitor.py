@@ -46,7 +46,7 @@ def _keep_books(control: Control, metrics: Metrics) -> None:
 
 def _sweep_for_ever(settings: CacheSettings, metrics: Metrics) -> None:
     directory = Path(settings.directory)
-    budgets = {"results": settings.results, "originals": settings.originals}
+    budgets = {"results": settings.results, "originals": settings.originals, "renditions": settings.renditions}
     stores = [StoreBudget(directory / name, each.max_bytes, each.max_entries) for name, each in budgets.items()]
     pause = threading.Event()
     try:

@@ -19,9 +19,11 @@ from imgproxy.cache.negative import Negatives
 from imgproxy.drawing import Drawing
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
+from imgproxy.jobs.wire import RenditionRules
 from imgproxy.metrics import Metrics
 from imgproxy.originals import Originals
 from imgproxy.pipeline import Caches, Images
+from imgproxy.renditions import FORGET, Kept, Renditions
 from imgproxy.settings import FilesSource, Settings
 from imgproxy.signing import Signer
 from imgproxy.sources.files import Files
@@ -59,6 +61,7 @@ def create(settings: Settings, runtime: Path) -> Site:
         "results": DiskStore(cache / "results", bans, small=small, largest=settings.cache.results.max_bytes // 4),
         # No body in memory: a render process reads it by a descriptor, however small it is.
         "originals": DiskStore(cache / "originals", bans, small=0, largest=settings.cache.originals.max_bytes // 4),
+        "renditions": DiskStore(cache / "renditions", bans, small=0, largest=settings.cache.renditions.max_bytes // 4),
     }
     quarantine = Quarantine(cache / "quarantine", settings.render.quarantine)
     pool = Pool(runtime / "render.sock", settings.render, quarantine)
@@ -72,7 +75,9 @@ def create(settings: Settings, runtime: Path) -> Site:
     observer = Observer(settings.server, metrics, sampling(metrics, pool, stores.values()), access=settings.log.access)
     background = Background(observer.report)
     originals = Originals(stores["originals"], Flights(cache / "originals.lock", bans), negatives)
-    drawing = Drawing(stores["results"], pool, settings.render.deadline)
+    kept = Kept(stores["renditions"], Flights(cache / "renditions.lock", bans), Negatives(FORGET, bans))
+    renditions = Renditions(kept, pool, background, rendition_rules(settings), settings.render.deadline)
+    drawing = Drawing(stores["results"], pool, renditions, settings.render.deadline)
     images = Images(sources, originals, caches, drawing, background, recipe_of(settings.encode))
     dialects = (Native(),)
     handler = ImageHandler(
@@ -111,6 +116,12 @@ def create(settings: Settings, runtime: Path) -> Site:
         handler.draining = True
 
     return Site(public, admin, drain)
+
+
+def rendition_rules(settings: Settings) -> RenditionRules | None:
+    """None: there are none, because they are switched off or would not have what metadata is to survive."""
+    asked = settings.cache.renditions
+    return RenditionRules(asked.largest, asked.least_pixels) if asked.enabled and not settings.encode.keep else None
 
 
 def make_sources(settings: Settings) -> dict[str, Source]:
