@@ -70,11 +70,19 @@ class Originals:
     async def local(self, source: Source, identity: Identity) -> Original:
         """The file behind `identity`, which has a version; nothing of it is copied. Raises SourceError leaves."""
         async with source.open(identity.locator, None) as fetched:
-            if not isinstance(fetched, Fetched) or fetched.handle is None or fetched.length is None:
-                raise OriginFailed("a source that knows versions gave no file")
-            now = time.time()
-            facts = Facts(format="", etag=etag(identity), begun_at=now, validated_at=now, freshness=source.freshness)
-            return _original(Entry(identity, facts, fetched.handle, 0, fetched.length))
+            return _local(source, identity, fetched)
+
+    async def at_hand(self, source: Source, identity: Identity, digest: str) -> Original | None:
+        """The very version that `identity` names, or whose bytes have that digest, where no origin has to be asked for it."""
+        if not identity.validator:
+            stored = await self.stored(identity)
+            return stored if stored is not None and digest and stored.digest == digest else None
+        try:
+            async with source.open(identity.locator, None) as fetched:
+                same = isinstance(fetched, Fetched) and fetched.version == identity.validator
+                return _local(source, identity, fetched) if same else None
+        except SourceError:
+            return None
 
     async def stored(self, identity: Identity) -> Original | None:
         """What the store has, fresh or not."""
@@ -143,6 +151,14 @@ class Originals:
         )
         trace.stored = spool.stored
         return _original(await self._store.commit(spool, facts))
+
+
+def _local(source: Source, identity: Identity, fetched: Fetched | NotModified) -> Original:
+    if not isinstance(fetched, Fetched) or fetched.handle is None or fetched.length is None:
+        raise OriginFailed("a source that knows versions gave no file")
+    now = time.time()
+    facts = Facts(format="", etag=etag(identity), begun_at=now, validated_at=now, freshness=source.freshness)
+    return _original(Entry(identity, facts, fetched.handle, 0, fetched.length))
 
 
 def _is_fresh(original: Original) -> bool:

@@ -62,13 +62,18 @@ class Files:
         known = self._versions.get(locator)
         if known is None:
             _, facts = await self._opened(locator)
-            known = self._versions[locator] = f"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"
-        return known
+            known = _version(facts), until
+            self._versions[locator] = known
+        return known[0]
+
+    def known_until(self, locator: str) -> float:
+        known = self._versions.get(locator)
+        return known[1] if known is not None else 0.0
 
     @asynccontextmanager
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
         handle, facts = await self._opened(locator)
-        yield Fetched(facts.st_size, Validators(), self.freshness, storable=True, handle=handle)
+        yield Fetched(facts.st_size, Validators(), self.freshness, storable=True, handle=handle, version=_version(facts))
 
     async def close(self) -> None:
         self._versions.clear()
@@ -95,6 +100,10 @@ class Files:
 
 def _translated(error: OSError) -> SourceError:
     if error.errno in _ABSENT:
+def _version(facts: os.stat_result) -> str:
+    return f"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"
+
+
         return SourceNotFound("there is no such file")
     if error.errno in _FORBIDDEN:
         return SourceForbidden("that file may not be read")

@@ -20,7 +20,7 @@ class Fetched:
 
     Either `handle` is a local file, complete, at offset 0, with nothing to copy, or `body` yields the bytes: limited, guarded,
     raising SourceError leaves only, and good only inside the context it came from. `length` is in bytes, None while unknown.
-    `storable` False: no cache may keep it.
+    `storable` False: no cache may keep it. `version` is the one of what was opened, as `Source.version` gives it.
     """
 
     length: int | None
@@ -29,6 +29,7 @@ class Fetched:
     storable: bool
     handle: Handle | None = None
     body: AsyncIterator[bytes] | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,9 @@ class Source(Protocol):
 
     async def version(self, locator: str) -> str:
         """The version of the original where it can be known without fetching it, else "". Raises as `open` does."""
+
+    def known_until(self, locator: str) -> float:
+        """When that version has to be looked up again, in seconds of `time.monotonic`; infinite where it is always ""."""
 
     def open(self, locator: str, have: Validators | None) -> AbstractAsyncContextManager[Fetched | NotModified]:
         """The original, or NotModified if `have` still describes it. Raises InvalidTarget and SourceError leaves."""
