@@ -52,7 +52,8 @@ class Files:
             self._opener = opener or choose_opener(self._root)
         except OSError as error:
             raise SettingsError(f"sources.{name}.root: {error.strerror}: {self._root}") from error
-        self._versions: TTLCache[str, str] = TTLCache(_VERSIONS, _VERSION_SECONDS, timer=clock)
+        self._clock = clock
+        self._versions: TTLCache[str, tuple[str, float]] = TTLCache(_VERSIONS, _VERSION_SECONDS, timer=clock)
 
     def check(self, locator: str) -> None:
         segments(locator)
@@ -61,6 +62,7 @@ class Files:
         """Modification time, size and inode of the file, at most one second old."""
         known = self._versions.get(locator)
         if known is None:
+            until = self._clock() + _VERSION_SECONDS
             _, facts = await self._opened(locator)
             known = _version(facts), until
             self._versions[locator] = known
@@ -98,12 +100,12 @@ class Files:
         return Handle(self._opener(self._root, path))
 
 
-def _translated(error: OSError) -> SourceError:
-    if error.errno in _ABSENT:
 def _version(facts: os.stat_result) -> str:
     return f"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"
 
 
+def _translated(error: OSError) -> SourceError:
+    if error.errno in _ABSENT:
         return SourceNotFound("there is no such file")
     if error.errno in _FORBIDDEN:
         return SourceForbidden("that file may not be read")

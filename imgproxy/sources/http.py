@@ -5,6 +5,7 @@ how slowly in `pace`. The only place besides `guard` that knows aiohttp; none of
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -73,6 +74,9 @@ class Http:
     async def version(self, locator: str) -> str:
         self._places.locate(locator)
         return ""
+
+    def known_until(self, locator: str) -> float:
+        return math.inf
 
     @asynccontextmanager
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:

@@ -132,7 +132,7 @@ FLOORS = [
     ["request", "trace", "settings", "logs"],
     ["cache.*", "cache", "urls.*", "urls", "sources.*", "sources", "jobs.*", "jobs", "metrics", "signing"],
     ["configuration.*", "configuration"],
-    ["render.*", "render", "originals", "drawing", "renditions", "background", "offline"],
+    ["render.*", "render", "originals", "drawing", "renditions", "upgrades", "background", "offline"],
     ["pipeline"],
     ["web.*", "web"],
     ["processes.*", "processes", "explain"],
