@@ -100,7 +100,9 @@ A_MASK = Need("mask", lambda given: "mask" in given)
 A_CORNER = Need("mask=corners", lambda given: "mask" in given and given["mask"].shape == "corners")
 A_DUOTONE = Need("duotone", lambda given: "duotone" in given)
 AN_UNSHARP = Need("usm", lambda given: "usm" in given)
-NO_FRAME = Need("no frame beside it", lambda given: "frame" not in given)
+A_PAGE = Need(
+    "a format other than json, and no frame beside it", lambda given: given.get("fm") != "json" and "frame" not in given
+)
 A_LOSSLESS_FORMAT = Need("a format that can: PNG, WebP or AVIF", lambda given: _becomes(given, "png", "webp", "avif"))
 A_CHROMA_FORMAT = Need("JPEG or AVIF", lambda given: _becomes(given, "jpeg", "avif"))
 A_PALETTE_FORMAT = Need("PNG or GIF", lambda given: _becomes(given, "png", "gif"))

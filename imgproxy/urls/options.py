@@ -16,6 +16,7 @@ from imgproxy.urls.needs import (
     A_DUOTONE,
     A_LOSSLESS_FORMAT,
     A_MASK,
+    A_PAGE,
     A_PALETTE_FORMAT,
     A_PICTURE,
     A_POINT,
@@ -25,7 +26,6 @@ from imgproxy.urls.needs import (
     AN_UNSHARP,
     ANY_SIZE,
     FITS,
-    NO_FRAME,
     PIXELS,
     Need,
 )
@@ -161,7 +161,7 @@ OPTIONS: tuple[Option, ...] = (
         "Only this frame of an animation, or page of a TIFF, counted from 1; the last one where there are fewer.",
         A_PICTURE,
     ),
-    Option("page", ("frame",), _FRAME, "2", "The same as frame.", NO_FRAME),
+    Option("page", ("frame",), _FRAME, "2", "The same as frame.", A_PAGE),
     Option(
         "orient",
         ("orient",),

@@ -6,7 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgproxy.render.geometry import fit_scaling
-from imgproxy.spec import Border, Color, Gravity, Region, Sides, Transform, Trim, canonical, decode, encode
+from imgproxy.spec import (
+    Border,
+    Color,
+    Corners,
+    Duotone,
+    Gravity,
+    Mask,
+    Region,
+    Sides,
+    Transform,
+    Trim,
+    canonical,
+    decode,
+    encode,
+)
 from tests.unit.urls.strategies import transforms
 
 ANY_FIT = tuple(
@@ -16,6 +30,7 @@ ANY_FIT = tuple(
     for extend in (True, False)
 )
 BLACK = Color(0, 0, 0)
+SQUARE, ROUND = Corners(0, 0, 0, 0), Corners(1, 2, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +41,26 @@ BLACK = Color(0, 0, 0)
         (Transform(), Transform(region=Region(0, 0, 0, 0))),
         (Transform(), Transform(padding=Sides(0, 0, 0, 0))),
         (Transform(), Transform(pixelate=1)),
+        (Transform(), Transform(unsharp_radius=9)),
+        (Transform(), Transform(unsharp=50, unsharp_radius=0)),
+        (Transform(), Transform(duotone=Duotone(BLACK, BLACK, 0))),
+        (Transform(), Transform(mask=Mask("corners", SQUARE, BLACK))),
+        (Transform(), Transform(clamp=True)),
+        (Transform(), Transform(clamp=True, extend=True)),
+        (Transform(mask=Mask("ellipse")), Transform(mask=Mask("ellipse", ROUND), dpr=2)),
+        (Transform(mask=Mask("ellipse")), Transform(mask=Mask("ellipse", None, Color(1, 2, 3, 0)))),
+        (Transform(mask=Mask("corners")), Transform(mask=Mask("corners"), dpr=2)),
+        (Transform(border=Border(1, BLACK)), Transform(border=Border(1, BLACK, SQUARE, SQUARE))),
+        (Transform(trim=Trim(BLACK)), Transform(trim=Trim(Color(0, 0, 0, 9)))),
+        (Transform(duotone=Duotone(BLACK, BLACK)), Transform(duotone=Duotone(Color(0, 0, 0, 9), BLACK))),
+        (Transform(format="jpeg"), Transform(format="jpeg", lossless=True, colors=16)),
+        (Transform(format="json"), Transform(format="json", lossless=True, colors=16, chroma="444", frame=3)),
+        (Transform(format="png"), Transform(format="png", lossless=True, quality=5, compress=True, chroma="444")),
+        (Transform(format="webp"), Transform(format="webp", chroma="420", colors=4)),
+        (Transform(format="avif", lossless=True), Transform(format="avif", lossless=True, quality=9, chroma="420")),
+        (Transform(format="png", colors=16), Transform(format="png", colors=255)),
+        (Transform(width=4, height=3, fit="cover"), Transform(width=4, height=3, fit="cover", clamp=True)),
+        (Transform(width=4, enlarge=True), Transform(width=4, enlarge=True, extend=True, clamp=True)),
         (Transform(), Transform(fit="cover", enlarge=True, extend=True, gravity=Gravity("entropy"))),
         (Transform(), Transform(dpr=3)),
         (Transform(width=400), Transform(width=400.0)),
@@ -74,6 +109,17 @@ def test_two_spellings_of_one_picture_are_one(one: Transform, other: Transform) 
         (Transform(aspect=2), Transform(aspect=2, gravity=Gravity("anchor", 0, 0), fit="cover")),
         (Transform(trim=Trim()), Transform(trim=Trim(BLACK))),
         (Transform(format="jpeg"), Transform(format="jpeg", negotiate=True)),
+        (Transform(format="jpeg", negotiate=True), Transform(format="jpeg", negotiate=True, lossless=True)),
+        (Transform(format="jpeg"), Transform(format="jpeg", chroma="420")),
+        (Transform(), Transform(frame=1)),
+        (Transform(), Transform(colors=2)),
+        (Transform(trim=Trim()), Transform(trim=Trim(pad=1))),
+        (Transform(mask=Mask("corners")), Transform(mask=Mask("corners", ROUND))),
+        (Transform(mask=Mask("corners", ROUND)), Transform(mask=Mask("corners", ROUND), dpr=2)),
+        (Transform(mask=Mask("ellipse")), Transform(mask=Mask("ellipse", None, BLACK))),
+        (Transform(border=Border(1, BLACK)), Transform(border=Border(1, BLACK, None, ROUND))),
+        (Transform(border=Border(1, BLACK, ROUND)), Transform(border=Border(1, BLACK, ROUND, SQUARE))),
+        (Transform(width=4, height=3, extend=True), Transform(width=4, height=3, extend=True, clamp=True)),
     ],
 )
 def test_two_pictures_stay_two(one: Transform, other: Transform) -> None:

@@ -18,6 +18,7 @@ def unsharp(image: pyvips.Image, plan: Plan) -> pyvips.Image:
         return image
     # A wide blur looks far ahead of the row that it is mixed with, which a sequential image gives once.
     still = image.copy_memory() if radius > LARGEST else image
-    soft = premultiplied(still, lambda picture: blurred(picture, radius))
+    # In whole numbers a blur is off by one or two, of which this would make a multiple.
+    soft = premultiplied(still.cast("float"), lambda picture: blurred(picture, radius))
     colours = soft.extract_band(0, n=soft.bands - 1) if soft.hasalpha() else soft
     return on_colour(still, lambda picture: (picture * (1 + amount) - colours * amount + 0.5).cast("uchar"))
