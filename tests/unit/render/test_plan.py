@@ -8,7 +8,7 @@ from imgproxy.errors import ImageTooLarge, ResultTooLarge
 from imgproxy.formats import FORMATS
 from imgproxy.render.facts import Facts
 from imgproxy.render.plan import Box, Plan, plan, upright
-from imgproxy.spec import Border, Color, Gravity, Region, Sides, Transform
+from imgproxy.spec import Border, Color, Corners, Gravity, Mask, Region, Sides, Transform
 from tests.unit.render.drawing import LIMITS
 
 
@@ -59,6 +59,11 @@ def planned(source: tuple[int, int], transform: Transform, name: str = "jpeg", o
         ((1000, 800), {"region": Region(900, 700, 500, 500)}, (100, 100)),
         ((1000, 800), {"region": Region(5000, 5000, 500, 500)}, (1, 1)),
         ((1000, 800), {"region": Region(0, 0, 500, 400), "width": 0.5}, (250, 200)),
+        ((1000, 800), {"width": 500, "height": 500, "extend": True, "clamp": True, "enlarge": True}, (500, 500)),
+        ((1000, 800), {"width": 2000, "height": 2000, "extend": True, "clamp": True}, (2000, 2000)),
+        ((1000, 800), {"aspect": 2.0, "extend": True, "clamp": True}, (1600, 800)),
+        ((1000, 800), {"mask": Mask("ellipse"), "width": 500}, (500, 400)),
+        ((1000, 800), {"mask": Mask("corners", Corners(9, 9, 9, 9)), "padding": Sides(1, 2, 3, 4)}, (1006, 804)),
         ((1000, 800), {"rotate": 90.0}, (800, 1000)),
         ((100, 100), {"rotate": 45.0}, (142, 142)),
         ((1000, 800), {"width": 500, "padding": Sides(10, 20, 30, 40)}, (560, 440)),
