@@ -68,7 +68,7 @@ ENCODERS: dict[str, tuple[str, Mapping[str, Options]]] = {
     "png": (
         "pngsave_buffer",
         {f"compression {level}": {"compression": level} for level in (1, 2, 3, 4, 6, 9)}
-        | {f"compression 2 {how}": {"compression": 2, "filter": how} for how in ("sub", "up", "paeth", "all")}
+        | {f"compression 4 {how}": {"compression": 4, "filter": how} for how in ("sub", "up", "paeth", "all")}
         | {f"palette effort {effort}": {"palette": True, "Q": 100, "effort": effort} for effort in (1, 3)},
     ),
     "gif": (

@@ -152,7 +152,7 @@ class RenderSettings(Section, frozen=True):
     memory: Bytes = 1024**3
     max_jobs: Positive = 10_000
     max_rss: Bytes = 512 * 1024**2
-    nice: Annotated[int, Meta(ge=0, le=19)] = 10
+    nice: Annotated[int, Meta(ge=0, le=19)] = 19
     landlock: bool = True
     quarantine: Seconds = 600
     allow_old_libvips: bool = False
