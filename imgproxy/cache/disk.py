@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -25,6 +25,7 @@ from imgproxy.cache.entry import Entry, Facts, Freshness, Handle, Validators
 from imgproxy.cache.files import CHUNK, in_memory, read_exactly, reopen, write_all
 from imgproxy.cache.header import PAGE, Corrupt, Header, body_offset, pack, reserve, unpack
 from imgproxy.cache.spool import Spool
+from imgproxy.cache.verified import Verified
 from imgproxy.errors import CapacityError, ImgproxyError
 from imgproxy.request import Identity
 
@@ -32,7 +33,6 @@ DRAFTS = "drafts"
 
 _TOUCH = 60
 """Seconds between two marks of use on one file."""
-_REMEMBER = 200_000
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -42,17 +42,30 @@ class DiskStore:
     Entries of at most `small` bytes are read whole, into `Entry.body`, and hold no descriptor. Bodies beyond `largest` bytes
     are not kept: one giant must not drive out everything else. After a refused write nothing is kept for `back_off` seconds.
 
+    `replaced` is told the key of an entry that is another from then on, in whatever thread that happens.
+
     Nothing here fails because the disk is sick: reads become misses, writes go to memory, and the counters say so.
     """
 
-    def __init__(self, directory: Path, bans: Bans, *, small: int, largest: int = 1 << 62, back_off: float = 5) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        bans: Bans,
+        *,
+        small: int,
+        largest: int = 1 << 62,
+        back_off: float = 5,
+        replaced: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._directory = directory
+        self._replaced = replaced
         self._bans = bans
         self._small = small
         self._largest = largest
         self._back_off = back_off
         self._retry_at = 0.0
-        self._verified: set[tuple[int, bytes]] = set()
+        self._verified = Verified()
+        self._page = memoryview(bytearray(PAGE + small))
         self.write_errors = 0
         self.read_errors = 0
         self.corrupt = 0
@@ -67,9 +80,9 @@ class DiskStore:
     async def open(self, identity: Identity) -> Entry | None:
         """None: absent, banned, corrupt, of another identity, or unreadable."""
         try:
-            # Here and now, where that cannot block: a thread costs several times what a miss or a small entry does.
+            # Here and now, where that cannot block: a thread costs several times what a miss or a cached page does.
             handle = Handle(os.open(self._path(identity.key), _READ))
-            found = _read_at_once(handle, self._small)
+            found = self._read_at_once(handle)
             if found is not None:
                 return self._judged(identity, handle, *found)
             return await asyncio.to_thread(self._open, identity, handle)
@@ -120,6 +133,18 @@ class DiskStore:
     def _open(self, identity: Identity, handle: Handle) -> Entry | None:
         return self._judged(identity, handle, *read_header(handle, self._small))
 
+    def _read_at_once(self, handle: Handle) -> tuple[Header, int, bytes] | None:
+        """What `read_header` gives, where the page cache has it and there is no body to be read through. Never blocks."""
+        try:
+            count = os.preadv(handle.fd, [self._page], 0, os.RWF_NOWAIT)
+            data = bytes(self._page[:count])
+            header, offset = unpack(data), body_offset(data)
+        except (OSError, Corrupt):
+            return None  # not cached, or a file system that cannot tell, or a refresh under way: the thread will see
+        if header.length <= self._small:
+            return (header, offset, data) if count == offset + header.length else None
+        return (header, offset, data) if (os.fstat(handle.fd).st_ino, header.digest) in self._verified else None
+
     def _judged(self, identity: Identity, handle: Handle, header: Header, offset: int, data: bytes) -> Entry | None:
         if header.identity != identity:
             return None
@@ -130,8 +155,10 @@ class DiskStore:
             return None
         if header.length <= self._small:
             body = data[offset : offset + header.length]
-            if blake2b(body, digest_size=16).digest() != header.digest:
-                raise Corrupt("the body's checksum does not match")
+            if (status.st_ino, header.digest) not in self._verified:
+                if blake2b(body, digest_size=16).digest() != header.digest:
+                    raise Corrupt("the body's checksum does not match")
+                self._verified.add(status.st_ino, header.digest)
             entry = Entry(identity, header.facts, None, offset, header.length, body)
         else:
             self._verify(handle, status.st_ino, header, offset)
@@ -155,12 +182,7 @@ class DiskStore:
             position += len(chunk)
         if digest.digest() != header.digest:
             raise Corrupt("the body's checksum does not match")
-        self._remember(inode, header.digest)
-
-    def _remember(self, inode: int, digest: bytes) -> None:
-        if len(self._verified) >= _REMEMBER:
-            self._verified.clear()
-        self._verified.add((inode, digest))
+        self._verified.add(inode, header.digest)
 
     def _new_draft(self, key: str) -> tuple[Handle, Path]:
         """A file that is locked as long as its handle lives. By the lock the janitor tells it from what a dead process left."""
@@ -202,14 +224,18 @@ class DiskStore:
         if head is None:
             spool.discard()
             return
+        place = self._path(spool.identity.key)
         try:
             write_all(spool.handle, head, 0)
-            spool.publish(self._path(spool.identity.key))
+            known = place.exists()
+            spool.publish(place)
         except OSError as error:
             self._refused(error)
             spool.discard()
         else:
-            self._remember(os.fstat(spool.handle.fd).st_ino, header.digest)
+            self._verified.add(os.fstat(spool.handle.fd).st_ino, header.digest)
+            if known:
+                self._replaced(place.name)
             self.stored += 1
             self.stored_bytes += spool.written
 
@@ -221,6 +247,7 @@ class DiskStore:
             head = pack(msgspec.structs.replace(header, facts=facts), offset)
             if same and header.facts.begun_at == entry.facts.begun_at and head is not None:
                 write_all(handle, head, 0)
+                self._replaced(entry.identity.key)
         except (FileNotFoundError, Corrupt):
             return
         except OSError as error:
@@ -229,18 +256,6 @@ class DiskStore:
     def _refused(self, _: OSError) -> None:
         self.write_errors += 1
         self._retry_at = time.monotonic() + self._back_off
-
-
-def _read_at_once(handle: Handle, small: int) -> tuple[Header, int, bytes] | None:
-    """A whole entry of at most `small` bytes, as `read_header` gives it, if the page cache has it."""
-    buffer = bytearray(PAGE + small)
-    try:
-        count = os.preadv(handle.fd, [buffer], 0, os.RWF_NOWAIT)
-        data = bytes(buffer[:count])
-        header, offset = unpack(data), body_offset(data)
-    except (OSError, Corrupt):
-        return None  # not cached, or a file system that cannot tell, or a refresh under way: the thread will see
-    return (header, offset, data) if header.length <= small and count == offset + header.length else None
 
 
 def read_header(handle: Handle, extra: int = 0) -> tuple[Header, int, bytes]:

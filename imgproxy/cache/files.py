@@ -47,3 +47,16 @@ def read_exactly(handle: Handle, count: int, position: int) -> bytes:
     if not data:
         raise ImgproxyError("a stored file is shorter than it was")
     return data
+
+
+def cached(handle: Handle, start: int, stop: int) -> bool:
+    """Whether reading from `start` to before `stop` will probably not wait for a disk; False where that cannot be told.
+
+    Both ends are looked at: what lies between was read with them, or is read ahead while the first is sent.
+    """
+    try:
+        for position in (start, stop - 1):
+            os.preadv(handle.fd, [bytearray(1)], position, os.RWF_NOWAIT)
+    except OSError:
+        return False
+    return True

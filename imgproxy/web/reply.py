@@ -11,14 +11,14 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from imgproxy.cache.disk import read
-from imgproxy.cache.entry import Entry
+from imgproxy.cache.entry import Entry, Handle
 from imgproxy.errors import ImgproxyError
 from imgproxy.formats import FORMATS
 from imgproxy.pipeline import Picture
 from imgproxy.request import ImageRequest
 from imgproxy.trace import Trace
 from imgproxy.web.headers import SAFETY, cache_control, cache_status, disposition, has, parse_range
+from imgproxy.web.sendfile import send_file
 
 _EXTENSIONS = {row.media_type: row.extension for row in FORMATS.values()}
 
@@ -31,12 +31,10 @@ async def send(
 
     `status` replaces 200 where a fallback picture stands in for the one that was asked for.
     """
-    headers = _headers(asked, picture, trace)
+    headers = common(asked, picture, trace)
     if picture.content is None or has(request.headers.get("If-None-Match"), picture.etag):
         return web.Response(status=304, headers=headers)
-    headers["Content-Type"] = picture.media_type
-    if asked.download is not None:
-        headers["Content-Disposition"] = disposition(asked.download, _EXTENSIONS[picture.media_type])
+    headers |= described(asked, picture)
     content = picture.content
     length = content.length if isinstance(content, Entry) else content.expected
     span = None
@@ -53,13 +51,39 @@ async def send(
     response = web.StreamResponse(status=status, headers=headers)
     if stop is not None:
         response.content_length = stop - start
-    chunks = (
-        read(content, start, content.length if stop is None else stop)
-        if isinstance(content, Entry)
-        else content.read(start, stop)
-    )
-    await _stream(request, response, chunks, trace, write_timeout)
+    if not isinstance(content, Entry):
+        await _stream(request, response, content.read(start, stop), trace, write_timeout)
+    elif request.method == "HEAD" or content.handle is None:
+        await response.prepare(request)
+    else:
+        span = content.offset + start, content.offset + (content.length if stop is None else stop)
+        await _send_file(request, response, content.handle, span, trace, write_timeout)
     return response
+
+
+async def _send_file(
+    request: web.Request,
+    response: web.StreamResponse,
+    handle: Handle,
+    span: tuple[int, int],
+    trace: Trace,
+    write_timeout: float,
+) -> None:
+    def note(count: int) -> None:
+        trace.sent_bytes += count
+
+    try:
+        await send_file(request, response, handle, span, write_timeout=write_timeout, sent=note)
+        await response.write_eof()
+    except (ImgproxyError, TimeoutError, ConnectionError) as error:
+        if not response.prepared:
+            raise
+        # The status is out already: cutting the connection is the only way left to say that this is not the whole.
+        if request.transport is not None:
+            request.transport.abort()
+        if isinstance(error, ConnectionError):
+            # What the end of a connection does to its handler: aiohttp would log the other exception as a fault of ours.
+            raise asyncio.CancelledError from None
 
 
 async def _stream(
@@ -81,7 +105,16 @@ async def _stream(
                 request.transport.abort()
 
 
-def _headers(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str]:
+def described(asked: ImageRequest, picture: Picture) -> dict[str, str]:
+    """What goes with the picture's bytes and not with a 304."""
+    headers = {"Content-Type": picture.media_type}
+    if asked.download is not None:
+        headers["Content-Disposition"] = disposition(asked.download, _EXTENSIONS[picture.media_type])
+    return headers
+
+
+def common(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str]:
+    """What goes with a picture and with a 304."""
     headers = dict(picture.source.headers) | SAFETY
     headers["Cache-Control"] = cache_control(picture, asked.expires, time.time())
     headers["Age"] = str(picture.age)
