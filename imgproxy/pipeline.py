@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -48,7 +50,8 @@ RASTER = Transform(negotiate=True)
 class Picture:
     """What is answered. `content` None: the client has it already. A Spool may still be growing.
 
-    `age` is seconds since the origin was last asked; `storable` False forbids every cache to keep it.
+    `age` is seconds since the origin was last asked; `storable` False forbids every cache to keep it. Whether there is another
+    version of the original has to be looked up again at `known_until` (`time.monotonic`).
     """
 
     content: Entry | Spool | None
@@ -59,6 +62,7 @@ class Picture:
     source: Source
     vary: bool = False
     storable: bool = True
+    known_until: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,13 @@ class Images:
         with trace.stage("lookup"):
             source.check(request.locator)
             version = await source.version(request.locator)
+            known_until = source.known_until(request.locator)
+        picture = await self._picture(source, version, request, accept, has, trace)
+        return picture if known_until == math.inf else dataclasses.replace(picture, known_until=known_until)
+
+    async def _picture(
+        self, source: Source, version: str, request: ImageRequest, accept: str | None, has: Callable[[str], bool], trace: Trace
+    ) -> Picture:
         if request.transform is not None:
             return await self._variant(source, version, negotiate(request, accept, request.transform), has, trace)
         picture = await self._original(source, Identity(source.origin, request.locator, version), has, trace)
@@ -121,8 +132,9 @@ class Images:
             if has(tag := etag(identity, grade=grade)):
                 trace.cache = "unchanged"
                 return Picture(None, "", tag, 0, source.freshness, source, variant.vary)
+        mark = self._caches.hot.mark(identity.key)
         with trace.stage("cache"):
-            entry = await self._cached(identity)
+            entry = await self._cached(identity, mark)
         verdict = _verdict(entry, version)
         if entry is not None and verdict == "fresh":
             trace.cache = "hit"
@@ -133,16 +145,25 @@ class Images:
         else:
             entry = await self._made_or_stale(source, variant, identity, entry, trace)
         trace.format = entry.facts.format
-        return _picture(entry, source, variant, fresh_now=bool(version))
+        picture = _picture(entry, source, variant, fresh_now=bool(version))
+        return self._offered(picture, entry, source, variant) if entry.facts.interim else picture
 
-    async def _cached(self, identity: Identity) -> Entry | None:
+    def _offered(self, picture: Picture, entry: Entry, source: Source, variant: Variant) -> Picture:
+        """An interim answer, of which caches are to come back soon: a better one is made behind it."""
+        upgrades = self._drawing.upgrades
+        if upgrades is None:
+            return picture
+        upgrades.offer(source, variant, entry)
+        return dataclasses.replace(picture, freshness=upgrades.brief(entry.facts, picture.age))
+
+    async def _cached(self, identity: Identity, mark: int) -> Entry | None:
         """From memory, else from disk: another process may have made or refreshed what memory has an old copy of."""
         hot = self._caches.hot.get(identity.key)
         if hot is not None and (identity.validator or judge(hot.facts, time.time()) == "fresh"):
             return hot
         entry = await self._caches.results.open(identity)
         if entry is not None:
-            self._caches.hot.put(identity.key, entry)
+            self._caches.hot.put(identity.key, entry, mark)
         return entry
 
     async def _made_or_stale(
@@ -159,6 +180,7 @@ class Images:
     async def _made(self, source: Source, variant: Variant, identity: Identity, old: Entry | None, trace: Trace) -> Entry:
         """The variant, made at most once per machine at a time: drawn, or `old` confirmed by its origin."""
         self._caches.negatives.check(identity.key)
+        mark = self._caches.hot.mark(identity.key)
 
         async def look() -> Entry | None:
             entry = await self._caches.results.open(identity)
@@ -178,7 +200,8 @@ class Images:
             trace.joined = True
             trace.add("joined", time.perf_counter() - began)
         else:
-            self._caches.hot.put(identity.key, made)
+            # If this replaced another entry the mark has moved: then the next one to ask reads it from disk.
+            self._caches.hot.put(identity.key, made, mark)
         return made
 
     async def _make(self, source: Source, variant: Variant, identity: Identity, old: Entry | None, trace: Trace) -> Entry:

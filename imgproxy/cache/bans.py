@@ -105,6 +105,13 @@ class Bans:
         return self._cell[0]
 
     @property
+    def counter(self) -> memoryview:
+        """The one number that `generation` gives, where it is mapped now. For who has no time to look whether it still is the
+        shared one, and asks for `generation` once a second beside it.
+        """
+        return self._cell
+
+    @property
     def active(self) -> tuple[Ban, ...]:
         """All that hold at this moment."""
         self._follow()

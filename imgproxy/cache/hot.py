@@ -3,46 +3,102 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
 from imgproxy.cache.bans import Bans
+from imgproxy.cache.changes import Changes
 from imgproxy.cache.entry import Entry
 
 _OVERHEAD = 1024
 """What an entry weighs beside its body: identity, facts, the objects that hold them."""
+_LEASE = 4096
+"""What a lease weighs: an answer's prepared heads and log lines."""
+_MOST_LEASES = 16
 
 
-def _weight(entry: Entry) -> int:
-    return entry.length + _OVERHEAD
+@dataclass(slots=True)
+class _Kept:
+    entry: Entry
+    mark: int
+    leases: list[Callable[[], None]] = field(default_factory=list)
+
+    def end_leases(self) -> None:
+        for end in self.leases:
+            end()
+        self.leases.clear()
+
+
+def _weight(kept: _Kept) -> int:
+    return kept.entry.length + _OVERHEAD + _LEASE * len(kept.leases)
+
+
+class _Entries(LRUCache[str, _Kept]):
+    def popitem(self) -> tuple[str, _Kept]:
+        key, kept = super().popitem()
+        kept.end_leases()
+        return key, kept
 
 
 class HotCache:
     """At most `max_bytes`, of entries of at most `max_entry_bytes` whose body is in memory anyway; the least recently used go
-    first. Emptied by every purge.
+    first. Emptied by every purge. What another process has replaced is not given any more.
     """
 
-    def __init__(self, max_bytes: int, max_entry_bytes: int, bans: Bans) -> None:
+    def __init__(self, max_bytes: int, max_entry_bytes: int, bans: Bans, changes: Changes) -> None:
         self._max_bytes = max_bytes
         self._max_entry_bytes = min(max_entry_bytes, max_bytes - _OVERHEAD)
-        self._bans = bans
+        self.bans = bans
+        self.changes = changes
         self._generation = bans.generation
         self._entries = self._empty()
 
-    def get(self, key: Hashable) -> Entry | None:
-        """Fresh or not: its holder judges."""
-        self._follow()
-        return self._entries.get(key)
+    def mark(self, key: str) -> int:
+        """What `put` has to be told: which change of the stored entry was the last one before it was read."""
+        self.follow()
+        return self.changes.mark(key)
 
-    def put(self, key: Hashable, entry: Entry) -> None:
-        """Keep `entry`, unless it is too large, may not be kept, or was begun before a purge that covers it."""
-        self._follow()
+    def get(self, key: str) -> Entry | None:
+        """Fresh or not: its holder judges."""
+        self.follow()
+        kept = self._entries.get(key)
+        if kept is None:
+            return None
+        if kept.mark != self.changes.mark(key):
+            self._drop(key)
+            return None
+        return kept.entry
+
+    def put(self, key: str, entry: Entry, mark: int) -> None:
+        """Keep `entry`, unless it is too large, may not be kept, or was begun before a purge that covers it. `mark` as it was
+        before `entry` was looked up or made.
+        """
+        self.follow()
         if entry.body is None or entry.length > self._max_entry_bytes or not entry.facts.storable:
             return
-        if not self._bans.covers(entry.identity, entry.facts.begun_at):
+        if not self.bans.covers(entry.identity, entry.facts.begun_at):
+            self._drop(key)
             # Thousands of entries must not hold a descriptor each.
-            self._entries[key] = entry if entry.handle is None else dataclasses.replace(entry, handle=None)
+            light = entry if entry.handle is None else dataclasses.replace(entry, handle=None)
+            self._entries[key] = _Kept(light, mark)
+
+    def lease(self, key: str, entry: Entry, end: Callable[[], None]) -> int | None:
+        """Let an answer that is made of `entry` live as long as `entry` is kept here, and call `end` when it is not any more,
+        or has too many leases. The mark of the key as it was when `entry` was read; None: it is not kept here.
+        """
+        # What is interim is offered to be made better whenever it is asked for, which only the pipeline does.
+        if entry.facts.interim or self.get(key) is not entry:
+            return None
+        kept = self._entries[key]
+        if len(kept.leases) >= _MOST_LEASES:
+            kept.leases.pop(0)()
+        if _weight(kept) + _LEASE > self._max_bytes:
+            return None
+        # Weighed anew; it is the one used last, so that it does not have to go itself.
+        self._entries[key] = dataclasses.replace(kept, leases=[*kept.leases, end])
+        return kept.mark
 
     @property
     def bytes(self) -> int:
@@ -51,11 +107,22 @@ class HotCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _follow(self) -> None:
-        generation = self._bans.generation
-        if generation != self._generation:
-            self._generation = generation
-            self._entries = self._empty()
+    def _drop(self, key: str) -> None:
+        kept = self._entries.pop(key, None)
+        if kept is not None:
+            kept.end_leases()
 
-    def _empty(self) -> LRUCache[Hashable, Entry]:
-        return LRUCache(self._max_bytes, getsizeof=_weight)
+    def follow(self) -> None:
+        """Forget everything if anything was purged."""
+        generation = self.bans.generation
+        if generation == self._generation:
+            return
+        self._generation = generation
+        # The counter moves as well when the directory was deleted and made anew.
+        self.changes.share_anew()
+        entries, self._entries = self._entries, self._empty()
+        for kept in entries.values():
+            kept.end_leases()
+
+    def _empty(self) -> _Entries:
+        return _Entries(self._max_bytes, getsizeof=_weight)

@@ -36,8 +36,12 @@ _BUSY = (
 )
 
 
+Connect = Callable[[web.Server], asyncio.BaseProtocol]
+"""Makes the protocol of one connection."""
+
+
 class Site(Protocol):
-    """What is served: two applications, and what makes readiness say no from then on."""
+    """What is served: two applications, what makes readiness say no from then on, and what speaks with the public."""
 
     @property
     def public(self) -> web.Application: ...
@@ -47,6 +51,9 @@ class Site(Protocol):
 
     @property
     def drain(self) -> Callable[[], None]: ...
+
+    @property
+    def connect(self) -> Connect: ...
 
 
 Create = Callable[[Settings, Path], Site]
@@ -77,7 +84,7 @@ async def _serve(site: Site, handoff: WebHandoff, control: Control) -> None:
 
     site.public.on_response_prepare.append(last_answer)
     share = max(1, settings.max_connections // handoff.processes)
-    public = await _listen(site.public, handoff.public, settings, share)
+    public = await _listen(site.public, handoff.public, settings, share, connect=site.connect)
     admin = await _listen(site.admin, handoff.admin, settings, share, 0.5)
     loop.add_reader(control.sock, _follow, control)
     control.ready()
@@ -107,7 +114,12 @@ def _follow(control: Control) -> None:
 
 
 async def _listen(
-    app: web.Application, descriptor: int, settings: ServerSettings, most: int, patience: float | None = None
+    app: web.Application,
+    descriptor: int,
+    settings: ServerSettings,
+    most: int,
+    patience: float | None = None,
+    connect: Connect = lambda server: server(),
 ) -> BoundedSite:
     runner = web.AppRunner(
         app,
@@ -121,7 +133,7 @@ async def _listen(
         max_line_size=settings.max_target + _REQUEST_LINE,
     )
     await runner.setup()
-    site = BoundedSite(runner, socket.socket(fileno=descriptor), most)
+    site = BoundedSite(runner, socket.socket(fileno=descriptor), most, connect)
     await site.start()
     return site
 
@@ -129,11 +141,12 @@ async def _listen(
 class BoundedSite(web.BaseSite):
     """Serves a listening socket, at most `most` connections at a time; the others are told to come back."""
 
-    def __init__(self, runner: web.AppRunner, sock: socket.socket, most: int) -> None:
+    def __init__(self, runner: web.AppRunner, sock: socket.socket, most: int, connect: Connect) -> None:
         super().__init__(runner, backlog=BACKLOG)
         self.runner = runner
         self._sock = sock
         self._most = most
+        self._connect = connect
 
     @property
     def name(self) -> str:
@@ -153,7 +166,7 @@ class BoundedSite(web.BaseSite):
         server = self.runner.server
         if server is None or len(server._connections) >= self._most:  # `connections` would copy them all
             return _Busy()
-        return server()
+        return self._connect(server)
 
 
 @dataclass(slots=True)

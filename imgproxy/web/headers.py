@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import MutableMapping
 from urllib.parse import quote
 
 from imgproxy.errors import InvalidRange
@@ -25,7 +26,12 @@ def has(header: str | None, tag: str) -> bool:
     """Whether an If-None-Match header holds `tag` (weak comparison, RFC 9110 §13.1.2)."""
     if not header or not tag:
         return False
-    return header.strip() == "*" or tag in (found.removeprefix("W/") for found in _TAG.findall(header))
+    return header.strip() == "*" or tag in tags(header)
+
+
+def tags(header: str) -> list[str]:
+    """The entity tags in an If-None-Match header, as strong ones."""
+    return [found.removeprefix("W/") for found in _TAG.findall(header)]
 
 
 def cache_control(picture: Picture, expires: int, now: float) -> str:
@@ -116,6 +122,16 @@ def cors(origins: tuple[str, ...], origin: str | None) -> dict[str, str]:
     if origin is not None and origin in origins:
         headers |= {"Access-Control-Allow-Origin": origin, "Timing-Allow-Origin": origin}
     return headers
+
+
+def dress(headers: MutableMapping[str, str], origins: tuple[str, ...], origin: str | None) -> None:
+    """Add what every answer has."""
+    headers["Server"] = "imgproxy"
+    for name, value in cors(origins, origin).items():
+        if name == "Vary" and "Vary" in headers:
+            value = f"{headers['Vary']}, {value}"
+        headers[name] = value
+    headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
 PREFLIGHT = {

@@ -18,6 +18,7 @@ from imgproxy.settings import FallbackSettings, ServerSettings
 from imgproxy.signing import Signer, authorize
 from imgproxy.urls.dialect import Dialect
 from imgproxy.web.headers import PREFLIGHT, SAFETY, has
+from imgproxy.web.hot import HotAnswers
 from imgproxy.web.observe import ERROR, ROUTE, TRACE
 from imgproxy.web.reply import send
 
@@ -28,13 +29,14 @@ FALLBACK_SOURCE = "~fallback"
 class ImageHandler:
     """Answers every target that a dialect claims. `draining` is set once, when the process begins to stop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the composition root makes it, once
         self,
         images: Images,
         signer: Signer,
         dialects: Sequence[Dialect],
         server: ServerSettings,
         fallback: FallbackSettings,
+        answers: HotAnswers,
         *,
         unsigned: bool,
     ) -> None:
@@ -43,6 +45,7 @@ class ImageHandler:
         self._dialects = dialects
         self._server = server
         self._fallback = fallback
+        self._answers = answers
         self._unsigned = unsigned
         self.draining = False
 
@@ -74,7 +77,9 @@ class ImageHandler:
         matches = ", ".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
         trace = request[TRACE]
         picture = await self._images.get(asked, _accept(request), lambda tag: has(matches, tag), trace)
-        return await send(request, asked, picture, trace, write_timeout=self._server.write_timeout)
+        response = await send(request, asked, picture, trace, write_timeout=self._server.write_timeout)
+        self._answers.offer(request, asked, picture, trace)
+        return response
 
     async def _send_fallback(self, request: web.Request, asked: ImageRequest) -> web.StreamResponse:
         """The fallback picture, transformed as was asked, so that it fits where the real one was to stand. `Imgproxy-Error`

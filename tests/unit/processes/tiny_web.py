@@ -19,6 +19,7 @@ class Site:
     public: web.Application
     admin: web.Application
     drain: Callable[[], None]
+    connect: Callable[[web.Server], asyncio.BaseProtocol]
 
 
 def create(settings: Settings, runtime: Path) -> Site:
@@ -52,7 +53,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     public.router.add_get("/endless", endless)
     admin.router.add_get("/readyz", readyz)
     admin.router.add_get("/livez", pid)
-    return Site(public, admin, ready.clear)
+    return Site(public, admin, ready.clear, lambda server: server())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""The protocol of a connection to the public door: hot answers are written before aiohttp sees the request, all else is
+aiohttp's, byte for byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler
+
+from imgproxy.web.errors import PROBLEM_TYPE, Problem
+from imgproxy.web.headers import SAFETY
+from imgproxy.web.hot import HotAnswer, HotAnswers, Ready
+from imgproxy.web.observe import request_id
+
+_END = b"\r\n\r\n"
+_COPIED = 32 * 1024
+"""Bytes of a body up to which one more copy of it is cheaper than a second buffer to write (uvloop 0.23)."""
+
+
+class Connection(RequestHandler):
+    """aiohttp's, with our dress for malformed requests, and `write_timeout` for whoever takes nothing of what he asked for."""
+
+    __slots__ = ("_stalled", "_write_timeout")
+
+    def __init__(self, manager: web.Server, write_timeout: float, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._write_timeout = write_timeout
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.transport is not None:
+            self._stalled = self._loop.call_later(self._write_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._end_stall()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._end_stall()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """aiohttp's own answer names its version and says what it could not parse."""
+        answer = super().handle_error(request, status, exc, message)
+        if status != 400:
+            return answer
+        problem = Problem(400, "Bad Request", "http-400", "this is not a well-formed HTTP request", request_id(""))
+        dressed = web.Response(
+            status=400,
+            body=msgspec.json.encode(problem),
+            content_type=PROBLEM_TYPE,
+            headers=SAFETY | {"Cache-Control": "no-store", "Server": "imgproxy", "X-Request-ID": problem.request_id},
+        )
+        dressed.force_close()
+        return dressed
+
+    def _end_stall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+
+class HotConnection(Connection):
+    """Answers from `answers` while aiohttp has nothing of this connection: no request in work, no byte of one in its parser."""
+
+    __slots__ = ("_answers", "_between", "_plain", "_remote")
+
+    def __init__(self, manager: web.Server, answers: HotAnswers, write_timeout: float, **options: Any) -> None:
+        super().__init__(manager, write_timeout, **options)
+        self._answers = answers
+        self._between = True
+        """What aiohttp has got so far ended with the end of a head."""
+        self._plain = True
+        """No request yet that had a body or wanted another protocol. After one it is aiohttp's connection alone."""
+        self._remote = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._remote = str(peer[0]) if isinstance(peer, tuple) else str(peer or "")
+
+    def data_received(self, data: bytes) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done() or not self._between or self._paused:
+            self._hand_over(data)
+            return
+        answers = self._answers
+        began = answers.clock()
+        end = data.find(b"\r\n")
+        found = answers.find(data[:end], data[end:], began)
+        if found is not None:
+            self._write(*found, began)
+        elif (first := data.find(_END)) >= 0 and first + 4 < len(data) and data.endswith(_END):
+            self._pipelined(data, began)
+        else:
+            self._hand_over(data)
+
+    def _pipelined(self, data: bytes, began: float) -> None:
+        """Several requests at once: all of them or none, so that what aiohttp makes of them together stays the same."""
+        answers = self._answers
+        ready = []
+        position = 0
+        while position < len(data):
+            stop = data.index(_END, position) + 4
+            end = data.index(b"\r\n", position)
+            found = answers.find(data[position:end], data[end:stop], began)
+            if found is None:
+                self._hand_over(data)
+                return
+            ready.append((found, position))
+            position = stop
+        for found, position in ready:
+            if self._paused or self._waiter is None or self._waiter.done():
+                # The client does not read: aiohttp waits for it, and reads no more meanwhile.
+                self._hand_over(data[position:])
+                return
+            self._write(*found, began)
+
+    def _write(self, answer: HotAnswer, ready: Ready, given: str, began: float) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        name = request_id(given)
+        body = ready.body
+        if len(body) <= _COPIED:
+            transport.write(b"%b%b\r\n\r\n%b" % (ready.start, name.encode(), body))
+        else:
+            transport.writelines((b"%b%b\r\n\r\n" % (ready.start, name.encode()), body))
+        self._next_keepalive_close_time = began + self._keepalive_timeout
+        answers = self._answers
+        answers.observer.hot(answer.line, ready.status, len(body), answers.clock() - began, self._remote, name)
+
+    def _hand_over(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._upgraded or (self._messages and self._messages[-1][1] is not EMPTY_PAYLOAD):
+            self._plain = False
+        if data:
+            self._between = self._plain and data.endswith(_END)

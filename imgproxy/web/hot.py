@@ -1,0 +1,239 @@
+"""Hot answers: pictures that this process has in memory and has already answered for exactly these bytes of a request line,
+ready to be written. What decided about them (signature, grant, expiry, source, version, freshness) holds until a known moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import partial
+from typing import Final
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from imgproxy.cache.entry import Entry
+from imgproxy.cache.freshness import judge
+from imgproxy.cache.hot import HotCache
+from imgproxy.pipeline import Picture
+from imgproxy.request import ImageRequest, acceptable
+from imgproxy.trace import Trace
+from imgproxy.web.headers import dress
+from imgproxy.web.heads import Heads, Plain
+from imgproxy.web.observe import HotLine, Observer
+from imgproxy.web.reply import common, described
+
+_VERSION_11 = (1, 1)
+_STEP = 1.0
+"""Seconds for which a prepared head is good at most: as long as its Date."""
+
+
+@dataclass(slots=True, eq=False)
+class Ready:
+    """What is written: `start`, the request's id, two line ends, `body`."""
+
+    status: int
+    start: bytes
+    body: bytes
+
+
+@dataclass(slots=True, eq=False)
+class HotAnswer:
+    """Good before `until` (`time.monotonic`), while `mark` is the one in `cell`. `whole` and `unchanged` are the 200 and the
+    304 of the same picture.
+    """
+
+    asked: ImageRequest
+    picture: Picture
+    entry: Entry
+    head_only: bool
+    line: HotLine
+    cell: int
+    mark: int = 0
+    until: float = 0.0
+    whole: Ready = dataclasses.field(default_factory=lambda: Ready(200, b"", b""))
+    unchanged: Ready = dataclasses.field(default_factory=lambda: Ready(304, b"", b""))
+
+    @property
+    def graded(self) -> bool:
+        """There may be other tags for the same version of the original."""
+        return bool(self.entry.identity.validator and self.entry.facts.grade)
+
+
+Table = dict[bytes, HotAnswer]
+_NOTHING: Final[Mapping[bytes, HotAnswer]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What is kept for a head's bytes: the answers that it may get."""
+
+    answers: Mapping[bytes, HotAnswer]
+    plain: Plain | None
+
+
+class HotAnswers:
+    """One per web process, owned by its event loop. It holds nothing that `hot` does not hold."""
+
+    def __init__(
+        self,
+        hot: HotCache,
+        observer: Observer,
+        cors_origins: tuple[str, ...],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.clock = clock
+        self.observer = observer
+        self._wall = wall
+        self._hot = hot
+        self._bans = hot.bans
+        self._changes = hot.changes
+        self._origins = cors_origins
+        self._tables: dict[tuple[str, ...], Table] = {}
+        self._open = True
+        self._heads = Heads(self._read, origin_counts="*" not in cors_origins)
+        self._known = self._heads.known
+        self._date = 0, ""
+        self._attach()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._tables.values()))
+
+    def find(self, line: bytes, block: bytes, now: float) -> tuple[HotAnswer, Ready, str] | None:
+        """The answer to a request line (without its end) and the rest of a head, what is to be written of it, and the id that
+        the caller gave. None: it goes the long way. `now` by `clock`.
+        """
+        head = self._known.get(block)
+        if head is None:
+            head = self._heads.learn(block)
+        answer = head.answers.get(line)
+        if answer is None or head.plain is None:
+            return None
+        if self._counter[0] != self._generation:
+            self._forget_all()
+            return None
+        if self._cells[answer.cell] != answer.mark or (now >= answer.until and not self._renew(answer, now)):
+            return None
+        plain = head.plain
+        if plain.tags is None:
+            return answer, answer.whole, plain.request_id
+        if not (plain.any_tag or answer.picture.etag in plain.tags):
+            return None
+        if answer.graded and (plain.any_tag or len(plain.tags) > 1):
+            return None  # the long way may choose the tag of another grade
+        return answer, answer.unchanged, plain.request_id
+
+    def offer(self, request: web.Request, asked: ImageRequest, picture: Picture, trace: Trace) -> None:
+        """`picture` was just found for `request`: the next one that asks so may have it at once."""
+        if not self._open or request.version != _VERSION_11 or request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
+            return
+        if trace.cache not in ("hit", "unchanged") or not picture.etag:
+            return
+        entry = picture.content
+        target = request.raw_path
+        if not (target.isascii() and target.isprintable()) or " " in target:
+            return
+        line = f"{request.method} {target} HTTP/1.1".encode()
+        table = self._table(acceptable(", ".join(request.headers.getall(hdrs.ACCEPT, ()))))
+        known = table.get(line)
+        if known is not None and known.picture.etag == picture.etag and (entry is None or entry is known.entry):
+            # Still this version; until then nobody knew.
+            known.asked, known.until = asked, 0.0
+            known.picture = dataclasses.replace(known.picture, known_until=picture.known_until)
+            return
+        if not isinstance(entry, Entry) or entry.body is None or entry.facts.interim:
+            return  # how long an interim one is good depends on when it is asked for
+        key = entry.identity.key
+        log = self.observer.line(request.method, target, trace.source, trace.format)
+        answer = HotAnswer(asked, picture, entry, request.method == hdrs.METH_HEAD, log, self._changes.cell(key))
+        mark = self._hot.lease(key, entry, partial(_forget, table, line, answer))
+        if mark is not None:
+            answer.mark = mark
+            table[line] = answer
+
+    def close(self) -> None:
+        """From now on everything goes the long way."""
+        self._open = False
+        self._forget_all()
+
+    def _table(self, accepts: tuple[str, ...]) -> Table:
+        return self._tables.setdefault(accepts, {})
+
+    def _read(self, plain: Plain | None) -> _Head:
+        return _Head(_NOTHING if plain is None else self._table(plain.accepts), plain)
+
+    def _forget_all(self) -> None:
+        self._hot.follow()
+        for table in self._tables.values():
+            table.clear()
+        self._attach()
+
+    def _attach(self) -> None:
+        """Where purges and changes are seen: the mappings are others after the directory was deleted and made anew."""
+        self._generation = self._bans.generation
+        self._counter = self._bans.counter
+        self._cells = self._changes.cells
+
+    def _renew(self, answer: HotAnswer, now: float) -> bool:
+        """Prepare what depends on the time, once a second; False: the long way has to be gone again."""
+        # Marks the entry as used, looks for purges, and whether the directory is the same.
+        if self._hot.get(answer.entry.identity.key) is not answer.entry or self._bans.counter is not self._counter:
+            self._forget_all()
+            return False
+        wall = self._wall()
+        until = self._until(answer, now, wall)
+        if until <= now:
+            return False
+        answer.until = until
+        facts = answer.entry.facts
+        age = 0 if answer.entry.identity.validator else max(0, int(wall - facts.validated_at))
+        picture = answer.picture = dataclasses.replace(answer.picture, age=age)
+        fields = common(answer.asked, picture, Trace(cache="hit"))
+        unchanged = self._start("304 Not Modified", fields, wall)
+        body = answer.entry.body or b""
+        more = described(answer.asked, picture) | {"Accept-Ranges": "bytes", "Content-Length": str(len(body))}
+        whole = self._start("200 OK", fields | more, wall)
+        if whole is None or unchanged is None:
+            return False
+        answer.whole = Ready(200, whole, b"" if answer.head_only else body)
+        answer.unchanged = Ready(304, unchanged, b"")
+        return True
+
+    def _until(self, answer: HotAnswer, now: float, wall: float) -> float:
+        """By `clock`. The wall's clock may be set meanwhile; that is seen within a second."""
+        end = math.floor(wall) + _STEP
+        facts = answer.entry.facts
+        if not answer.entry.identity.validator:
+            if judge(facts, wall) != "fresh":
+                return now
+            end = min(end, facts.validated_at + facts.freshness.max_age)
+        if answer.asked.expires:
+            end = min(end, answer.asked.expires)
+        return min(now + end - wall, answer.picture.known_until)
+
+    def _start(self, status: str, fields: Mapping[str, str], wall: float) -> bytes | None:
+        """The head up to the value of X-Request-ID, which is last. None: it cannot be written."""
+        headers = CIMultiDict(fields)
+        dress(headers, self._origins, None)
+        headers["Date"] = self._today(wall)
+        text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if "\0" in text or len(text.splitlines()) != len(headers):
+            return None
+        return f"HTTP/1.1 {status}\r\n{text}X-Request-ID: ".encode("utf-8", "replace")
+
+    def _today(self, wall: float) -> str:
+        second = int(wall)
+        if self._date[0] != second:
+            self._date = second, formatdate(second, usegmt=True)
+        return self._date[1]
+
+
+def _forget(table: Table, line: bytes, answer: HotAnswer) -> None:
+    if table.get(line) is answer:
+        del table[line]

@@ -1,0 +1,155 @@
+"""A public door on loopback, in this process: real sockets, a real cache directory, pictures that are in the cache already."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from imgproxy.cache.bans import Bans
+from imgproxy.cache.changes import Changes
+from imgproxy.cache.disk import DiskStore
+from imgproxy.cache.entry import Facts
+from imgproxy.request import Identity, etag, identify, negotiate
+from imgproxy.settings import CacheSettings, FilesSource, ServerSettings, Settings, SigningSettings
+from imgproxy.sources.files import Files
+from imgproxy.urls.native import Native
+from imgproxy.web.app import create, recipe_of
+
+TARGET = "/images/local/a.jpg?w=40"
+LARGE = "/images/local/a.jpg?w=400"
+FIXED = "/images/local/a.jpg?w=41&fm=png"
+ACCEPTS = (None, "image/webp", "image/avif,image/webp;q=0.5")
+HEAD_END = b"\r\n\r\n"
+
+
+def settings_for(directory: Path, *, memory: int = 64 << 20, **server: object) -> Settings:
+    return Settings(
+        server=ServerSettings(**server),  # type: ignore[arg-type]  # keyword by keyword as the struct has them
+        signing=SigningSettings(unsigned="anyone"),
+        cache=CacheSettings(directory=str(directory / "cache"), memory_bytes=memory),
+        sources={"local": FilesSource(root=str(directory / "root"))},
+    )
+
+
+async def store(settings: Settings, target: str, accept: str | None, body: bytes) -> Identity:
+    """Put a picture where a web process looks for it."""
+    section = settings.sources["local"]
+    assert isinstance(section, FilesSource)
+    source = Files("local", section, settings.limits)
+    request = Native().parse(Native().split(target).payload)
+    assert request.transform is not None
+    version = await source.version(request.locator)
+    variant = negotiate(request, accept, request.transform)
+    identity = identify(variant, source.origin, version, recipe_of(settings))
+    cache = Path(settings.cache.directory)
+    disk = DiskStore(cache / "results", Bans(cache), small=settings.cache.memory_entry_bytes, replaced=Changes(cache).move)
+    spool = disk.draft(identity)
+    await spool.write(body)
+    spool.finish()
+    now = time.time()
+    format = variant.accepts[0] if variant.accepts else "jpeg"
+    facts = Facts(format=format, etag=etag(identity), begun_at=now, validated_at=now, freshness=source.freshness)
+    await disk.commit(spool, facts)
+    return identity
+
+
+def fill(directory: Path) -> None:
+    (directory / "root").mkdir(parents=True, exist_ok=True)
+    (directory / "root" / "a.jpg").write_bytes(b"the original")
+
+
+@dataclass
+class Door:
+    port: int
+    drain: object
+    runner: web.AppRunner
+
+    async def talk(self, segments: Iterable[bytes], *, patience: float = 0.03) -> tuple[list[Answer], bool]:
+        """What is answered to these segments, and whether the connection was closed by the server. Ends when nothing comes for
+        `patience` after the last byte was sent."""
+        loop = asyncio.get_running_loop()
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            received, closed = b"", False
+            for segment in segments:
+                try:
+                    await loop.sock_sendall(sock, segment)
+                except ConnectionError:
+                    break
+                for _ in range(4):  # this loop is the server's as well: it has read the segment then
+                    await asyncio.sleep(0)
+            while not closed:
+                try:
+                    async with asyncio.timeout(patience):
+                        data = await loop.sock_recv(sock, 1 << 18)
+                except TimeoutError:
+                    break
+                except ConnectionError:
+                    data = b""
+                received += data
+                closed = not data
+        return parse(received), closed
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def hot(self) -> bool:
+        """A hit that went the long way tells its stages."""
+        return "hit" in self.headers.get("cache-status", "") and "server-timing" not in self.headers
+
+    @property
+    def comparable(self) -> tuple[object, ...]:
+        gone = {"date", "x-request-id", "age", "server-timing"}
+        headers = {name: value for name, value in self.headers.items() if name not in gone}
+        if "cache-status" in headers:
+            headers["cache-status"] = re.sub(r"ttl=\d+", "ttl", headers["cache-status"])
+        return self.status, headers, re.sub(rb'"request_id":"\w+"', b"", self.body)
+
+
+def parse(data: bytes) -> list[Answer]:
+    """Every answer whole, or the test is wrong about where one ends. HEAD is known by its missing body: the next line begins."""
+    answers = []
+    while data:
+        head, mark, data = data.partition(HEAD_END)
+        assert mark, head
+        first, *lines = head.decode().split("\r\n")
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(": ")
+            assert name.lower() not in headers, line
+            headers[name.lower()] = value
+        status = int(first.split()[1])
+        length = 0 if status == 304 or data.startswith(b"HTTP/1.1 ") else int(headers.get("content-length", 0))
+        body, data = data[:length], data[length:]
+        answers.append(Answer(status, headers, body))
+    return answers
+
+
+@asynccontextmanager
+async def serving(settings: Settings, runtime: Path) -> AsyncIterator[Door]:
+    site = create(settings, runtime)
+    runner = web.AppRunner(site.public, access_log=None, handler_cancellation=True, keepalive_timeout=15, max_line_size=8256)
+    await runner.setup()
+    assert runner.server is not None
+    manager = runner.server
+    server = await asyncio.get_running_loop().create_server(lambda: site.connect(manager), "127.0.0.1", 0)
+    try:
+        yield Door(server.sockets[0].getsockname()[1], site.drain, runner)
+    finally:
+        server.close()
+        await runner.cleanup()
+        await server.wait_closed()

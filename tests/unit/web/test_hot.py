@@ -1,0 +1,311 @@
+"""Hot answers: the same as the long way's, and gone when what they were made of is."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from imgproxy.cache.bans import Ban, Bans
+from imgproxy.sources import files
+from tests.unit.web.hot_site import ACCEPTS, FIXED, LARGE, TARGET, Answer, Door, fill, serving, settings_for, store
+
+BODY = bytes(range(256)) * 8
+GREAT = bytes(range(255)) * 240
+
+
+def ask(
+    target: str = TARGET, *lines: str, method: str = "GET", version: str = "1.1", host: str = "Host: pictures.test"
+) -> bytes:
+    return "\r\n".join([f"{method} {target} HTTP/{version}", *([host] if host else []), *lines, "", ""]).encode("latin-1")
+
+
+@pytest.fixture
+async def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The version of a file is known for an hour, so that it does not matter how long a test takes."""
+    monkeypatch.setattr(files, "_VERSION_SECONDS", 3600.0)
+    fill(tmp_path)
+    settings = settings_for(tmp_path)
+    for accept in ACCEPTS:
+        await store(settings, TARGET, accept, BODY + (accept or "").encode())
+    await store(settings, LARGE, None, GREAT)
+    await store(settings, FIXED, None, b"fixed")
+    return tmp_path
+
+
+@pytest.fixture
+async def door(directory: Path) -> AsyncIterator[Door]:
+    async with serving(settings_for(directory), directory) as door:
+        yield door
+
+
+@pytest.fixture
+async def both(directory: Path) -> AsyncIterator[tuple[Door, Door]]:
+    """With hot answers, and without."""
+    async with (
+        serving(settings_for(directory), directory) as hot,
+        serving(settings_for(directory, memory=0), directory) as plain,
+    ):
+        yield hot, plain
+
+
+async def one(door: Door, request: bytes) -> Answer:
+    (answer,), _ = await door.talk([request])
+    return answer
+
+
+async def tag_of(door: Door) -> str:
+    return (await one(door, ask())).headers["etag"]
+
+
+async def warm(door: Door, *requests: bytes) -> None:
+    for request in requests or (ask(),):
+        for _ in range(3):
+            answer = await one(door, request)
+        assert answer.hot, answer
+
+
+STREAMS: dict[str, list[bytes]] = {
+    "one": [ask()],
+    "the same again": [ask(), ask()],
+    "at once": [ask() * 3],
+    "very many at once": [ask() * 100],
+    "many segments of many": [ask() * 40] * 4,
+    "HEAD": [ask(method="HEAD"), ask()],
+    "each Accept": [ask(TARGET, f"Accept: {accept}") for accept in ACCEPTS if accept],
+    "Accept twice": [ask(TARGET, "Accept: image/webp", "Accept: text/html")],
+    "Accept is not looked at": [ask(FIXED, "Accept: image/webp"), ask(FIXED)],
+    "HTTP/1.0": [ask(version="1.0")],
+    "HTTP/1.0 that stays": [ask(TARGET, "Connection: keep-alive", version="1.0"), ask()],
+    "Connection: close": [ask(TARGET, "Connection: close"), ask()],
+    "Connection: keep-alive": [ask(TARGET, "Connection: Keep-Alive"), ask()],
+    "Connection: nonsense": [ask(TARGET, "Connection: x-request-id, close"), ask()],
+    "no Host": [ask(host="")],
+    "Host twice": [ask(TARGET, "Host: other")],
+    "Host of nonsense": [ask(host="Host: a b/c@d")],
+    "in halves": [ask()[:30], ask()[30:], ask()],
+    "byte by byte": [bytes([byte]) for byte in ask()],
+    "one and a half": [ask() + ask()[:20], ask()[20:]],
+    "the end of the head alone": [ask()[:-4], b"\r\n\r\n", ask()],
+    "half of the end of the head": [ask()[:-2], b"\r\n", ask()],
+    "empty lines before": [b"\r\n\r\n", ask(), b"\r\n" + ask()],
+    "never finished": [ask()[:-1]],
+    "hot and not": [ask() + ask("/health") + ask()],
+    "not and hot": [ask("/health") + ask(), ask()],
+    "hot and garbage": [ask() + b"garbage\r\n\r\n"],
+    "hot, then garbage": [ask(), b"garbage\r\n\r\n", ask()],
+    "garbage": [b"\x16\x03\x01\x02\x00\x01"],
+    "HTTP/2": [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    "a body": [ask(TARGET, "Content-Length: 4") + b"body", ask()],
+    "a body like a request": [ask(TARGET, f"Content-Length: {len(ask())}"), ask(), ask()],
+    "a body that ends like a head": [ask(TARGET, "Content-Length: 8") + b"ab\r\n\r\n", b"cd", ask()],
+    "no body, said": [ask(TARGET, "Content-Length: 0"), ask()],
+    "chunks": [ask(TARGET, "Transfer-Encoding: chunked") + b"4\r\nbody\r\n0\r\n\r\n", ask()],
+    "length and chunks": [ask(TARGET, "Content-Length: 4", "Transfer-Encoding: chunked") + b"0\r\n\r\n" + ask("/evil")],
+    "two lengths": [ask(TARGET, "Content-Length: 4", "Content-Length: 5") + b"bodyx", ask()],
+    "a length of nonsense": [ask(TARGET, "Content-Length: +4") + b"body"],
+    "space before the colon": [ask(TARGET, "Content-Length : 4") + b"body", ask()],
+    "folded": [ask(TARGET, "X: a", " b"), ask()],
+    "bare line feeds": [ask().replace(b"\r\n", b"\n"), ask()],
+    "a bare carriage return": [ask(TARGET, "X: a\rb")],
+    "a zero byte": [ask(TARGET, "X: a\0b")],
+    "not ASCII": [ask(TARGET, "X: \xe4"), ask()],
+    "no colon": [ask(TARGET, "nonsense")],
+    "an empty name": [ask(TARGET, ": x")],
+    "two spaces": [ask().replace(b"GET ", b"GET  ")],
+    "a tab": [ask().replace(b"GET ", b"GET\t")],
+    "no version": [b"GET /images/local/a.jpg?w=40\r\n\r\n"],
+    "lower case": [ask(method="get")],
+    "absolute form": [ask(f"http://pictures.test{TARGET}")],
+    "a fragment": [ask(f"{TARGET}#x"), ask()],
+    "another spelling": [ask("/images/local/%61.jpg?w=40"), ask()],
+    "Expect": [ask(TARGET, "Expect: 100-continue"), ask()],
+    "Upgrade": [ask(TARGET, "Connection: Upgrade", "Upgrade: websocket"), ask(), ask()],
+    "Upgrade to HTTP/2": [ask(TARGET, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AA"), ask()],
+    "Range": [ask(TARGET, "Range: bytes=0-9"), ask()],
+    "Range beyond": [ask(TARGET, "Range: bytes=999999-")],
+    "other methods": [ask(method="OPTIONS"), ask(method="DELETE"), ask()],
+    "CONNECT": [ask("pictures.test:80", method="CONNECT"), ask()],
+    "a long header": [ask(TARGET, f"X: {'x' * 7000}")],
+    "a header beyond": [ask(TARGET, f"X: {'x' * 9000}")],
+    "many headers": [ask(TARGET, *(f"X-{number}: x" for number in range(100)))],
+    "too many headers": [ask(TARGET, *(f"X-{number}: x" for number in range(200)))],
+    "a long target": [ask(f"{TARGET}&{'x' * 9000}")],
+    "a large picture": [ask(LARGE) * 3, ask(LARGE)],
+    "If-Modified-Since": [ask(TARGET, "If-Modified-Since: Mon, 06 Jul 2026 10:00:00 GMT")],
+    "an Origin": [ask(TARGET, "Origin: https://a.test")],
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
+async def test_a_stream_is_answered_as_without_hot_answers(both: tuple[Door, Door], stream: list[bytes]) -> None:
+    await agree(both, stream)
+
+
+async def agree(both: tuple[Door, Door], stream: list[bytes]) -> int:
+    """How many answers were hot."""
+    hot, plain = both
+    await warm(hot, ask(), ask(LARGE), ask(FIXED))
+    (ours, closed), (theirs, closed_too) = await hot.talk(stream), await plain.talk(stream)
+    assert [answer.comparable for answer in ours] == [answer.comparable for answer in theirs]
+    assert closed == closed_too
+    return sum(answer.hot for answer in ours)
+
+
+async def test_random_streams_are_answered_as_without_hot_answers(both: tuple[Door, Door]) -> None:
+    """Requests of the table one after another, cut into segments anywhere."""
+    random = Random(1)  # noqa: S311 -- the same streams each time
+    requests = [b"".join(stream) for stream in STREAMS.values() if sum(map(len, stream)) < 2000]
+    hot = 0
+    for _ in range(400):
+        pieces = [random.choice(requests) if random.random() < 0.3 else ask() for _ in range(random.randint(1, 5))]
+        data = b"".join(pieces)
+        if random.random() < 0.5:
+            cuts = sorted(random.sample(range(1, len(data)), min(random.randint(0, 4), len(data) - 1)))
+            pieces = [data[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+        hot += await agree(both, pieces)
+    assert hot > 200
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ("{tag}", 304),
+        ("W/{tag}", 304),
+        ('"other", {tag}', 304),
+        ('"other",W/{tag} , "third"', 304),
+        ("*", 304),
+        (" {tag} ", 304),
+        ('"other"', 200),
+        ("nonsense", 200),
+        ("", 200),
+        ('*, "other"', 200),
+    ],
+)
+async def test_if_none_match(both: tuple[Door, Door], condition: str, status: int) -> None:
+    tag = await tag_of(both[0])
+    request = ask(TARGET, f"If-None-Match: {condition.format(tag=tag)}")
+    hot = await agree(both, [request, request])
+    assert hot == (2 if status == 304 else 0)
+    assert (await one(both[0], request)).status == status
+
+
+async def test_the_caller_s_id_is_given_back_and_others_are_unique(door: Door) -> None:
+    await warm(door)
+    answers, _ = await door.talk([ask(TARGET, "X-Request-ID: mine.1"), ask(TARGET, "X-Request-ID: a b"), ask(), ask()])
+    assert all(answer.hot for answer in answers)
+    first, *others = [answer.headers["x-request-id"] for answer in answers]
+    assert first == "mine.1"
+    assert len({*others, "a b", ""}) == 5
+
+
+async def test_accept_chooses_among_hot_answers(door: Door) -> None:
+    requests = [ask(TARGET, f"Accept: {accept}") if accept else ask() for accept in ACCEPTS]
+    await warm(door, *requests)
+    answers, _ = await door.talk(requests)
+    assert [(answer.hot, answer.body, answer.headers["vary"]) for answer in answers] == [
+        (True, BODY + (accept or "").encode(), "Accept") for accept in ACCEPTS
+    ]
+
+
+async def test_head_has_the_length_and_no_body(door: Door) -> None:
+    await warm(door, ask(method="HEAD"))
+    answers, closed = await door.talk([ask(method="HEAD"), ask(method="HEAD")])
+    assert [(answer.hot, answer.body, answer.headers["content-length"]) for answer in answers] == [(True, b"", "2048")] * 2
+    assert not closed
+
+
+async def test_a_purge_ends_it_at_once(door: Door, directory: Path) -> None:
+    await warm(door)
+    Bans(directory / "cache").add(Ban(2**40, "elsewhere", "x"))
+    assert not (await one(door, ask())).hot
+
+
+async def test_what_another_process_replaces_is_answered_at_once(door: Door, directory: Path) -> None:
+    await warm(door)
+    for body in (b"better", b"best"):
+        await store(settings_for(directory), TARGET, None, body)
+        assert (await one(door, ask())).body == body
+        await warm(door)
+        assert (await one(door, ask())).body == body
+
+
+async def test_a_changed_file_is_seen_when_its_version_is_looked_up_again(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_VERSION_SECONDS", 0.3)
+    async with serving(settings_for(directory), directory) as door:
+        while not (await one(door, ask())).hot:
+            pass
+        (directory / "root" / "a.jpg").write_bytes(b"another original")
+        await store(settings_for(directory), TARGET, None, b"of the other")
+        changed = time.monotonic()
+        while (await one(door, ask())).body != b"of the other":
+            assert time.monotonic() < changed + 0.3 + 5
+
+
+async def test_an_expired_url_is_hot_no_more(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = f"{TARGET}&expires=4000000000"
+    await store(settings_for(directory), target, None, b"expiring")
+    async with serving(settings_for(directory), directory) as door:
+        await warm(door, ask(target))
+        assert "must-revalidate" in (await one(door, ask(target))).headers["cache-control"]
+
+
+async def test_when_it_drains_nothing_is_hot(door: Door) -> None:
+    await warm(door)
+    assert callable(door.drain)
+    door.drain()
+    assert (await one(door, ask())).status == 503
+
+
+async def test_without_keepalive_nothing_is_hot(directory: Path) -> None:
+    async with serving(settings_for(directory, keepalive=0.0), directory) as door:
+        for _ in range(3):
+            assert not (await one(door, ask())).hot
+
+
+@pytest.mark.parametrize(("origin", "hot"), [((), True), (("Origin: https://a.test",), False)])
+async def test_an_origin_goes_the_long_way_where_it_counts(directory: Path, origin: tuple[str, ...], hot: bool) -> None:
+    async with serving(settings_for(directory, cors_origins=("https://a.test",)), directory) as door:
+        await warm(door)
+        answer = await one(door, ask(TARGET, *origin))
+        assert answer.hot == hot
+        assert answer.headers["vary"] == "Accept, Origin"
+        assert ("access-control-allow-origin" in answer.headers) == bool(origin)
+
+
+async def test_a_client_that_reads_nothing_costs_no_memory_and_is_cut(directory: Path) -> None:
+    """A thousand pipelined answers of 60 kB each."""
+    async with serving(settings_for(directory, write_timeout=0.3), directory) as door:
+        await warm(door, ask(LARGE))
+        loop = asyncio.get_running_loop()
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, ("127.0.0.1", door.port))
+            await loop.sock_sendall(sock, ask(LARGE) * 1000)
+            manager = door.runner.server
+            assert manager is not None
+            while not (open_ones := [each for each in manager._connections.values() if not each.is_closing()]):
+                await asyncio.sleep(0)
+            (transport,) = open_ones
+            largest = 0
+            async with asyncio.timeout(10):
+                while manager._connections:
+                    largest = max(largest, transport.get_write_buffer_size())
+                    await asyncio.sleep(0.01)
+            assert 0 < largest < 1 << 20
+
+
+async def test_hot_answers_are_counted_and_logged_once(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async with serving(settings_for(directory), directory) as door:
+        await warm(door)
+        answers, _ = await door.talk([ask(TARGET, "X-Request-ID: counted")] * 3)
+        assert [answer.hot for answer in answers] == [True] * 3
+    assert capfd.readouterr().err.count('"id":"counted"') == 3
