@@ -14,21 +14,43 @@ from pathlib import Path
 import pyvips
 import uvloop
 
-from bench import coalesce, cold, corpus, faults, hot, memory, passthrough, proc, render
+from bench import (
+    choices,
+    coalesce,
+    cold,
+    corpus,
+    faults,
+    hot,
+    ladder,
+    memory,
+    mixed,
+    overload,
+    passthrough,
+    proc,
+    render,
+    startup,
+    upgrade,
+)
 from bench.report import HEAD, Report, Row, Run, begin
 from bench.stage import Stage
 
 SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
-    "render": render.run,
+    "hot": hot.run,
     "cold": cold.run,
+    "render": render.run,
+    "ladder": ladder.run,
+    "mixed": mixed.run,
+    "overload": overload.run,
     "coalesce": coalesce.run,
     "passthrough": passthrough.run,
-    "faults": faults.run,
-    "hot": hot.run,
+    "upgrade": upgrade.run,
+    "startup": startup.run,
     "memory": memory.run,
+    "faults": faults.run,
+    "choices": choices.run,
 }
 
-LONGEST = 360.0
+LONGEST = 420.0
 """Seconds after which a scenario is broken off: something hangs."""
 
 

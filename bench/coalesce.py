@@ -12,7 +12,9 @@ from bench.report import Row
 from bench.server import Server
 from bench.stage import CROP, Stage
 
-REQUESTS = 64
+BURSTS = (64, 1000)
+"""Requests at once."""
+
 ORIGIN_DELAY = 0.03
 """Seconds until the origin sends the body."""
 
@@ -25,19 +27,21 @@ async def run(stage: Stage) -> list[Row]:
             with stage.serving(
                 f"coalesce-{processes}", settings=settings, sources=server.origin("far", upstream.address)
             ) as running:
-                rows += await _measure(stage, running, upstream, processes)
+                for burst in BURSTS:
+                    rows += await _measure(stage, running, upstream, (processes, burst))
     return rows
 
 
-async def _measure(stage: Stage, running: Server, upstream: Origin, processes: int) -> list[Row]:
+async def _measure(stage: Stage, running: Server, upstream: Origin, case: tuple[int, int]) -> list[Row]:
+    processes, burst = case
     body = (stage.corpus.directory / stage.corpus.scenes[0]).read_bytes()
     fetches, renders, seconds, spread = [], [], [], []
     for turn in range(-1, stage.rounds()):
-        path = f"/{processes}-{turn}.jpg"
+        path = f"/{processes}-{burst}-{turn}.jpg"
         upstream.offer(path, body, ORIGIN_DELAY)
         request = load.get(running.public, f"/images/far{path}?{CROP}&fm=jpg")
         drawn = await _renders(running)
-        connections = await _connected(running)
+        connections = await _connected(running, burst)
         spread = _split(running, connections[0])
         took = await _ask(connections[1], request)
         if turn < 0:
@@ -45,7 +49,7 @@ async def _measure(stage: Stage, running: Server, upstream: Origin, processes: i
         fetches.append(upstream.asked[path])
         renders.append(await _renders(running) - drawn)
         seconds.append(took)
-    what = f"{REQUESTS} requests for one cold URL, {processes} web process{'es' * (processes > 1)}"
+    what = f"{burst} requests for one cold URL, {processes} web process{'es' * (processes > 1)}"
     beside = {"rounds": len(fetches), "connections by process": "+".join(map(str, spread)), "bytes a picture": len(body)}
     timing = {"all answered in ms (median)": round(1000 * median(seconds), 1), "of that the origin ms": 1000 * ORIGIN_DELAY}
     return [
@@ -63,12 +67,12 @@ async def _renders(running: Server) -> float:
 Connections = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
 
 
-async def _connected(running: Server) -> tuple[dict[int, int], Connections]:
+async def _connected(running: Server, burst: int) -> tuple[dict[int, int], Connections]:
     """Open connections that are accepted, and how many sockets each web process had before."""
     before = {pid: proc.sockets(pid) for pid in running.pids("web")}
     host, _, port = running.public.rpartition(":")
-    connections = [await asyncio.open_connection(host, int(port)) for _ in range(REQUESTS)]
-    while sum(proc.sockets(pid) for pid in before) < sum(before.values()) + REQUESTS:  # noqa: ASYNC110 -- /proc has no event
+    connections = [await asyncio.open_connection(host, int(port)) for _ in range(burst)]
+    while sum(proc.sockets(pid) for pid in before) < sum(before.values()) + burst:  # noqa: ASYNC110 -- /proc has no event
         await asyncio.sleep(0.005)
     return before, connections
 

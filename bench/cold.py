@@ -10,6 +10,7 @@ from statistics import median
 from bench import match, similarity
 from bench.peers import Ask, Drawn, Peer, everyone, ours
 from bench.report import Row
+from bench.server import off
 from bench.stage import Stage, processors
 from imgproxy.spec import Recipe
 
@@ -66,7 +67,9 @@ async def run(stage: Stage) -> list[Row]:
     rows = []
     processes = processors()
     with (
-        stage.serving("cold", more=f"[render]\nprocesses = {processes}\n[limits]\nsource_bytes = 67108864\n") as server,
+        stage.serving(
+            "cold", more=f"[render]\nprocesses = {processes}\n[limits]\nsource_bytes = 67108864\n{off('upgrade')}"
+        ) as server,
         everyone.serving(stage.directory / "cold-peers", stage.corpus.directory, processes) as all_peers,
     ):
         us = ours.peer(server, f"{processes} render processes, default efforts")

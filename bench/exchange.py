@@ -16,6 +16,7 @@ class Exchange(asyncio.Protocol):
         self._keep = keep
         self._transport: asyncio.Transport | None = None
         self._waiting = False
+        self._last = False
         self._head = b""
         self._left = -1
         self._chunks = b""
@@ -39,7 +40,7 @@ class Exchange(asyncio.Protocol):
 
     def send(self, request: bytes) -> None:
         assert self._transport is not None
-        self._waiting, self._left, self.status, self.received = True, -1, 0, 0
+        self._waiting, self._last, self._left, self.status, self.received = True, False, -1, 0, 0
         self._head = self._chunks = self.body = b""
         self._transport.write(request)
 
@@ -56,6 +57,7 @@ class Exchange(asyncio.Protocol):
             return
         head, rest = self._head[:end].lower(), self._head[end + 4 :]
         self.status = int(head[9:12])
+        self._last = b"\r\nconnection: close" in head
         if b"\r\ntransfer-encoding: chunked" in head:
             self._chunk(b"\r\n" + rest)
             return
@@ -80,6 +82,8 @@ class Exchange(asyncio.Protocol):
 
     def _finish(self) -> None:
         self._waiting = False
+        if self._last:
+            self.close()
         self.complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,7 +107,8 @@ def length(head: bytes) -> int:
 
 def unchunked(data: bytes) -> bytes:
     """The body in whole chunks (RFC 9112, 7.1), the last one of no bytes included."""
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while True:
         end = data.index(b"\r\n", at)
         size = int(data[at:end].partition(b";")[0], 16)

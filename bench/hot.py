@@ -63,8 +63,8 @@ async def run(stage: Stage) -> list[Row]:
 
 
 async def _matches(stage: Stage, stack: ExitStack, upstream: Origin) -> list[Match]:
-    def serving(name: str, **settings: str) -> Server:
-        return stack.enter_context(stage.serving(f"hot-{name}", settings="web_processes = 1", **settings))
+    def serving(name: str, *, cache: str = "", more: str = "") -> Server:
+        return stack.enter_context(stage.serving(f"hot-{name}", settings="web_processes = 1", cache=cache, more=more))
 
     quiet, logging = serving("memory", more=_QUIET), serving("logging")
     disk = serving("disk", cache="memory_entry_bytes = 0", more=f"{_QUIET}[limits]\nsource_bytes = 134217728\n")

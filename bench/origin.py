@@ -19,6 +19,7 @@ class Origin:
     address: str = ""
     bodies: dict[str, tuple[int, Send]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def offer(self, path: str, body: bytes, delay: float = 0.0) -> None:
         async def send(writer: asyncio.StreamWriter) -> None:
@@ -29,11 +30,20 @@ class Origin:
         self.bodies[path] = len(body), send
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 await self._answer(head.split(b" ", 2)[1].decode(), writer)
-        writer.close()
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            return  # one of the two sides is closed
+        finally:
+            self.serving.discard(task)
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _answer(self, path: str, writer: asyncio.StreamWriter) -> None:
         self.asked[path] += 1
@@ -57,3 +67,6 @@ async def answering() -> AsyncIterator[Origin]:
         yield origin
     finally:
         server.close()
+        for task in list(origin.serving):
+            task.cancel()
+        await asyncio.gather(*origin.serving, return_exceptions=True)

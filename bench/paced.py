@@ -195,8 +195,8 @@ async def _carry_out(plan: Plan) -> Result:
     until = time.perf_counter() + _PATIENCE
     while any(lane.open for lane in lanes) and time.perf_counter() < until:  # noqa: ASYNC110 -- three lanes, one clock
         await asyncio.sleep(0.005)
-    for lane in lanes:
-        lane.give_up(plan.seconds)
+    for each in lanes:
+        each.give_up(plan.seconds)
     return Result([lane.shots for lane in lanes])
 
 

@@ -13,14 +13,15 @@ import msgspec
 from bench import bare, load
 from bench.bare import Loop, Task, Tasks
 from bench.report import Row, ratio_row
-from bench.server import Server
+from bench.server import Server, off
 from bench.stage import CROP, Stage
 from imgproxy.jobs.wire import Job, Limits
 from imgproxy.settings import LimitSettings, RenderSettings
 from imgproxy.spec import Recipe
 from imgproxy.urls.native import Native
 
-GOAL = 0.9
+OVERHEAD = 0.952
+"""An overhead of five parts in a hundred, for the smallest of the pictures."""
 CONNECTIONS = 8
 
 
@@ -32,24 +33,25 @@ class Case:
     names: tuple[str, ...]
     options: str
     count: int
+    goal: float = 0.9
 
 
 def _cases(stage: Stage) -> list[Case]:
     scenes, cameras = stage.corpus.scenes, stage.corpus.cameras
     return [
-        Case("2 MP JPEG → 400×300 jpg", scenes, f"{CROP}&fm=jpg", 300),
-        Case("2 MP JPEG → 400×300 webp", scenes, f"{CROP}&fm=webp", 240),
-        Case("2 MP JPEG → 400×300 avif", scenes, f"{CROP}&fm=avif", 80),
-        Case("camera JPEG (12 MP and more) → 800 px jpg", cameras, "w=800&fm=jpg", 60),
-        Case("camera JPEG (12 MP and more) → 800 px webp", cameras, "w=800&fm=webp", 40),
-        Case("camera JPEG (12 MP and more) → 800 px avif", cameras, "w=800&fm=avif", 24),
+        Case("2 MP JPEG → 400×300 jpg", scenes, f"{CROP}&fm=jpg", 300, OVERHEAD),
+        Case("2 MP JPEG → 400×300 webp", scenes, f"{CROP}&fm=webp", 160),
+        Case("2 MP JPEG → 400×300 avif", scenes, f"{CROP}&fm=avif", 60),
+        Case("camera JPEG (12 MP and more) → 800 px jpg", cameras, "w=800&fm=jpg", 48),
+        Case("camera JPEG (12 MP and more) → 800 px webp", cameras, "w=800&fm=webp", 32),
+        Case("camera JPEG (12 MP and more) → 800 px avif", cameras, "w=800&fm=avif", 16),
     ]
 
 
 async def run(stage: Stage) -> list[Row]:
     cores = len(os.sched_getaffinity(0))
     cases = _cases(stage)
-    with stage.serving("render", more=f"[render]\nprocesses = {cores}\n") as server:
+    with stage.serving("render", more=f"[render]\nprocesses = {cores}\n{off('upgrade')}{off('cache.renditions')}") as server:
         tasks = [Task(str(stage.corpus.directory / name), _job(stage, name, case)) for case in cases for name in case.names]
         firsts = accumulate((len(case.names) for case in cases), initial=0)
         with bare.looping(stage.directory, Tasks(Recipe(), tasks), cores, like=server.pids("render")[0]) as loop:
@@ -102,7 +104,7 @@ async def _compare(stage: Stage, server: Server, loop: Loop, case: Case, first: 
         "bare CPU ms": round(median(each[2] for each in cpu), 2),
         "pictures a round": count,
     }
-    return ratio_row("render", f"{case.what}, HTTP ÷ bare loop", ratios, GOAL, beside)
+    return ratio_row("render", f"{case.what}, HTTP ÷ bare loop", ratios, case.goal, beside)
 
 
 async def _same_bytes(stage: Stage, server: Server, loop: Loop, case: Case, first: int) -> bool:

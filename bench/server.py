@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from bench import proc
+from imgproxy.settings import Settings
 
 _START = 30.0
 _HOME = Path(__file__).parent.parent
@@ -85,7 +86,7 @@ def serving(directory: Path, configuration: str, *, render_module: str = "") -> 
             process.wait()
 
 
-def configuration(directory: Path, *, server: str = "", cache: str = "", sources: str = "", more: str = "") -> str:
+def configuration(cache_directory: Path, *, server: str = "", cache: str = "", sources: str = "", more: str = "") -> str:
     """Defaults but for ports, signatures and where the cache is. `server` and `cache` are lines of those sections, the
     others whole sections."""
     return f"""
@@ -96,11 +97,20 @@ admin_port = 0
 [signing]
 unsigned = "loopback"
 [cache]
-directory = "{directory / "cache"}"
+directory = "{cache_directory}"
 {cache}
 {sources}
 {more}
 """
+
+
+def off(section: str) -> str:
+    """That section ("cache.renditions" is one in another), switched off; "" where the server has no such section, so that an
+    older one can be measured as well."""
+    place: object = Settings()
+    for name in section.split("."):
+        place = getattr(place, name, None)
+    return f"[{section}]\nenabled = false\n" if place is not None else ""
 
 
 def files(name: str, root: Path) -> str:

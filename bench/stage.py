@@ -36,7 +36,7 @@ class Stage:
         return 2 if self.quick else full
 
     @contextmanager
-    def serving(
+    def serving(  # noqa: PLR0913 -- each is a part of one configuration, by its name
         self,
         name: str,
         *,
@@ -45,11 +45,15 @@ class Stage:
         sources: str = "",
         more: str = "",
         render_module: str = "",
+        cache_directory: Path | None = None,
     ) -> Iterator[Server]:
-        """A server of that name with the corpus as source `shop`. `settings` are lines of [server], `cache` of [cache]."""
+        """A server of that name with the corpus as source `shop`. `settings` are lines of [server], `cache` of [cache], which
+        is in `cache_directory` or the server's own."""
         place = self.directory / name
         sources = server.files("shop", self.corpus.directory) + sources
-        text = server.configuration(place, server=settings, cache=cache, sources=sources, more=more)
+        text = server.configuration(
+            cache_directory or place / "cache", server=settings, cache=cache, sources=sources, more=more
+        )
         with server.serving(place, text, render_module=render_module) as running:
             yield running
 

@@ -12,6 +12,7 @@ import sysconfig
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 INSTALLED = Path(__file__).parent / ".installed"
 
@@ -42,7 +43,15 @@ class Drawn:
         return self.count / self.seconds
 
 
-Draw = Callable[[Sequence[Ask]], Awaitable[Drawn]]
+IN_FLIGHT = 8
+"""Requests at once: enough that nobody who draws with two cores waits for the next one."""
+
+
+class Draw(Protocol):
+    async def __call__(self, asks: Sequence[Ask], in_flight: int = IN_FLIGHT) -> Drawn:
+        """Who has no HTTP draws one picture a process at a time, whatever `in_flight` is."""
+
+
 Fetch = Callable[[Ask], Awaitable[bytes]]
 
 

@@ -12,10 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import load
-from bench.peers import Ask, Drawn, Peer
-
-IN_FLIGHT = 8
-"""Requests at once: enough that nobody who draws with two cores waits for the next one."""
+from bench.peers import IN_FLIGHT, Ask, Drawn, Peer
 
 _START = 20.0
 
@@ -30,9 +27,9 @@ def peer(
 ) -> Peer:
     """`target` and `headers` (lines with CRLF) make the request."""
 
-    async def draw(asks: Sequence[Ask]) -> Drawn:
+    async def draw(asks: Sequence[Ask], in_flight: int = IN_FLIGHT) -> Drawn:
         requests = [load.get(address, target(ask), headers(ask)) for ask in asks]
-        outcome = await load.run(address, iter(requests), connections=IN_FLIGHT)
+        outcome = await load.run(address, iter(requests), connections=in_flight)
         if not outcome.all_are(200):
             raise RuntimeError(f"{name} answered {dict(outcome.statuses)} to {target(asks[0])}")
         return Drawn(outcome.count, outcome.seconds, outcome.body_bytes)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.peers import INSTALLED, Ask, Drawn, Peer, Place, program
+from bench.peers import IN_FLIGHT, INSTALLED, Ask, Drawn, Peer, Place, program
 
 NAME = "sharp"
 
@@ -31,7 +31,8 @@ def serving(place: Place) -> Iterator[Peer | None]:
     command = [node, str(Path(__file__).parent / "sharp.mjs"), str(INSTALLED.resolve())]
     workers = [_Worker(command) for _ in range(place.processes)]
     try:
-        version, vips = tuple(worker.read() for worker in workers)[0].split()
+        hello = [worker.read() for worker in workers]
+        version, vips = hello[0].split()
         loop = _Loop(workers, place)
         settings = f"{place.processes} processes, WebP effort 2, AVIF effort 1 4:2:0, PNG compression 4, libvips {vips}"
         yield Peer(f"{NAME} {version}", settings, loop.draw, loop.fetch, lambda suffix, _format: suffix in _READS, server=False)
@@ -68,7 +69,7 @@ class _Loop:
         self._workers = workers
         self._place = place
 
-    async def draw(self, asks: Sequence[Ask]) -> Drawn:
+    async def draw(self, asks: Sequence[Ask], in_flight: int = IN_FLIGHT) -> Drawn:
         waiting = deque(self._line(ask) for ask in asks)
         sizes: list[int] = []
         lock = threading.Lock()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.peers import Ask, Drawn, Peer, http
+from bench.peers import IN_FLIGHT, Ask, Drawn, Peer, http
 
 FILE = Path(__file__).parent.parent / "peers.toml"
 
@@ -74,8 +74,8 @@ def reaching(entry: Entry, originals: Path) -> Iterator[Peer]:
         lambda suffix, wanted: suffix in entry.reads and wanted in entry.writes,
     )  # fmt: skip
 
-    async def draw(asks: Sequence[Ask]) -> Drawn:
-        return await peer.draw([moved(ask) for ask in asks])
+    async def draw(asks: Sequence[Ask], in_flight: int = IN_FLIGHT) -> Drawn:
+        return await peer.draw([moved(ask) for ask in asks], in_flight)
 
     async def fetch(ask: Ask) -> bytes:
         return await peer.fetch(moved(ask))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 
-from bench.peers import Ask, Drawn, Peer, Place, program
+from bench.peers import IN_FLIGHT, Ask, Drawn, Peer, Place, program
 
 NAME = "vipsthumbnail"
 
@@ -42,7 +42,7 @@ class _Runner:
         self._found = found
         self._place = place
 
-    async def draw(self, asks: Sequence[Ask]) -> Drawn:
+    async def draw(self, asks: Sequence[Ask], in_flight: int = IN_FLIGHT) -> Drawn:
         """All of `asks` want the same of different originals."""
         out = self._out()
         began = time.perf_counter()

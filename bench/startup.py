@@ -1,0 +1,137 @@
+"""A server that finds a cache of many entries: until it answers, what a hit costs, what it holds in memory at rest."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import rmtree
+from statistics import median
+
+from bench import load, proc
+from bench.report import Row
+from bench.server import Server
+from bench.stage import Stage
+
+START, COST, PSS = 2.0, 1.1, 180.0
+"""Seconds to the first answer, times the cost of a hit in an empty cache, MB: the goals for the most entries."""
+
+HITS = 64
+"""Different pictures whose hits are timed, all from disk."""
+
+_BOUNDS = "[cache.results]\nmax_entries = 10_000_000\nmax_bytes = 1_000_000_000_000\n"
+_CONNECTIONS = 8
+_QUIET = 0.5
+
+
+@dataclass(slots=True)
+class Filled:
+    """A cache directory with so many entries; lists have one item a round: seconds, and seconds of processor time a hit."""
+
+    count: int
+    cache: Path
+    starts: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+    pss: float = 0.0
+
+
+async def run(stage: Stage) -> list[Row]:
+    if find_spec("bench.entries") is None:
+        return [Row(scenario="startup", what="nothing makes entries here", value=None)]
+    from bench import entries
+
+    counts = (0, 10_000, 100_000) if stage.quick else (0, 100_000, 1_000_000)
+    filled = [Filled(count, stage.directory / f"filled-{count}") for count in counts]
+    try:
+        for each in filled:
+            each.cache.mkdir()
+            await asyncio.to_thread(entries.fill, each.cache, each.count)
+        for turn in range(stage.rounds()):
+            for each in filled[turn % 3 :] + filled[: turn % 3]:
+                each.starts.append(await _start(stage, each))
+        await _hits(stage, filled)
+    finally:
+        for each in filled:
+            await asyncio.to_thread(rmtree, each.cache, ignore_errors=True)
+    return [row for each in filled for row in _rows(each, filled[0], last=each is filled[-1])]
+
+
+def _serving(stage: Stage, each: Filled, cache: str = "") -> AbstractContextManager[Server]:
+    return stage.serving(
+        stage.unique(f"startup-{each.count}"),
+        settings="web_processes = 2",
+        cache=cache,
+        more=f"{_BOUNDS}[render]\nprocesses = 2\n",
+        cache_directory=each.cache,
+    )
+
+
+async def _start(stage: Stage, each: Filled) -> float:
+    """Seconds from the command until a picture is here."""
+    target = f"/images/shop/{stage.corpus.scenes[0]}?w=64&fm=jpg"
+    began = time.perf_counter()
+    with _serving(stage, each) as server:
+        await load.fetch(server.public, target)
+        taken = time.perf_counter() - began
+        if len(each.starts) == 0:
+            await _at_rest(server)
+            each.pss = sum(proc.memory(pid).pss for pid in server.everyone()) / 1e6
+    return taken
+
+
+async def _at_rest(server: Server) -> None:
+    """Until nobody does anything: the janitor counts what there is first."""
+    before, deadline = -1.0, time.monotonic() + 60
+    while (now := server.cpu()) != before and time.monotonic() < deadline:
+        before = now
+        await asyncio.sleep(_QUIET)
+
+
+async def _hits(stage: Stage, filled: list[Filled]) -> None:
+    """All servers are there at once and take turns."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(_serving(stage, each, "memory_entry_bytes = 0")) for each in filled]
+        names = itertools.islice(itertools.product(stage.corpus.scenes, range(300, 400)), HITS)
+        targets = [f"/images/shop/{name}?w={width}&fm=jpg" for name, width in names]
+        for server in servers:
+            await _ask(server, targets, len(targets))
+            await _at_rest(server)
+        for turn in range(stage.rounds()):
+            for each, server in list(zip(filled, servers, strict=True))[:: 1 if turn % 2 else -1]:
+                count = 500 if stage.quick else 2000
+                before = server.cpu("web")
+                await _ask(server, targets, count)
+                each.costs.append((server.cpu("web") - before) / count)
+
+
+async def _ask(server: Server, targets: list[str], count: int) -> None:
+    requests = [load.get(server.public, target) for target in targets]
+    outcome = await load.run(server.public, itertools.islice(itertools.cycle(requests), count), connections=_CONNECTIONS)
+    if not outcome.all_are(200):
+        raise RuntimeError(f"hits: {dict(outcome.statuses)}")
+
+
+def _rows(each: Filled, empty: Filled, *, last: bool) -> list[Row]:
+    what = f"{each.count:,} entries in the cache"
+    start, pss = median(each.starts), round(each.pss, 1)
+    ratios = [cost / least for cost, least in zip(each.costs, empty.costs, strict=True)]
+    rows = [
+        Row(scenario="startup", what=f"{what}: from the command to the first picture", value=round(start, 3), unit="s",
+            goal=f"≤ {START:g} s" if last else "", met=start <= START if last else None,
+            rounds=[round(seconds, 3) for seconds in each.starts]),
+        Row(scenario="startup", what=f"{what}: PSS of all processes at rest, 2 web and 2 render processes", value=pss,
+            unit="MB", goal=f"≤ {PSS:g} MB" if last else "", met=pss <= PSS if last else None),
+    ]  # fmt: skip
+    if each is not empty:
+        value = median(ratios)
+        rows.append(
+            Row(scenario="startup", what=f"{what}: web CPU of a disk hit ÷ with an empty cache", value=round(value, 3),
+                goal=f"≤ {COST}" if last else "", met=value <= COST if last else None,
+                rounds=[round(ratio, 3) for ratio in ratios],
+                beside={"spread": f"{min(ratios):.2f}–{max(ratios):.2f}", "CPU µs a hit": round(1e6 * median(each.costs))})
+        )  # fmt: skip
+    return rows
