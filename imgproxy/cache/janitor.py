@@ -10,9 +10,9 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -30,6 +30,14 @@ _RACY = 2_000_000_000
 """Nanoseconds in which a directory may change again without a change of its mtime."""
 _SETTLED = 3600
 """Seconds after which no job that was begun before a purge is still running."""
+
+
+_BATCH = 65_536
+"""Entries that are deleted after one look at all: about 20 MB of names."""
+_HURRY = 0.1
+"""Beyond its bounds a store is read with shorter rests."""
+
+Rest = Callable[[float], object]
 
 
 class StoreBudget(msgspec.Struct, frozen=True):
@@ -53,34 +61,39 @@ class Swept(msgspec.Struct, frozen=True):
 
 
 class _File(msgspec.Struct, gc=False):
-    """`used` is the mtime when it was last looked at: it can only be later by now."""
+    """`used` is the mtime when it was looked at: it can only be later by now."""
 
-    inode: int
     used: float
+    inode: int
     bytes: int
+    path: str
 
 
 @dataclass(slots=True)
 class _Shelf:
-    """One subdirectory as it was when its mtime was `stamp`."""
+    """One subdirectory, and the sums of what was in it when its mtime was `stamp`. Of its files nothing is kept: a million of
+    them would be hundreds of megabytes.
+    """
 
     path: Path
     stamp: int = -1
-    files: dict[str, _File] = field(default_factory=dict)
+    entries: int = 0
+    bytes: int = 0
 
 
 class _Store:
-    def __init__(self, budget: StoreBudget) -> None:
+    def __init__(self, budget: StoreBudget, rest: Rest) -> None:
         self.budget = budget
+        self._rest = rest
         self._shelves: dict[str, _Shelf] = {}
 
     @property
     def bytes(self) -> int:
-        return sum(file.bytes for shelf in self._shelves.values() for file in shelf.files.values())
+        return sum(shelf.bytes for shelf in self._shelves.values())
 
     @property
     def entries(self) -> int:
-        return sum(len(shelf.files) for shelf in self._shelves.values())
+        return sum(shelf.entries for shelf in self._shelves.values())
 
     def scan(self) -> None:
         """Look at what has changed. Foreign files and directories are not seen at all."""
@@ -90,48 +103,65 @@ class _Store:
                 found[name] = self._shelves.get(name) or _Shelf(self.budget.directory / name)
         self._shelves = found
         for shelf in found.values():
-            _list(shelf)
+            began = time.thread_time()
+            if _add_up(shelf):
+                self._rest(time.thread_time() - began)
 
-    def files(self) -> Iterator[tuple[_Shelf, str, _File]]:
-        for shelf in self._shelves.values():
-            for name, file in list(shelf.files.items()):
-                yield shelf, name, file
+    def files(self, pace: float = 1) -> Iterator[tuple[_Shelf, _File]]:
+        """What is there now. Between two subdirectories it rests `pace` times as long as usual."""
+        for shelf in list(self._shelves.values()):
+            began = time.thread_time()
+            shelf.entries = shelf.bytes = 0
+            for file in _listed(shelf.path):
+                shelf.entries += 1
+                shelf.bytes += file.bytes
+                yield shelf, file
+            self._rest(pace * (time.thread_time() - began))
 
     def evict(self, low_water: float) -> int:
         """Over a bound: delete the longest unused down to `low_water` of it. How many were deleted."""
-        size, count = self.bytes, self.entries
-        if size <= self.budget.max_bytes and count <= self.budget.max_entries:
+        if self.bytes <= self.budget.max_bytes and self.entries <= self.budget.max_entries:
             return 0
         most_bytes, most_entries = self.budget.max_bytes * low_water, self.budget.max_entries * low_water
-        queue = [(file.used, name, shelf, file) for shelf, name, file in self.files()]
-        heapq.heapify(queue)
         evicted = 0
-        while queue and (size > most_bytes or count > most_entries):
-            used, name, shelf, file = heapq.heappop(queue)
-            status = _status(shelf.path / name)
-            if status is not None and (status.st_mtime > used or status.st_ino != file.inode):
-                # Used, or made anew, since it was last looked at: back into the queue with what holds now.
-                size += _pages(status) - file.bytes
-                shelf.files[name] = file = _File(status.st_ino, status.st_mtime, _pages(status))
-                heapq.heappush(queue, (file.used, name, shelf, file))
-                continue
-            if status is None or _unlink(shelf.path / name):
+        while self.bytes > most_bytes or self.entries > most_entries:
+            deleted = self._evict_some(most_bytes, most_entries)
+            evicted += deleted
+            if not deleted:
+                break  # all was used meanwhile, or cannot be deleted, or somebody else did
+        return evicted
+
+    def _evict_some(self, most_bytes: float, most_entries: float) -> int:
+        size, count = self.bytes, self.entries
+        beyond = max(count - most_entries, (size - most_bytes) * count / max(1, size))
+        batch = min(_BATCH, int(beyond * 1.2) + 16)
+        evicted = 0
+        oldest = heapq.nsmallest(batch, self.files(_HURRY), key=lambda found: found[1].used)
+        size, count = self.bytes, self.entries
+        for shelf, file in oldest:
+            if size <= most_bytes and count <= most_entries:
+                break
+            status = _status(file.path)
+            if status is not None and (status.st_mtime > file.used or status.st_ino != file.inode):
+                continue  # used, or made anew, since it was looked at
+            if status is None or _unlink(file.path):
                 evicted += status is not None
                 size, count = size - file.bytes, count - 1
-                del shelf.files[name]
+                shelf.bytes, shelf.entries = shelf.bytes - file.bytes, shelf.entries - 1
+        for shelf in self._shelves.values():
+            _add_up(shelf)
         return evicted
 
     def drop_banned(self, bans: Bans) -> int:
         """Delete what is covered by a ban, reading every header. How many were deleted."""
         dropped = 0
-        for shelf, name, file in self.files():
-            path = shelf.path / name
-            if _is_banned(path, bans):
-                status = _status(path)
+        for shelf, file in self.files():
+            if _is_banned(file.path, bans):
+                status = _status(file.path)
                 # Made anew in this moment: that one is not banned.
-                if status is not None and status.st_ino == file.inode and _unlink(path):
+                if status is not None and status.st_ino == file.inode and _unlink(file.path):
                     dropped += 1
-                    del shelf.files[name]
+                    shelf.bytes, shelf.entries = shelf.bytes - file.bytes, shelf.entries - 1
         return dropped
 
     def drop_orphans(self) -> int:
@@ -141,17 +171,20 @@ class _Store:
 
 
 class Janitor:
-    """`low_water` is the fraction of its bounds that a store is brought down to, once it is beyond them."""
+    """`low_water` is the fraction of its bounds that a store is brought down to, once it is beyond them.
 
-    def __init__(self, stores: Sequence[StoreBudget], low_water: float, bans: Bans) -> None:
-        self._stores = [_Store(budget) for budget in stores]
+    `rest` is called after every subdirectory with the seconds of processor time it took, and returns when it may go on.
+    """
+
+    def __init__(self, stores: Sequence[StoreBudget], low_water: float, bans: Bans, rest: Rest = lambda _: None) -> None:
+        self._stores = [_Store(budget, rest) for budget in stores]
         self._low_water = low_water
         self._bans = bans
         self._generation = -1
 
     def sweep(self) -> Swept:
-        """Bring everything within its bounds; blocks for the disk. Costs a stat a subdirectory and a stat a new entry; after a
-        purge once, and once more when it is forgotten, a read of every header.
+        """Bring everything within its bounds; blocks for the disk. Costs a stat a subdirectory, and a stat an entry of those
+        subdirectories that have changed; after a purge once, and once more when it is forgotten, a read of every header.
         """
         for store in self._stores:
             store.scan()
@@ -183,29 +216,35 @@ class Janitor:
         return dropped
 
 
-def _list(shelf: _Shelf) -> None:
+def _add_up(shelf: _Shelf) -> bool:
+    """Whether it had to be read, because it had changed."""
     now = time.time_ns()
     status = _status(shelf.path)
     if status is None or not stat.S_ISDIR(status.st_mode):
-        shelf.files.clear()  # gone, or a foreign file, or a link to a foreign directory
-        return
+        shelf.entries = shelf.bytes = 0  # gone, or a foreign file, or a link to a foreign directory
+        return False
     if status.st_mtime_ns == shelf.stamp:
-        return
-    files: dict[str, _File] = {}
-    with suppress(OSError), os.scandir(shelf.path) as listing:
-        for item in listing:
-            if not _KEY.fullmatch(item.name) or not item.name.startswith(shelf.path.name):
-                continue
-            known = shelf.files.get(item.name)
-            if known is not None and known.inode == item.inode():
-                files[item.name] = known
-            else:
-                with suppress(OSError):
-                    found = item.stat(follow_symlinks=False)
-                    if item.is_file(follow_symlinks=False):
-                        files[item.name] = _File(found.st_ino, found.st_mtime, _pages(found))
-    shelf.files = files
+        return False
+    shelf.entries = shelf.bytes = 0
+    for file in _listed(shelf.path):
+        shelf.entries += 1
+        shelf.bytes += file.bytes
     shelf.stamp = status.st_mtime_ns if now - status.st_mtime_ns > _RACY else -1
+    return True
+
+
+def _listed(shelf: Path) -> Iterator[_File]:
+    name = shelf.name
+    if shelf.is_symlink():
+        return
+    with suppress(OSError), os.scandir(shelf) as listing:
+        for item in listing:
+            if not item.name.startswith(name) or not _KEY.fullmatch(item.name):
+                continue
+            with suppress(OSError):
+                found = item.stat(follow_symlinks=False)
+                if stat.S_ISREG(found.st_mode):
+                    yield _File(found.st_mtime, found.st_ino, _pages(found), item.path)
 
 
 def _names(directory: Path) -> list[str]:
@@ -215,9 +254,9 @@ def _names(directory: Path) -> list[str]:
         return []
 
 
-def _status(path: Path) -> os.stat_result | None:
+def _status(path: Path | str) -> os.stat_result | None:
     try:
-        return path.lstat()
+        return os.lstat(path)
     except OSError:
         return None
 
@@ -226,16 +265,18 @@ def _pages(status: os.stat_result) -> int:
     return -(-status.st_size // PAGE) * PAGE
 
 
-def _unlink(path: Path) -> bool:
+def _unlink(path: str) -> bool:
     """Whether it is gone; that somebody else took it is as good."""
     try:
-        path.unlink(missing_ok=True)
+        os.unlink(path)  # noqa: PTH108 - a Path for each of 100,000 is not wanted
+    except FileNotFoundError:
+        return True
     except OSError:
         return False
     return True
 
 
-def _is_banned(path: Path, bans: Bans) -> bool:
+def _is_banned(path: str, bans: Bans) -> bool:
     try:
         handle = Handle(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
         header = read_header(handle)[0]
