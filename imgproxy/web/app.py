@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -20,11 +21,12 @@ from imgproxy.drawing import Drawing
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import RenditionRules
-from imgproxy.metrics import Metrics
+from imgproxy.logs import AccessLog
+from imgproxy.metrics import INTERVAL, Metrics
 from imgproxy.originals import Originals
 from imgproxy.pipeline import Caches, Images
 from imgproxy.renditions import FORGET, Kept, Renditions
-from imgproxy.settings import FilesSource, Settings
+from imgproxy.settings import FilesSource, LogSettings, Settings
 from imgproxy.signing import Signer
 from imgproxy.sources.files import Files
 from imgproxy.sources.http import Http
@@ -72,7 +74,8 @@ def create(settings: Settings, runtime: Path) -> Site:
         flights=Flights(cache / "results.lock", bans),
         negatives=negatives,
     )
-    observer = Observer(settings.server, metrics, sampling(metrics, pool, stores.values()), access=settings.log.access)
+    metrics.sampled(sampling(metrics, pool, stores.values()))
+    observer = Observer(settings.server, metrics, access_log(settings.log))
     background = Background(observer.report)
     originals = Originals(stores["originals"], Flights(cache / "originals.lock", bans), negatives)
     kept = Kept(stores["renditions"], Flights(cache / "renditions.lock", bans), Negatives(FORGET, bans))
@@ -98,10 +101,13 @@ def create(settings: Settings, runtime: Path) -> Site:
         }
 
     async def lifetime(_app: web.Application) -> AsyncIterator[None]:
+        flushing = asyncio.ensure_future(flush_for_ever(metrics))
         yield
+        flushing.cancel()
         await background.close()
         for source in sources.values():
             await source.close()
+        observer.flush()
 
     public = web.Application()
     observer.watch(public)
@@ -109,7 +115,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     public.router.add_route("*", "/{target:.*}", handler.handle)
     public.cleanup_ctx.append(lifetime)
     admin = web.Application()
-    Observer(settings.server, metrics, lambda: None, access=False).watch(admin)
+    Observer(settings.server, metrics, None).watch(admin)
     AdminHandler(metrics, bans, dialects, quarantine, ready).route(admin)
 
     def drain() -> None:
@@ -138,7 +144,7 @@ def make_sources(settings: Settings) -> dict[str, Source]:
 
 
 def sampling(metrics: Metrics, pool: Pool, stores: Iterable[DiskStore]) -> Callable[[], None]:
-    """What copies the plain counters of the rooms that know no metrics, whenever it is called."""
+    """What copies the plain counters of the rooms that know no metrics, before each flush."""
     stores = tuple(stores)
     seen = 0
 
@@ -151,6 +157,18 @@ def sampling(metrics: Metrics, pool: Pool, stores: Iterable[DiskStore]) -> Calla
         seen = errors
 
     return sample
+
+
+def access_log(log: LogSettings) -> AccessLog | None:
+    """None when its lines, which are of the level "info", are not wanted."""
+    return AccessLog() if log.access and log.level in ("debug", "info") else None
+
+
+async def flush_for_ever(metrics: Metrics) -> None:
+    """What this process has counted is seen by the others."""
+    while True:
+        await asyncio.sleep(INTERVAL)
+        metrics.flush()
 
 
 async def health(_request: web.Request) -> web.Response:

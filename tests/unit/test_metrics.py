@@ -8,6 +8,7 @@ import sys
 import timeit
 from pathlib import Path
 
+import prometheus_client
 import pytest
 from hypothesis import given
 from hypothesis import settings as budget
@@ -110,13 +111,59 @@ def test_every_metric_is_exposed_and_in_the_table(metrics: Metrics) -> None:
     assert len({row.count("|") for row in rows}) == 1
 
 
+@given(st.lists(st.floats(0, 20) | st.sampled_from(module._REQUEST_BUCKETS), max_size=30), st.integers(0, 30))
+@budget(max_examples=60)
+def test_a_histogram_adds_up_to_what_the_library_would_have_counted(seconds: list[float], flushed: int) -> None:
+    """Observations are handed on in bulk, past the library's own observe: bounds, buckets and sum must come to the same."""
+    metrics = Metrics()
+    plain = prometheus_client.Histogram("plain", "what the library counts", registry=None, buckets=module._REQUEST_BUCKETS)
+    for index, each in enumerate(seconds):
+        metrics.hot(200, each, 1)
+        plain.observe(each)
+        if index == flushed:
+            metrics.flush()
+    found = shown(metrics)
+    ours = {
+        (name.removeprefix("imgproxy_request_seconds"), dict(labels).get("le")): value
+        for (name, labels), value in found.items()
+        if name.startswith("imgproxy_request_seconds") and ("route", "images") in labels
+    }
+    theirs = {
+        (sample.name.removeprefix("plain"), sample.labels.get("le")): sample.value
+        for family in plain.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+    assert ours == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize(
+    ("status", "counted", "verdict"), [(200, "2xx", "hit"), (206, "2xx", "hit"), (304, "3xx", "unchanged")]
+)
+def test_an_answer_from_memory_counts_like_any_other(metrics: Metrics, status: int, counted: str, verdict: str) -> None:
+    other = Metrics()
+    metrics.hot(status, 0.0003, 1000)
+    other.request("images", status, 0.0003, 1000, Trace(cache="unchanged" if status == 304 else "hit"))
+    found = shown(metrics)
+    assert found == shown(other)
+    assert found["imgproxy_requests_total", (("route", "images"), ("status", counted))] == 1
+    assert found["imgproxy_cache_total", (("verdict", verdict),)] == 1
+
+
+def test_a_room_that_knows_no_metrics_is_sampled_before_it_is_shown(metrics: Metrics) -> None:
+    metrics.sampled(lambda: metrics.rendering(3, 2))
+    assert shown(metrics)["imgproxy_render_waiting", ()] == 3
+
+
 def test_a_request_costs_no_more_than_some_dictionary_lookups(metrics: Metrics) -> None:
     """Against a clock of its own kind: so many calls of the library's plainest operation, not so many microseconds."""
     trace = Trace(cache="hit", stages={"parse": 0.001, "lookup": 0.001, "cache": 0.001})
-    counter = module.Counter("plain", "the cheapest thing there is", registry=None)
+    counter = prometheus_client.Counter("plain", "the cheapest thing there is", registry=None)
     ours = min(timeit.repeat(lambda: metrics.request("images", 200, 0.01, 1000, trace), number=500, repeat=7))
     plain = min(timeit.repeat(counter.inc, number=500, repeat=7))
-    assert ours < 25 * plain
+    hot = min(timeit.repeat(lambda: metrics.hot(200, 0.01, 1000), number=500, repeat=7))
+    assert ours < 15 * plain
+    assert hot < 6 * plain
 
 
 CHILD = """
@@ -126,6 +173,7 @@ from imgproxy.trace import Trace
 metrics = Metrics()
 metrics.request("images", 200, 0.01, 100, Trace(cache="hit"))
 metrics.rendering(2, 1)
+metrics.flush()
 if sys.argv[1] == "janitor":
     metrics.swept("results", 5, 600, 0)
 print(os.getpid())
