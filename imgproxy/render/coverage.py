@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import math
+
 import pyvips
 
 from imgproxy.render.colour import with_alpha
 from imgproxy.spec import Corners
 
-Ellipse = tuple[float, float, float, float]
-"""(x, y) of the centre and the two radii, in pixels."""
-
 
 def ellipse(width: int, height: int) -> pyvips.Image:
     """The largest ellipse in `width`×`height`."""
-    return _covered(width, height, (width / 2, height / 2, width / 2, height / 2))
+    quarter = _quarter(width / 2, height / 2)
+    top = (
+        quarter.join(quarter.fliphor().extract_area(width % 2, 0, width // 2, quarter.height), "horizontal")
+        if width > 1
+        else quarter
+    )
+    return top.join(top.flipver().extract_area(0, height % 2, width, height // 2), "vertical") if height > 1 else top
 
 
 def rounded(width: int, height: int, radii: Corners) -> pyvips.Image:
     """All of `width`×`height` but its corners. Radii that do not fit shrink together (CSS Backgrounds 3 §4.5)."""
-    top_left, top_right, bottom_right, bottom_left = fitting(width, height, radii)
-    cover = (pyvips.Image.black(width, height) + 255).cast("uchar")
-    corners = (
-        (top_left, 0, 0, top_left, top_left),
-        (top_right, width - top_right, 0, 0, top_right),
-        (bottom_right, width - bottom_right, height - bottom_right, 0, 0),
-        (bottom_left, 0, height - bottom_left, bottom_left, 0),
-    )
-    for radius, left, top, x, y in corners:
-        if radius:
-            cover = cover.insert(_covered(radius, radius, (x, y, radius, radius)), left, top)
+    top_left, top_right, bottom_right, bottom_left = found = fitting(width, height, radii)
+    tiles = {radius: _quarter(radius, radius) for radius in set(found) if radius}
+    cover = pyvips.Image.black(width, height).invert()
+    if top_left:
+        cover = cover.insert(tiles[top_left], 0, 0)
+    if top_right:
+        cover = cover.insert(tiles[top_right].fliphor(), width - top_right, 0)
+    if bottom_right:
+        cover = cover.insert(tiles[bottom_right].rot180(), width - bottom_right, height - bottom_right)
+    if bottom_left:
+        cover = cover.insert(tiles[bottom_left].flipver(), 0, height - bottom_left)
     return cover
 
 
@@ -69,13 +74,17 @@ def over(image: pyvips.Image, cover: pyvips.Image, ground: list[int]) -> pyvips.
     return (mixed.unpremultiply() + 0.5).cast("uchar").copy(interpretation=image.interpretation)
 
 
-def _covered(width: int, height: int, shape: Ellipse) -> pyvips.Image:
-    """The distance of each pixel's centre from the edge, to first order: the implicit function over the length of its gradient
-    (Taubin, Distance Approximations for Rasterizing Implicit Curves, 1994)."""
-    x, y, across, down = shape
-    scaled = pyvips.Image.xyz(width, height).linear([1 / across, 1 / down], [(0.5 - x) / across, (0.5 - y) / down])
+def _quarter(across: float, down: float) -> pyvips.Image:
+    """The top left quarter of an ellipse with these radii, as far as its centre.
+
+    The distance of each pixel's centre from the edge is to first order the implicit function over the length of its gradient
+    (Taubin, Distance Approximations for Rasterizing Implicit Curves, 1994).
+    """
+    scaled = pyvips.Image.xyz(math.ceil(across), math.ceil(down)).linear(
+        [1 / across, 1 / down], [0.5 / across - 1, 0.5 / down - 1]
+    )
     squares = scaled * scaled
-    steepness = scaled / [across, down]
-    slopes = steepness * steepness
+    slopes = squares / [across**2, down**2]
     outside = (squares[0] + squares[1] - 1) / (2 * (slopes[0] + slopes[1]) ** 0.5 + 1e-9)
-    return ((0.5 - outside) * 255 + 0.5).cast("uchar")
+    # It is drawn up to four times, and in every strip of the picture again.
+    return ((0.5 - outside) * 255 + 0.5).cast("uchar").copy_memory()
