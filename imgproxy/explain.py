@@ -66,7 +66,7 @@ async def _explain_source(settings: Settings, request: ImageRequest, accept: str
             return
         variant = negotiate(request, accept, request.transform or RASTER)
         said["negotiated"] = {"accepts": list(variant.accepts), "vary": variant.vary}
-        identity = identify(variant, source.origin, version, recipe_of(settings.encode))
+        identity = identify(variant, source.origin, version, recipe_of(settings))
         said["key"] = identity.key
         if await _explain_cached(settings, bans, identity, said):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from imgproxy.background import Background
 from imgproxy.cache.bans import Bans
+from imgproxy.cache.changes import Changes
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.hot import HotCache
@@ -31,9 +33,11 @@ from imgproxy.signing import Signer
 from imgproxy.sources.files import Files
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Source
-from imgproxy.spec import Recipe
+from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.urls.native import Native
 from imgproxy.web.admin import AdminHandler
+from imgproxy.web.connection import HotConnection
+from imgproxy.web.hot import HotAnswers
 from imgproxy.web.images import FALLBACK_SOURCE, ImageHandler
 from imgproxy.web.observe import Observer
 
@@ -45,11 +49,14 @@ class Site:
     public: web.Application
     admin: web.Application
     drain: Callable[[], None]
+    connect: Callable[[web.Server], asyncio.BaseProtocol]
 
 
-def recipe_of(recipe: Recipe) -> bytes:
-    """A fingerprint of the encoder settings, for every result's identity."""
-    return blake2b(msgspec.msgpack.encode(recipe), digest_size=8).digest()
+def recipe_of(settings: Settings) -> bytes:
+    """A fingerprint of what decides a result's bytes in the settings, for every result's identity."""
+    upgrade = settings.upgrade
+    parts = (settings.encode, upgrade.effort) if upgrade.enabled else (settings.encode,)
+    return blake2b(msgspec.msgpack.encode(parts), digest_size=8).digest()
 
 
 def create(settings: Settings, runtime: Path) -> Site:
@@ -57,10 +64,13 @@ def create(settings: Settings, runtime: Path) -> Site:
     metrics = Metrics()
     cache = Path(settings.cache.directory)
     bans = Bans(cache)
+    changes = Changes(cache)
     negatives = Negatives(settings.cache.negative, bans)
     small = settings.cache.memory_entry_bytes
     stores = {
-        "results": DiskStore(cache / "results", bans, small=small, largest=settings.cache.results.max_bytes // 4),
+        "results": DiskStore(
+            cache / "results", bans, small=small, largest=settings.cache.results.max_bytes // 4, replaced=changes.move
+        ),
         # No body in memory: a render process reads it by a descriptor, however small it is.
         "originals": DiskStore(cache / "originals", bans, small=0, largest=settings.cache.originals.max_bytes // 4),
         "renditions": DiskStore(cache / "renditions", bans, small=0, largest=settings.cache.renditions.max_bytes // 4),
@@ -69,7 +79,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     pool = Pool(runtime / "render.sock", settings.render, quarantine)
     sources = make_sources(settings)
     caches = Caches(
-        hot=HotCache(settings.cache.memory_bytes, small, bans),
+        hot=HotCache(settings.cache.memory_bytes, small, bans, changes),
         results=stores["results"],
         flights=Flights(cache / "results.lock", bans),
         negatives=negatives,
@@ -80,15 +90,26 @@ def create(settings: Settings, runtime: Path) -> Site:
     originals = Originals(stores["originals"], Flights(cache / "originals.lock", bans), negatives)
     kept = Kept(stores["renditions"], Flights(cache / "renditions.lock", bans), Negatives(FORGET, bans))
     renditions = Renditions(kept, pool, background, rendition_rules(settings), settings.render.deadline)
-    drawing = Drawing(stores["results"], pool, renditions, settings.render.deadline)
-    images = Images(sources, originals, caches, drawing, background, recipe_of(settings.encode))
+    upgrades = None
+    if settings.upgrade.enabled:
+        # A lock file of its own, because of the patience: who waits here keeps nobody waiting, and must not do it once more.
+        upgrading: Flights[Outcome] = Flights(cache / "upgrades.lock", bans, patience=3 * settings.upgrade.deadline)
+        shared = Shared(stores["results"], upgrading, Negatives(RETRY, bans))
+        upgrades = make_upgrades(settings, runtime, shared, originals, background, lambda: pool.waiting > 0)
+        metrics.sampled(sampling_upgrades(metrics, upgrades))
+    drawing = Drawing(stores["results"], pool, renditions, settings.render.deadline, upgrades)
+    images = Images(sources, originals, caches, drawing, background, recipe_of(settings))
     dialects = (Native(),)
+    answers = HotAnswers(caches.hot, observer, settings.server.cors_origins)
+    if not settings.server.keepalive:
+        answers.close()  # every answer is its connection's last
     handler = ImageHandler(
         images,
         Signer(settings.signing.pairs),
         dialects,
         settings.server,
         settings.fallback,
+        answers,
         unsigned=settings.signing.unsigned != "never",
     )
 
@@ -120,8 +141,23 @@ def create(settings: Settings, runtime: Path) -> Site:
 
     def drain() -> None:
         handler.draining = True
+        answers.close()
 
-    return Site(public, admin, drain)
+    def connect(server: web.Server) -> asyncio.BaseProtocol:
+        return HotConnection(server, answers, settings.server.write_timeout, loop=server._loop, **server._kwargs)
+
+    return Site(public, admin, drain, connect)
+
+
+def make_upgrades(
+    settings: Settings, runtime: Path, shared: Shared, originals: Originals, background: Background, busy: Callable[[], bool]
+) -> Upgrades:
+    """What makes better AVIF behind the answers of this process."""
+    section = settings.upgrade
+    patient = msgspec.structs.replace(settings.render, queue_timeout=section.deadline, svg_deadline=section.deadline)
+    # No quarantine: it would refuse an original to everybody because encoding it thoroughly took too long.
+    pool = Pool(runtime / "upgrade.sock", patient, Quarantine(runtime / "quarantine", 0))
+    return Upgrades(shared, originals, pool, background, section, busy)
 
 
 def rendition_rules(settings: Settings) -> RenditionRules | None:
@@ -155,6 +191,22 @@ def sampling(metrics: Metrics, pool: Pool, stores: Iterable[DiskStore]) -> Calla
         for _ in range(errors - seen):
             metrics.write_error()
         seen = errors
+
+    return sample
+
+
+def sampling_upgrades(metrics: Metrics, upgrades: Upgrades) -> Callable[[], None]:
+    """As `sampling`, of what was made better behind answers."""
+    seen: Counter[Outcome] = Counter()
+    saved = 0
+
+    def sample() -> None:
+        nonlocal saved
+        for outcome, count in upgrades.outcomes.items():
+            metrics.upgraded(outcome, count - seen[outcome])
+            seen[outcome] = count
+        metrics.upgrade_saved(upgrades.saved_bytes - saved)
+        saved = upgrades.saved_bytes
 
     return sample
 

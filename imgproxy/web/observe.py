@@ -18,7 +18,7 @@ from imgproxy.metrics import Metrics
 from imgproxy.settings import ServerSettings
 from imgproxy.trace import Trace
 from imgproxy.web.errors import PROBLEM_TYPE, Problem, problem
-from imgproxy.web.headers import EXPOSED, SAFETY, cors, server_timing
+from imgproxy.web.headers import SAFETY, dress, server_timing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -112,13 +112,8 @@ class Observer:
         return response
 
     async def _prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Server"] = "imgproxy"
+        dress(response.headers, self._settings.cors_origins, request.headers.get("Origin"))
         response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
-        for name, value in cors(self._settings.cors_origins, request.headers.get("Origin")).items():
-            if name == "Vary" and "Vary" in response.headers:
-                value = f"{response.headers['Vary']}, {value}"
-            response.headers[name] = value
-        response.headers["Access-Control-Expose-Headers"] = EXPOSED
         if ERROR in request:
             response.headers["Imgproxy-Error"] = request[ERROR]
         trace = request.get(TRACE)
