@@ -103,7 +103,7 @@ class Pool:
     @property
     def busy(self) -> bool:
         """Whether a further job of this process would have to wait, as far as it knows."""
-        return self.waiting > 0 or self.running >= self.settings.processes
+        return self.waiting + self.running >= self.settings.processes
 
     async def render(
         self,
