@@ -7,12 +7,11 @@ import itertools
 import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
 
-from bench import load, proc
+from bench import entries, load, proc
 from bench.report import Row
 from bench.server import Server
 from bench.stage import Stage
@@ -40,16 +39,12 @@ class Filled:
 
 
 async def run(stage: Stage) -> list[Row]:
-    if find_spec("bench.entries") is None:
-        return [Row(scenario="startup", what="nothing makes entries here", value=None)]
-    from bench import entries
-
     counts = (0, 10_000, 100_000) if stage.quick else (0, 100_000, 1_000_000)
     filled = [Filled(count, stage.directory / f"filled-{count}") for count in counts]
     try:
         for each in filled:
-            each.cache.mkdir()
-            await asyncio.to_thread(entries.fill, each.cache, each.count)
+            each.cache.mkdir(mode=0o700)
+            await asyncio.to_thread(entries.fill, each.cache / "results", each.count)
         for turn in range(stage.rounds()):
             for each in filled[turn % 3 :] + filled[: turn % 3]:
                 each.starts.append(await _start(stage, each))
@@ -84,9 +79,9 @@ async def _start(stage: Stage, each: Filled) -> float:
 
 
 async def _at_rest(server: Server) -> None:
-    """Until nobody does anything: the janitor counts what there is first."""
-    before, deadline = -1.0, time.monotonic() + 60
-    while (now := server.cpu()) != before and time.monotonic() < deadline:
+    """Until web and render processes do nothing. The janitor, which takes its time to count what there is, is not waited for."""
+    before, deadline = -1.0, time.monotonic() + 10
+    while (now := server.cpu("web") + server.cpu("render")) != before and time.monotonic() < deadline:
         before = now
         await asyncio.sleep(_QUIET)
 
