@@ -79,7 +79,7 @@ async def _start(stage: Stage, each: Filled) -> float:
 
 
 async def _at_rest(server: Server) -> None:
-    """Until web and render processes do nothing. The janitor, which takes its time to count what there is, is not waited for."""
+    """Until web and render processes do nothing. The janitor, which counts slowly, is not waited for."""
     before, deadline = -1.0, time.monotonic() + 10
     while (now := server.cpu("web") + server.cpu("render")) != before and time.monotonic() < deadline:
         before = now
