@@ -69,6 +69,9 @@ class Native:
         """Raises InvalidTarget or InvalidOption where nothing in this dialect asks for `request`."""
         if request.transform is not None:
             request = msgspec.structs.replace(request, transform=canonical(request.transform))
+        if request.locator in (".", ".."):
+            # Browsers take these away in any spelling.
+            raise InvalidTarget("a path of dots alone cannot be written as a URL")
         # A slash that a proxy or a browser would take away is written as %2F.
         safe = "" if _DOTS.search(request.locator) else "/"
         try:

@@ -438,6 +438,8 @@ def test_build_is_the_inverse_of_parse(request: ImageRequest) -> None:
         ImageRequest(source="p", locator="a", transform=Transform(width=4, height=3, fit="cover")),
         ImageRequest(source="p", locator="a", transform=Transform(width=4, height=3, fit="cover-down", extend=True)),
         ImageRequest(source="p", locator="a", transform=Transform(width=99999)),
+        ImageRequest(source="p", locator=".", transform=None),
+        ImageRequest(source="p", locator="..", transform=None),
         ImageRequest(source="p", locator="a", transform=Transform(blur=float("nan"))),
         ImageRequest(source="p", locator="a", transform=Transform(blur=float("inf"))),
         ImageRequest(source="p", locator="a", transform=Transform(blur=1e-300)),
