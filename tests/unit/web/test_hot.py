@@ -253,12 +253,22 @@ async def test_a_changed_file_is_seen_when_its_version_is_looked_up_again(
             assert time.monotonic() < changed + 0.3 + 5
 
 
-async def test_an_expired_url_is_hot_no_more(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = f"{TARGET}&expires=4000000000"
+async def test_a_url_that_expires_while_it_is_hot_is_answered_410_from_then_on(directory: Path) -> None:
+    expires = int(time.time()) + 2
+    target = f"{TARGET}&expires={expires}"
     await store(settings_for(directory), target, None, b"expiring")
+    hot = 0
     async with serving(settings_for(directory), directory) as door:
-        await warm(door, ask(target))
-        assert "must-revalidate" in (await one(door, ask(target))).headers["cache-control"]
+        while True:
+            asked = time.time()
+            answer = await one(door, ask(target))
+            if answer.status == 410:
+                break
+            assert asked <= expires
+            assert int(answer.headers["cache-control"].split("max-age=")[1].split(",")[0]) <= expires - int(asked)
+            hot += answer.hot
+    assert time.time() > expires
+    assert hot > 0
 
 
 async def test_when_it_drains_nothing_is_hot(door: Door) -> None:
