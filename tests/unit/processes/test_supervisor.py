@@ -190,6 +190,19 @@ def test_draining_has_an_end() -> None:
     client.join(10)
 
 
+def test_an_upgrade_process_takes_only_time_that_nobody_wants_and_is_replaced() -> None:
+    running = Server(settings(upgrade={"enabled": True}))
+    try:
+        running.expect("ready")
+        (pid,) = running.children("imgproxy.processes.upgrade")
+        assert (os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)) == (os.SCHED_IDLE, 19)
+        os.kill(pid, signal.SIGKILL)
+        running.expect("replaced", kind="upgrade", cause="signal", child=pid)
+        until(lambda: len(running.children("imgproxy.processes.upgrade")) == 1, "it was not replaced")
+    finally:
+        assert running.stop() == 0
+
+
 def test_what_cannot_start_is_given_up() -> None:
     running = Server(settings(), render_module="tests.no_such_module")
     assert running.process.wait(30) == 1
