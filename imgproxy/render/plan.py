@@ -303,6 +303,9 @@ def serving_level(planned: Plan, levels: Sequence[tuple[int, int]]) -> int | Non
     serving = None
     for level, (width, height) in enumerate(levels):
         most = MAX_LOWER_FRACTION if level else MAX_LEVEL_FRACTION
-        if planned.resized[0] <= width * most and planned.resized[1] <= height * most:
+        if planned.shrink == 2 and not level and abs(2 * width - planned.stored[0]) <= 1:
+            most = 1.0  # the very pixels that its decoder would give
+        # Both sides were rounded.
+        if planned.resized[0] <= math.ceil(width * most) and planned.resized[1] <= math.ceil(height * most):
             serving = level
     return serving

@@ -48,7 +48,7 @@ class Call:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        packet, self.descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 2)
+        packet, self.descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 3)
         self.job = wire.decode_job(packet) if packet else None
 
     def start(self) -> bool:

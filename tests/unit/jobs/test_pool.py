@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvloop
 
@@ -27,7 +28,7 @@ from imgproxy.errors import (
 )
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
-from imgproxy.jobs.wire import Failed, Finished
+from imgproxy.jobs.wire import Extent, Failed, Finished
 from imgproxy.processes.sockets import listen_for_jobs
 from imgproxy.settings import RenderSettings
 from tests.unit.jobs.peer import DONE, PICTURE, SVG, Call, Peer, die, draw, job, leave, memory
@@ -88,6 +89,42 @@ async def test_one_death_is_tried_again_on_a_clean_sheet(path: Path, tmp_path: P
         assert await render(pool) == (DONE, b"headerdone")
     assert pool.deaths == {"crash": 1}
     assert [entry.strikes for entry in pool.quarantine.entries()] == [1]
+
+
+async def test_a_death_over_a_rendition_gives_the_original_its_chance_and_no_blame(path: Path, tmp_path: Path) -> None:
+    pool, rendition = make(path, tmp_path), memory(b"smaller")
+    seen: list[tuple[int, bool]] = []
+
+    def note(call: Call) -> None:
+        assert call.job is not None
+        seen.append((len(call.descriptors), call.job.rendition is not None))
+        die(call) if len(seen) < 3 else draw(call)
+
+    source_fd, out_fd = memory(PICTURE), memory(b"header")
+    try:
+        with Peer(path, [note, note, note]):
+            asked = msgspec.structs.replace(job(PICTURE), rendition=Extent(0, 7))
+            assert await pool.render(asked, source_fd, out_fd, None, rendition) == DONE
+        assert os.pread(out_fd, 100, 0) == b"headerdone"
+    finally:
+        for descriptor in (source_fd, out_fd, rendition):
+            os.close(descriptor)
+    assert seen == [(3, True), (2, False), (2, False)]
+    assert [entry.strikes for entry in pool.quarantine.entries()] == [1]
+
+
+async def test_a_death_over_making_a_rendition_is_not_tried_again_and_no_reason_to_refuse_the_original(
+    path: Path, tmp_path: Path
+) -> None:
+    pool = make(path, tmp_path)
+    source_fd, out_fd = memory(PICTURE), memory()
+    try:
+        with Peer(path, [die]), pytest.raises(RenderCrashed):
+            await pool.render(msgspec.structs.replace(job(PICTURE), makes_rendition=True), source_fd, out_fd)
+    finally:
+        os.close(source_fd)
+        os.close(out_fd)
+    assert pool.quarantine.entries() == []
 
 
 async def test_two_deaths_end_the_request_and_the_next_asks_no_render_process(path: Path, tmp_path: Path) -> None:
