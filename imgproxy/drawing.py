@@ -32,6 +32,15 @@ class Drawing:
         self._seconds = seconds
         self.upgrades = upgrades
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there is no room for what nobody waits for."""
+        return self._pool.crowded
+
+    def admit(self) -> None:
+        """Raises QueueFull if a newcomer would not be drawn in time."""
+        self._pool.admit()
+
     async def draw(self, source: Source, variant: Variant, identity: Identity, original: Original, trace: Trace) -> Entry:
         """The stored result. Raises ImageError and CapacityError leaves, and what kept the original from arriving."""
         content = await original.whole()

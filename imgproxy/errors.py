@@ -162,11 +162,15 @@ class CapacityError(ImgproxyError):
     """`retry_after` is in seconds."""
 
     code = "capacity"
-    retry_after: ClassVar[int] = 1
+    retry_after: int = 1
 
 
 class QueueFull(CapacityError):
     code = "queue-full"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class QueueTimeout(CapacityError):

@@ -140,8 +140,9 @@ class Images:
             trace.cache = "hit"
         elif entry is not None and verdict == "stale":
             trace.cache = "stale"
-            old = entry
-            self._background.start(lambda trace: self._made(source, variant, identity, old, trace))
+            if not self._drawing.crowded:
+                old = entry
+                self._background.start(lambda trace: self._made(source, variant, identity, old, trace))
         else:
             entry = await self._made_or_stale(source, variant, identity, entry, trace)
         trace.format = entry.facts.format
@@ -180,6 +181,10 @@ class Images:
     async def _made(self, source: Source, variant: Variant, identity: Identity, old: Entry | None, trace: Trace) -> Entry:
         """The variant, made at most once per machine at a time: drawn, or `old` confirmed by its origin."""
         self._caches.negatives.check(identity.key)
+        if old is None and not self._caches.flights.under_way(identity.key):
+            # An old one may only have to be confirmed, and who joins adds nothing. All others cost a place in the queue, and
+            # before that a fetch: when there is none they are told now.
+            self._drawing.admit()
         mark = self._caches.hot.mark(identity.key)
 
         async def look() -> Entry | None:
@@ -218,6 +223,8 @@ class Images:
                 trace.cache = "revalidated"
                 return await self._caches.results.refresh(old, found.validated_at, found.freshness, found.validators)
             original = _with_bytes(found)
+            # Much may have come while it arrived.
+            self._drawing.admit()
         return await self._drawing.draw(source, variant, identity, original, trace)
 
     async def _original(self, source: Source, identity: Identity, has: Callable[[str], bool], trace: Trace) -> Picture | None:

@@ -85,7 +85,7 @@ class Renditions:
         if self.rules is None or not original.storable or self._kept.store.degraded:
             return
         identity = self._identity(drawn, original)
-        if identity.key in self._making or not self._worth_trying(identity):
+        if identity.key in self._making or self._pool.crowded or not self._worth_trying(identity):
             return
         if self._pool.busy and identity.key not in self._asked:
             self._asked[identity.key] = True

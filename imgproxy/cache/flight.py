@@ -91,6 +91,10 @@ class Flights(Generic[T]):
             del flight
         return value, not (leads and made)
 
+    def under_way(self, key: str) -> bool:
+        """Whether who joins now would wait for a job of this process that has begun already."""
+        return (key, self._bans.generation) in self._flights
+
     async def close(self) -> None:
         """Cancel every job; whoever waits gets Draining."""
         for task in self._tasks:

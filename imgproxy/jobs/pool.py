@@ -33,6 +33,7 @@ from imgproxy.errors import (
 )
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs import wire
+from imgproxy.jobs.admission import Admission
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import Failed, Finished, Job
 from imgproxy.settings import RenderSettings
@@ -99,6 +100,20 @@ class Pool:
     _queued: dict[int, _Call] = field(default_factory=dict, init=False)
     _suspects: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _judgement: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _admission: Admission = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self._admission = Admission(settings.queue, max(1, settings.processes), settings.queue_timeout)
+
+    def admit(self) -> None:
+        """Before anything is done for a job that somebody waits for. Raises QueueFull if it would not be drawn in time."""
+        self._admission.check(self.waiting)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there is no room for what nobody waits for."""
+        return self._admission.crowded(self.waiting)
 
     @property
     def busy(self) -> bool:
@@ -197,7 +212,10 @@ class Pool:
             await self._wait(call, sock)
             self.running += 1
             try:
-                return await self._outcome(call.job, sock)
+                began = time.monotonic()
+                finished = await self._outcome(call.job, sock)
+                self._admission.ended(time.monotonic() - began)
+                return finished
             finally:
                 self.running -= 1
 
@@ -208,6 +226,7 @@ class Pool:
             socket.send_fds(sock, [wire.encode(call.job)], call.descriptors)
         except BlockingIOError:
             sock.close()
+            self._admission.refused()
             raise QueueFull("all render processes are busy and the queue is full") from None
         except (BrokenPipeError, ConnectionResetError):
             sock.close()
@@ -222,6 +241,7 @@ class Pool:
 
     async def _wait(self, call: _Call, sock: socket.socket) -> None:
         """Until Started."""
+        self._admission.queued(self.waiting)
         self.waiting += 1
         self._queued[id(call)] = call
         began = time.monotonic()
@@ -237,6 +257,7 @@ class Pool:
             self.waiting -= 1
         if not packet:
             raise _Unstarted
+        self._admission.began()
         if call.waited is not None:
             call.waited(time.monotonic() - began)
 
