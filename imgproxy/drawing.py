@@ -43,31 +43,14 @@ class Drawing:
 
     async def draw(self, source: Source, variant: Variant, identity: Identity, original: Original, trace: Trace) -> Entry:
         """The stored result. Raises ImageError and CapacityError leaves, and what kept the original from arriving."""
-        content = await original.whole()
-        smaller = await self._renditions.find(identity, original)
-        job = Job(
-            transform=variant.transform,
-            accepts=variant.accepts,
-            limits=msgspec.convert(source.limits, Limits, from_attributes=True),
-            source_offset=content.offset,
-            source_length=content.length if isinstance(content, Entry) else content.written,
-            seconds=self._seconds,
-            # What may not be kept cannot be replaced.
-            pace=self.upgrades.pace if self.upgrades is not None and original.storable else None,
-            rules=self._renditions.rules,
-            rendition=Extent(smaller.offset, smaller.length) if smaller is not None else None,
-        )
-        if not job.source_length:
-            raise NotAnImage("the original is empty")
-        source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
-        try:
-            spool, finished = await self._rendered(job, source_fd, smaller, identity, trace)
-        finally:
-            os.close(source_fd)
+        await original.whole()
+        limits = msgspec.convert(source.limits, Limits, from_attributes=True)
+        async with self._renditions.smaller(identity, original) as smaller:
+            spool, finished = await self._drawn(variant, identity, original, smaller, trace, limits)
+            if finished.rendition == "wanted":
+                self._renditions.wanted(source, identity, original)
         spool.finish_external(finished.length)
         grade = _grade(finished)
-        if finished.rendition == "wanted":
-            self._renditions.wanted(source, identity, original)
         facts = Facts(
             format=finished.format,
             etag=etag(identity, original.validators, original.digest, grade),
@@ -87,6 +70,30 @@ class Drawing:
             entry = await self._store.commit(spool, facts)
         trace.stored = spool.stored
         return entry
+
+    async def _drawn(
+        self, variant: Variant, identity: Identity, original: Original, smaller: Entry | None, trace: Trace, limits: Limits
+    ) -> tuple[Spool, Finished]:
+        content = await original.whole()
+        job = Job(
+            transform=variant.transform,
+            accepts=variant.accepts,
+            limits=limits,
+            source_offset=content.offset,
+            source_length=content.length if isinstance(content, Entry) else content.written,
+            seconds=self._seconds,
+            # What may not be kept cannot be replaced.
+            pace=self.upgrades.pace if self.upgrades is not None and original.storable else None,
+            rules=self._renditions.rules,
+            rendition=Extent(smaller.offset, smaller.length) if smaller is not None else None,
+        )
+        if not job.source_length:
+            raise NotAnImage("the original is empty")
+        source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
+        try:
+            return await self._rendered(job, source_fd, smaller, identity, trace)
+        finally:
+            os.close(source_fd)
 
     async def _rendered(
         self, job: Job, source_fd: int, smaller: Entry | None, identity: Identity, trace: Trace

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import msgspec
@@ -39,6 +39,8 @@ FORGET = 600.0
 _MARK = RENDITION.encode()
 """In the place of a transform's canonical bytes: those begin like a map, which no letter does."""
 _SEEN = 8192
+_MANY = 2
+"""Variants of one original under way at once, from which on further ones are taken for a crowd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,21 @@ class Kept:
     store: DiskStore
     flights: Flights[Entry]
     failures: Negatives
+
+
+@dataclass(slots=True)
+class _Crowd:
+    """The variants of one original that are drawn from it now, and those that wait for the first of them to end."""
+
+    drawing: int = 0
+    waiting: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __enter__(self) -> None:
+        self.waiting += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.waiting -= 1
 
 
 class Renditions:
@@ -62,22 +79,30 @@ class Renditions:
         self._seconds = seconds
         self._recipe = blake2b(msgspec.msgpack.encode((LAYOUT, rules)), digest_size=8).digest()
         self._making: dict[str, asyncio.Event] = {}
+        self._crowds: dict[str, _Crowd] = {}
         self._asked: LRUCache[str, bool] = LRUCache(_SEEN)
 
-    async def find(self, drawn: Identity, original: Original) -> Entry | None:
-        """The rendition of `original`, which is whole, to draw the variant `drawn` from. One that is being made is waited for
-        when the render processes have no time for anything else anyway."""
+    @asynccontextmanager
+    async def smaller(self, drawn: Identity, original: Original) -> AsyncIterator[Entry | None]:
+        """The rendition of `original`, which is whole, to draw the variant `drawn` from; None: there is none, and the original
+        is drawn from as long as this is entered."""
         if self.rules is None or not original.storable:
-            return None
+            yield None
+            return
         identity = self._identity(drawn, original)
-        entry = await self._kept.store.open(identity)
-        making = self._making.get(identity.key)
-        if entry is None and making is not None and self._pool.busy:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds):
-                    await making.wait()
-            entry = await self._kept.store.open(identity)
-        return entry
+        entry = await self._found(identity)
+        if entry is not None:
+            yield entry
+            return
+        crowd = self._crowds.setdefault(identity.key, _Crowd())
+        crowd.drawing += 1
+        try:
+            yield None
+        finally:
+            crowd.drawing -= 1
+            crowd.ended.set()
+            if not crowd.drawing and self._crowds.get(identity.key) is crowd:
+                del self._crowds[identity.key]
 
     def wanted(self, source: Source, drawn: Identity, original: Original) -> None:
         """The variant `drawn` could have been drawn from a rendition. One is made behind the answer: now if the render
@@ -87,7 +112,8 @@ class Renditions:
         identity = self._identity(drawn, original)
         if identity.key in self._making or self._pool.crowded or not self._worth_trying(identity):
             return
-        if self._pool.busy and identity.key not in self._asked:
+        crowd = self._crowds.get(identity.key)
+        if self._pool.busy and identity.key not in self._asked and not (crowd and crowd.waiting):
             self._asked[identity.key] = True
             return
         self._asked.pop(identity.key, None)
@@ -95,6 +121,29 @@ class Renditions:
         self._background.start(
             lambda trace: self._made(source, identity, original, trace), lambda: self._end(identity.key, done)
         )
+
+    async def _found(self, identity: Identity) -> Entry | None:
+        """What is stored. Where the render processes have no time anyway, one that is being made is waited for."""
+        entry = await self._kept.store.open(identity)
+        if entry is None and self._pool.busy and await self._waited(identity.key):
+            return await self._kept.store.open(identity)
+        return entry
+
+    async def _waited(self, key: str) -> bool:
+        """Whether one was made meanwhile. Of many variants that are asked for at once, as a `srcset` does, the first few are
+        drawn from the original, and the others wait to hear from them whether a rendition would serve: all of them together
+        are answered sooner so."""
+        crowd = self._crowds.get(key)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                if key not in self._making and crowd is not None and crowd.drawing >= _MANY:
+                    with crowd:
+                        await crowd.ended.wait()
+                making = self._making.get(key)
+                if making is not None:
+                    await making.wait()
+                    return True
+        return False
 
     def _identity(self, drawn: Identity, original: Original) -> Identity:
         version = drawn.validator or original.digest
