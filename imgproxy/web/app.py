@@ -23,7 +23,6 @@ from imgproxy.drawing import Drawing
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import RenditionRules
-from imgproxy.logs import AccessLog
 from imgproxy.metrics import INTERVAL, Metrics
 from imgproxy.originals import Originals
 from imgproxy.pipeline import Caches, Images
@@ -35,6 +34,7 @@ from imgproxy.sources.http import Http
 from imgproxy.sources.source import Source
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.urls.native import Native
+from imgproxy.web.access import AccessLog
 from imgproxy.web.admin import AdminHandler
 from imgproxy.web.connection import HotConnection
 from imgproxy.web.hot import HotAnswers

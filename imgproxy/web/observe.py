@@ -8,15 +8,17 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 import msgspec
 from aiohttp import web
 
 from imgproxy.errors import CapacityError, ImgproxyError, InvalidRange, Quarantined, SourceError
-from imgproxy.logs import AccessLog, redact, text
+from imgproxy.logs import redact, text
 from imgproxy.metrics import Metrics
 from imgproxy.settings import ServerSettings
 from imgproxy.trace import Trace
+from imgproxy.web.access import AccessLog
 from imgproxy.web.errors import PROBLEM_TYPE, Problem, problem
 from imgproxy.web.headers import SAFETY, dress, server_timing
 
@@ -33,10 +35,18 @@ ORIGIN_CODES = frozenset({SourceError.code} | {leaf.code for leaf in SourceError
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _faults = logging.getLogger("imgproxy.web")
 
+# An id names a request among others, and is no secret: from somewhere on one after the other.
+_ids = count(random.SystemRandom().getrandbits(64))
+_MASK = (1 << 64) - 1
+
+_LEAST_MS = 0.001
+_MS = [f"{hundredths / 100:.2f}" for hundredths in range(101)]
+"""The milliseconds of most hot answers, by their hundredths: formatting a float takes as long as finding the answer."""
+
 
 class HotLine(msgspec.Struct, frozen=True):
-    """What every answer of one hot target has in common in its line of the access log: the JSON members before and after
-    those that differ."""
+    """What every answer of one hot target has in common in its line of the access log: the JSON members before those that
+    differ, and from there to the end of the line."""
 
     head: str
     tail: str
@@ -46,8 +56,7 @@ def request_id(given: str) -> str:
     """The id that the client sent, if it is fit for a header and a log; else a new one."""
     if given and _REQUEST_ID.fullmatch(given):
         return given
-    # It names a request among others, and is no secret.
-    return f"{random.getrandbits(64):016x}"
+    return f"{next(_ids) & _MASK:016x}"
 
 
 class Observer:
@@ -61,7 +70,8 @@ class Observer:
     def line(self, method: str, target: str, source: str, format: str) -> HotLine:
         """What `hot` needs, once for each target that is hot. `target` as it came, unredacted."""
         return HotLine(
-            f'"method":{text(method)},"target":{text(redact(target))}', f',"source":{text(source)},"format":{text(format)}'
+            f'"method":{text(method)},"target":{text(redact(target))}',
+            f',"source":{text(source)},"format":{text(format)}}}\n',
         )
 
     def hot(self, line: HotLine, status: int, sent: int, seconds: float, remote: str, request_id: str) -> None:
@@ -73,8 +83,9 @@ class Observer:
         self._metrics.hot(status, seconds, sent)
         if self._log is not None:
             verdict = "unchanged" if status == 304 else "hit"
-            self._log.request(
-                f'"id":"{request_id}",{line.head},"status":{status},"bytes":{sent},"ms":{seconds * 1000:.2f},'
+            ms = _MS[int(seconds * 100_000)] if seconds < _LEAST_MS else f"{seconds * 1000:.2f}"
+            self._log.add(
+                f'{self._log.opening()}"id":"{request_id}",{line.head},"status":{status},"bytes":{sent},"ms":{ms},'
                 f'"remote":"{remote}","cache":"{verdict}"{line.tail}'
             )
 
@@ -126,7 +137,7 @@ class Observer:
         self._metrics.request(request[ROUTE], status, seconds, sent, trace)
         self._count(code)
         if self._log is not None:
-            self._log.request(_line(request, status, sent, seconds, code, trace))
+            self._log.add(f"{self._log.opening()}{_line(request, status, sent, seconds, code, trace)}}}\n")
 
     def _count(self, code: str) -> None:
         if code == Quarantined.code:
