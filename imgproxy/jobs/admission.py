@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from imgproxy.errors import QueueFull
@@ -27,12 +28,13 @@ class Admission:
     for one of them, be it because of others. And how long it takes until the next of its own begins: as the queue serves all in
     order, a newcomer waits about as often that long as there are jobs of this process before it, whatever the others' share.
     That interval is a moving average, and never less than what a job takes divided by the `processes` there are. `timeout` is
-    how many seconds a job may wait. For one event loop.
+    how many seconds a job may wait, `clock` gives seconds. For one event loop.
     """
 
     queue: int
     processes: int
     timeout: float
+    clock: Callable[[], float] = time.monotonic
     _held_until: float = field(default=-math.inf, init=False)
     _since: float = field(default=0.0, init=False)
     _interval: float = field(default=0.0, init=False)
@@ -45,7 +47,7 @@ class Admission:
             raise QueueFull("all render processes are busy and the queue is full", max(1, soon))
 
     def full(self, waiting: int) -> bool:
-        now = time.monotonic()
+        now = self.clock()
         if waiting >= self.queue or now < self._held_until:
             return True
         # Without a job of its own in the queue this process knows nothing of it, and finds out by a newcomer.
@@ -57,16 +59,16 @@ class Admission:
 
     def refused(self) -> None:
         """The kernel had no room."""
-        self._held_until = time.monotonic() + _HOLD
+        self._held_until = self.clock() + _HOLD
 
     def queued(self, waiting: int) -> None:
         """A job has joined the `waiting` of this process."""
         if not waiting:
-            self._since = time.monotonic()
+            self._since = self.clock()
 
     def began(self) -> None:
         """One that was queued is being drawn."""
-        now = time.monotonic()
+        now = self.clock()
         self._interval += _WEIGHT * (now - self._since - self._interval)
         self._since = now
 
