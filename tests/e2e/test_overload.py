@@ -20,7 +20,7 @@ from tests.e2e.test_origin import Origin, origin, source  # noqa: F401 -- origin
 from tests.e2e.test_pictures import get
 
 QUEUE = 3
-NARROW = f"[render]\nprocesses = 1\nqueue = {QUEUE}\nqueue_timeout = 60\n"
+NARROW = f"[render]\nprocesses = 1\nqueue = {QUEUE}\nqueue_timeout = 60\n[cache.renditions]\nenabled = false\n"
 
 Asked = list["asyncio.Task[tuple[aiohttp.ClientResponse, bytes]]"]
 
