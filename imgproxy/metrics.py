@@ -197,10 +197,10 @@ class Metrics:
         self._samplers: list[Callable[[], None]] = []
         for metric in TABLE:
             self._make(metric)
-        self._answers = {status: self._counts["requests", "images", status] for status in STATUSES}
+        self._hit = self._counts["requests", "images", "2xx"], self._counts["cache", "hit"]
+        self._unchanged = self._counts["requests", "images", "3xx"], self._counts["cache", "unchanged"]
         self._seconds = self._spreads["request_seconds", "images"]
         self._sent = self._counts["sent_bytes",]
-        self._verdicts = {verdict: self._counts["cache", verdict] for verdict in VERDICTS}
 
     def sampled(self, sample: Callable[[], None]) -> None:
         """Call `sample` before each flush: it copies the plain counters of a room that knows no metrics."""
@@ -216,8 +216,9 @@ class Metrics:
 
     def hot(self, status: int, seconds: float, sent_bytes: int) -> None:
         """One picture answered from memory: what `request` counts for a hit, or for a client that has it already (304)."""
-        self._answers["2xx" if status < 300 else "3xx"].pending += 1
-        self._verdicts["unchanged" if status == 304 else "hit"].pending += 1
+        answered, verdict = self._unchanged if status == 304 else self._hit
+        answered.pending += 1
+        verdict.pending += 1
         self._sent.pending += sent_bytes
         self._seconds.observe(seconds)
 

@@ -14,7 +14,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from imgproxy.web.errors import PROBLEM_TYPE, Problem
 from imgproxy.web.headers import SAFETY
-from imgproxy.web.hot import HotAnswer, HotAnswers, Ready
+from imgproxy.web.hot import HotAnswers, Ready
 from imgproxy.web.observe import request_id
 
 _END = b"\r\n\r\n"
@@ -124,19 +124,19 @@ class HotConnection(Connection):
                 return
             self._write(*found, began)
 
-    def _write(self, answer: HotAnswer, ready: Ready, given: str, began: float) -> None:
+    def _write(self, ready: Ready, given: str, began: float) -> None:
         transport = self.transport
         if transport is None:
             return
         name = request_id(given)
         body = ready.body
         if len(body) <= _COPIED:
-            transport.write(b"%b%b\r\n\r\n%b" % (ready.start, name.encode(), body))
+            transport.write(ready.start + name.encode() + _END + body)
         else:
-            transport.writelines((b"%b%b\r\n\r\n" % (ready.start, name.encode()), body))
+            transport.writelines((ready.start + name.encode() + _END, body))
         self._next_keepalive_close_time = began + self._keepalive_timeout
         answers = self._answers
-        answers.observer.hot(answer.line, ready.status, len(body), answers.clock() - began, self._remote, name)
+        answers.observer.hot(ready.line, ready.status, len(body), answers.clock() - began, self._remote, name)
 
     def _hand_over(self, data: bytes) -> None:
         super().data_received(data)

@@ -24,7 +24,7 @@ from imgproxy.request import ImageRequest, acceptable
 from imgproxy.trace import Trace
 from imgproxy.web.headers import dress
 from imgproxy.web.heads import Heads, Plain
-from imgproxy.web.observe import HotLine, Observer
+from imgproxy.web.observe import Observer
 from imgproxy.web.reply import common, described
 
 _VERSION_11 = (1, 1)
@@ -34,11 +34,12 @@ _STEP = 1.0
 
 @dataclass(slots=True, eq=False)
 class Ready:
-    """What is written: `start`, the request's id, two line ends, `body`."""
+    """What is written: `start`, the request's id, two line ends, `body`; and `line`, what the observer is told."""
 
     status: int
     start: bytes
     body: bytes
+    line: str
 
 
 @dataclass(slots=True, eq=False)
@@ -50,13 +51,14 @@ class HotAnswer:
     asked: ImageRequest
     picture: Picture
     entry: Entry
-    head_only: bool
-    line: HotLine
+    method: str
+    target: str
+    source: str
     cell: int
     mark: int = 0
     until: float = 0.0
-    whole: Ready = dataclasses.field(default_factory=lambda: Ready(200, b"", b""))
-    unchanged: Ready = dataclasses.field(default_factory=lambda: Ready(304, b"", b""))
+    whole: Ready = dataclasses.field(default_factory=lambda: Ready(200, b"", b"", ""))
+    unchanged: Ready = dataclasses.field(default_factory=lambda: Ready(304, b"", b"", ""))
 
     @property
     def graded(self) -> bool:
@@ -105,9 +107,9 @@ class HotAnswers:
     def __len__(self) -> int:
         return sum(map(len, self._tables.values()))
 
-    def find(self, line: bytes, block: bytes, now: float) -> tuple[HotAnswer, Ready, str] | None:
-        """The answer to a request line (without its end) and the rest of a head, what is to be written of it, and the id that
-        the caller gave. None: it goes the long way. `now` by `clock`.
+    def find(self, line: bytes, block: bytes, now: float) -> tuple[Ready, str] | None:
+        """What is to be written in answer to a request line (without its end) and the rest of a head, and the id that the
+        caller gave. None: it goes the long way. `now` by `clock`.
         """
         head = self._known.get(block)
         if head is None:
@@ -122,12 +124,12 @@ class HotAnswers:
             return None
         plain = head.plain
         if plain.tags is None:
-            return answer, answer.whole, plain.request_id
+            return answer.whole, plain.request_id
         if not (plain.any_tag or answer.picture.etag in plain.tags):
             return None
         if answer.graded and (plain.any_tag or len(plain.tags) > 1):
             return None  # the long way may choose the tag of another grade
-        return answer, answer.unchanged, plain.request_id
+        return answer.unchanged, plain.request_id
 
     def offer(self, request: web.Request, asked: ImageRequest, picture: Picture, trace: Trace) -> None:
         """`picture` was just found for `request`: the next one that asks so may have it at once."""
@@ -150,8 +152,7 @@ class HotAnswers:
         if not isinstance(entry, Entry) or entry.body is None or entry.facts.interim:
             return  # how long an interim one is good depends on when it is asked for
         key = entry.identity.key
-        log = self.observer.line(request.method, target, trace.source, trace.format)
-        answer = HotAnswer(asked, picture, entry, request.method == hdrs.METH_HEAD, log, self._changes.cell(key))
+        answer = HotAnswer(asked, picture, entry, request.method, target, trace.source, self._changes.cell(key))
         mark = self._hot.lease(key, entry, partial(_forget, table, line, answer))
         if mark is not None:
             answer.mark = mark
@@ -201,9 +202,13 @@ class HotAnswers:
         whole = self._start("200 OK", fields | more, wall)
         if whole is None or unchanged is None:
             return False
-        answer.whole = Ready(200, whole, b"" if answer.head_only else body)
-        answer.unchanged = Ready(304, unchanged, b"")
+        answer.whole = self._ready(answer, 200, whole, b"" if answer.method == hdrs.METH_HEAD else body)
+        answer.unchanged = self._ready(answer, 304, unchanged, b"")
         return True
+
+    def _ready(self, answer: HotAnswer, status: int, start: bytes, body: bytes) -> Ready:
+        line = self.observer.line(status, len(body), answer.method, answer.target, answer.source, answer.entry.facts.format)
+        return Ready(status, start, body, line)
 
     def _until(self, answer: HotAnswer, now: float, wall: float) -> float:
         """By `clock`. The wall's clock may be set meanwhile; that is seen within a second."""

@@ -44,14 +44,6 @@ _MS = [f"{hundredths / 100:.2f}" for hundredths in range(101)]
 """The milliseconds of most hot answers, by their hundredths: formatting a float takes as long as finding the answer."""
 
 
-class HotLine(msgspec.Struct, frozen=True):
-    """What every answer of one hot target has in common in its line of the access log: the JSON members before those that
-    differ, and from there to the end of the line."""
-
-    head: str
-    tail: str
-
-
 def request_id(given: str) -> str:
     """The id that the client sent, if it is fit for a header and a log; else a new one."""
     if given and _REQUEST_ID.fullmatch(given):
@@ -67,27 +59,26 @@ class Observer:
         self._metrics = metrics
         self._log = log
 
-    def line(self, method: str, target: str, source: str, format: str) -> HotLine:
-        """What `hot` needs, once for each target that is hot. `target` as it came, unredacted."""
-        return HotLine(
-            f'"method":{text(method)},"target":{text(redact(target))}',
-            f',"source":{text(source)},"format":{text(format)}}}\n',
+    def line(self, status: int, sent: int, method: str, target: str, source: str, format: str) -> str:
+        """What `hot` needs, once for each prepared answer: the end of its line in the access log. `target` as it came,
+        unredacted; `sent` are the bytes of the body."""
+        verdict = "unchanged" if status == 304 else "hit"
+        return (
+            f',"method":{text(method)},"target":{text(redact(target))},"status":{status},"bytes":{sent},"cache":"{verdict}"'
+            f',"source":{text(source)},"format":{text(format)}}}\n'
         )
 
-    def hot(self, line: HotLine, status: int, sent: int, seconds: float, remote: str, request_id: str) -> None:
+    def hot(self, line: str, status: int, sent: int, seconds: float, remote: str, request_id: str) -> None:
         """One picture answered from memory: its line in the access log and its counts, in a microsecond.
 
-        `status` is 200, 206 or 304, `sent` the bytes of the body, `remote` an address as the kernel tells it, `request_id` as
+        `status` is 200 or 304, `line` and `sent` as for `line`, `remote` an address as the kernel tells it, `request_id` as
         made by the function of that name.
         """
         self._metrics.hot(status, seconds, sent)
-        if self._log is not None:
-            verdict = "unchanged" if status == 304 else "hit"
+        log = self._log
+        if log is not None:
             ms = _MS[int(seconds * 100_000)] if seconds < _LEAST_MS else f"{seconds * 1000:.2f}"
-            self._log.add(
-                f'{self._log.opening()}"id":"{request_id}",{line.head},"status":{status},"bytes":{sent},"ms":{ms},'
-                f'"remote":"{remote}","cache":"{verdict}"{line.tail}'
-            )
+            log.add(f'{log.opening()}"id":"{request_id}","ms":{ms},"remote":"{remote}"{line}')
 
     def watch(self, app: web.Application) -> None:
         @web.middleware
