@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -31,6 +32,9 @@ HELLO_TIMEOUT = 1.0
 
 _MESSAGE = 512
 """Characters of a failure's message; what libvips says can be long."""
+
+LINGER = 60.0
+"""Seconds that an idle upgrade process stays, once it was started: a page's pictures come together."""
 
 _STARTED = wire.encode(wire.Started())
 
@@ -73,7 +77,11 @@ def main(engine: Engine) -> NoReturn:
         sys.exit(Exit.FAILED)
     # Whoever takes this process over must not be able to speak to the supervisor.
     control.sock.close()
-    sys.exit(Renderer(engine, handoff.render, handoff.encode, memory).serve(socket.socket(fileno=handoff.listener)))
+    sys.exit(
+        Renderer(engine, handoff.render, handoff.encode, memory, LINGER if handoff.idle else None).serve(
+            socket.socket(fileno=handoff.listener)
+        )
+    )
 
 
 def _confine(handoff: RenderHandoff) -> None:
@@ -89,12 +97,13 @@ def _confine(handoff: RenderHandoff) -> None:
 
 @dataclass(slots=True)
 class Renderer:
-    """The loop. `memory` is a descriptor of /proc/self/statm."""
+    """The loop. `memory` is a descriptor of /proc/self/statm, `lingers` the seconds without a job after which it ends."""
 
     engine: Engine
     settings: RenderSettings
     recipe: Recipe
     memory: int
+    lingers: float | None = None
     costs: Costs = field(default_factory=Costs)
     stopping: bool = False
     idle: bool = False
@@ -108,6 +117,8 @@ class Renderer:
             self.idle = True
             if self.stopping:
                 return Exit.CLEAN
+            if not self._wait(listener):
+                return Exit.CLEAN
             connection, _ = listener.accept()
             self.idle = False
             # A web process that has gone is no reason to go as well.
@@ -116,6 +127,15 @@ class Renderer:
             if self.exhausted or self._resident() > self.settings.max_rss:
                 return Exit.RETIRED
         return Exit.RETIRED
+
+    def _wait(self, listener: socket.socket) -> bool:
+        """Until there is a job; False when there was none for as long as this process may wait."""
+        if self.lingers is None:
+            return True
+        # Not by a timeout of the socket: whether it blocks is shared with all who inherited it.
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        return bool(poll.poll(self.lingers * 1000))
 
     def _serve(self, connection: socket.socket, watcher: Watcher) -> None:
         packet, descriptors = _hello(connection)
@@ -169,13 +189,15 @@ class Renderer:
 
 def _hello(connection: socket.socket) -> tuple[bytes, list[int]]:
     """What the web process hands over: the job, and two or three descriptors. Raises TimeoutError."""
+    # recv_fds of Python 3.11 does not pass its flags on, so that MSG_DONTWAIT would wait for ever.
+    connection.setblocking(False)
     try:
         # It is there already in nearly every case.
-        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 3, socket.MSG_DONTWAIT)
+        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 3)
     except BlockingIOError:
         connection.settimeout(HELLO_TIMEOUT)
         packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 3)
-        connection.setblocking(True)
+    connection.setblocking(True)
     return packet, descriptors
 
 

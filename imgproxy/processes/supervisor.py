@@ -63,7 +63,8 @@ def run(
         for crew in (web, render, janitor, upgrade):
             stack.callback(crew.close)
         signals = stack.enter_context(_signals())
-        return Supervisor(web, render, janitor, upgrade, (public, admin), signals, server.drain).run()
+        wanted = upgrades if settings.upgrade.enabled else None
+        return Supervisor(web, render, janitor, upgrade, (public, admin), wanted, signals, server.drain).run()
 
 
 def _web(settings: Settings, runtime: Path, public: socket.socket, admin: socket.socket, module: str) -> Crew:
@@ -93,11 +94,11 @@ def _render(settings: Settings, jobs: socket.socket, module: str) -> Crew:
 
 
 def _upgrade(settings: Settings, jobs: socket.socket, module: str) -> Crew:
-    """No spare: nobody waits for what one of them does."""
+    """Started when there is a job for one, and gone when there was none for a while: nobody waits, and the memory is free."""
     return Crew(
         kind="upgrade",
         module=module,
-        want=1 if settings.upgrade.enabled else 0,
+        want=0,
         handoff=msgspec.structs.replace(_render_handoff(settings, jobs), idle=True),
         inherits=(jobs.fileno(),),
         environment=_render_environment(settings),
@@ -157,13 +158,15 @@ def _signals() -> Iterator[socket.socket]:
 
 @dataclass(slots=True)
 class Supervisor:
-    """The loop. `listening` are its own copies of the TCP sockets."""
+    """The loop. `listening` are its own copies of the TCP sockets, `upgrades` is the socket with the jobs of upgrade processes,
+    None where there are to be none."""
 
     web: Crew
     render: Crew
     janitor: Crew
     upgrade: Crew
     listening: tuple[socket.socket, ...]
+    upgrades: socket.socket | None
     signals: socket.socket
     drain: float
     ready: bool = False
@@ -182,6 +185,7 @@ class Supervisor:
     def run(self) -> int:
         with self._selector:
             self._selector.register(self.signals, selectors.EVENT_READ)
+            self._await_upgrades()
             while self.result is None:
                 self._reap()
                 if self.result is not None:
@@ -199,11 +203,20 @@ class Supervisor:
             if key.data is None:
                 for number in self.signals.recv(64):
                     self._obey(number)
+            elif key.data is self.upgrade:
+                self._selector.unregister(key.fileobj)
+                self.upgrade.want = 1
             else:
                 crew, child = key.data
                 # A render process closes its end when it begins; one that is dead is mourned at its SIGCHLD.
                 if not crew.heard(child):
                     self._selector.unregister(child.control)
+
+    def _await_upgrades(self) -> None:
+        """No upgrade process runs: the first job starts one."""
+        self.upgrade.want = 0
+        if self.upgrades is not None:
+            self._selector.register(self.upgrades, selectors.EVENT_READ, self.upgrade)
 
     def _obey(self, number: int) -> None:
         if number == signal.SIGCHLD:
@@ -246,6 +259,9 @@ class Supervisor:
         if self.stopping:
             # One that was never let in had nothing to finish; of the others, a web process says whether it could.
             self.clean = self.clean and (crew is not self.web or child.state != "active" or code == 0)
+            return
+        if crew is self.upgrade and code == Exit.CLEAN:
+            self._await_upgrades()
             return
         level = logging.INFO if cause == "retired" else logging.WARNING
         log(level, "replaced", kind=crew.kind, cause=cause, code=code, child=child.process.pid, state=child.state)

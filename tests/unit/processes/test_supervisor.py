@@ -190,17 +190,44 @@ def test_draining_has_an_end() -> None:
     client.join(10)
 
 
-def test_an_upgrade_process_takes_only_time_that_nobody_wants_and_is_replaced() -> None:
+def test_an_upgrade_process_is_started_by_a_job_takes_only_time_that_nobody_wants_and_is_replaced() -> None:
     running = Server(settings(upgrade={"enabled": True}))
     try:
         running.expect("ready")
-        (pid,) = running.children("imgproxy.processes.upgrade")
-        assert (os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)) == (os.SCHED_IDLE, 19)
+        assert running.children("imgproxy.processes.upgrade") == []
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as job:
+            job.connect(str(running.runtime / "upgrade.sock"))
+            until(lambda: running.children("imgproxy.processes.upgrade"), "the job starts none")
+            (pid,) = running.children("imgproxy.processes.upgrade")
+            until(lambda: os.sched_getscheduler(pid) == os.SCHED_IDLE, "it takes its time from others")
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 19
         os.kill(pid, signal.SIGKILL)
         running.expect("replaced", kind="upgrade", cause="signal", child=pid)
         until(lambda: len(running.children("imgproxy.processes.upgrade")) == 1, "it was not replaced")
     finally:
         assert running.stop() == 0
+
+
+def test_an_upgrade_process_that_ends_for_want_of_jobs_comes_back_with_the_next() -> None:
+    running = Server(settings(upgrade={"enabled": True}))
+    try:
+        running.expect("ready")
+        known: set[int] = set()
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as job:
+                job.connect(str(running.runtime / "upgrade.sock"))
+                until(lambda: set(running.children("imgproxy.processes.upgrade")) - known, "the job starts none")
+                (pid,) = set(running.children("imgproxy.processes.upgrade")) - known
+                # It hears nothing, gives this one up and waits for the next. SIGTERM ends it as a minute without jobs does.
+                job.settimeout(20)
+                assert job.recv(1) == b""
+            known.add(pid)
+            os.kill(pid, signal.SIGTERM)
+            until(lambda pid=pid: gone(pid), "it does not end")
+            until(lambda: not running.children("imgproxy.processes.upgrade"), "one is there without a job")
+    finally:
+        assert running.stop() == 0
+    assert "replaced" not in "".join(running.said)
 
 
 def test_what_cannot_start_is_given_up() -> None:
