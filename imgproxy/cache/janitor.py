@@ -31,8 +31,7 @@ _RACY = 2_000_000_000
 _SETTLED = 3600
 """Seconds after which no job that was begun before a purge is still running."""
 
-
-_BATCH = 65_536
+BATCH = 65_536
 """Entries that are deleted after one look at all: about 20 MB of names."""
 _HURRY = 0.1
 """Beyond its bounds a store is read with shorter rests."""
@@ -82,8 +81,9 @@ class _Shelf:
 
 
 class _Store:
-    def __init__(self, budget: StoreBudget, rest: Rest) -> None:
+    def __init__(self, budget: StoreBudget, rest: Rest, batch: int) -> None:
         self.budget = budget
+        self._batch = batch
         self._rest = rest
         self._shelves: dict[str, _Shelf] = {}
 
@@ -134,7 +134,7 @@ class _Store:
     def _evict_some(self, most_bytes: float, most_entries: float) -> int:
         size, count = self.bytes, self.entries
         beyond = max(count - most_entries, (size - most_bytes) * count / max(1, size))
-        batch = min(_BATCH, int(beyond * 1.2) + 16)
+        batch = min(self._batch, int(beyond * 1.2) + 16)
         evicted = 0
         oldest = heapq.nsmallest(batch, self.files(_HURRY), key=lambda found: found[1].used)
         size, count = self.bytes, self.entries
@@ -173,11 +173,20 @@ class _Store:
 class Janitor:
     """`low_water` is the fraction of its bounds that a store is brought down to, once it is beyond them.
 
-    `rest` is called after every subdirectory with the seconds of processor time it took, and returns when it may go on.
+    `rest` is called after every subdirectory with the seconds of processor time it took, and returns when it may go on. At most
+    `batch` entries are deleted after one look at a store.
     """
 
-    def __init__(self, stores: Sequence[StoreBudget], low_water: float, bans: Bans, rest: Rest = lambda _: None) -> None:
-        self._stores = [_Store(budget, rest) for budget in stores]
+    def __init__(
+        self,
+        stores: Sequence[StoreBudget],
+        low_water: float,
+        bans: Bans,
+        rest: Rest = lambda _: None,
+        *,
+        batch: int = BATCH,
+    ) -> None:
+        self._stores = [_Store(budget, rest, batch) for budget in stores]
         self._low_water = low_water
         self._bans = bans
         self._generation = -1

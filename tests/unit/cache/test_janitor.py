@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.disk import DiskStore
-from imgproxy.cache.header import PAGE
+from imgproxy.cache.header import PAGE, Header, pack, reserve
 from imgproxy.cache.janitor import Janitor, StoreBudget
-from tests.unit.cache.samples import body, files_below, picture, put
+from tests.unit.cache.samples import body, facts, files_below, picture, put
 
 PLENTY = 1 << 40
 
@@ -206,7 +210,7 @@ async def test_only_drafts_without_a_writer_are_orphans(
     assert living.stored
     assert keeper.sweep().orphans == 0
     assert living.draft is not None
-    assert living.draft.exists()
+    assert Path(living.draft).exists()
 
 
 async def test_purged_entries_are_deleted(
@@ -263,3 +267,124 @@ async def test_removed_directories_are_forgotten(store: DiskStore, tmp_path: Pat
         path.unlink()
         path.parent.rmdir()
     assert keeper.sweep().entries == (0,)
+
+
+def spread(n: int) -> str:
+    """A key in one of 16 subdirectories."""
+    return f"{16 * (n % 16):02x}{n:062x}"
+
+
+def fill_many(tmp_path: Path, count: int, length: int = 1) -> dict[str, float]:
+    """So many files that look like entries; neighbours in age lie in different subdirectories. Names and when they were used,
+    the longest unused first."""
+    now = time.time()
+    used = {}
+    for n in range(count):
+        path = tmp_path / "results" / spread(n)[:2] / spread(n)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(length))
+        used[spread(n)] = now - 10_000 + n
+        os.utime(path, (used[spread(n)],) * 2)
+    return used
+
+
+def names(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "results").glob("??/*"))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64, 1000])
+@pytest.mark.parametrize(
+    ("max_entries", "max_bytes", "left"),
+    [
+        pytest.param(298, PLENTY, 149, id="entries"),
+        pytest.param(PLENTY, 298 * PAGE, 149, id="bytes"),
+        pytest.param(200, 299 * PAGE, 100, id="both, entries more so"),
+        pytest.param(0, PLENTY, 0, id="everything"),
+        pytest.param(300, 300 * PAGE, 300, id="just within"),
+    ],
+)
+def test_many_go_in_batches_the_longest_unused_of_all_subdirectories_first(
+    tmp_path: Path, bans: Bans, batch: int, max_entries: int, max_bytes: int, left: int
+) -> None:
+    """Whatever the batch: the same files are left, and the sums are theirs."""
+    used = fill_many(tmp_path, 300)
+    keeper = Janitor([StoreBudget(tmp_path / "results", max_bytes, max_entries)], 0.5, bans, batch=batch)
+    swept = keeper.sweep()
+    assert names(tmp_path) == sorted(list(used)[300 - left :])
+    assert (swept.evicted, swept.entries, swept.bytes) == ((300 - left,), (left,), (left * PAGE,))
+    assert keeper.sweep().evicted == (0,)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 3 * PAGE), min_size=1, max_size=40),
+    batch=st.integers(1, 50),
+    most=st.integers(0, 40),
+    pages=st.integers(0, 80),
+    low_water=st.sampled_from([0.1, 0.5, 0.9]),
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_afterwards_a_store_is_within_its_bounds_and_what_is_left_is_the_newest(
+    bans: Bans, sizes: list[int], batch: int, most: int, pages: int, low_water: float
+) -> None:
+    with TemporaryDirectory() as directory:
+        store = Path(directory)
+        used = fill_many(store, len(sizes))
+        for name, size in zip(used, sizes, strict=True):
+            os.truncate(store / "results" / name[:2] / name, size)
+            os.utime(store / "results" / name[:2] / name, (used[name],) * 2)
+        swept = Janitor([StoreBudget(store / "results", pages * PAGE, most)], low_water, bans, batch=batch).sweep()
+        count = swept.entries[0]
+        assert count <= most
+        assert swept.bytes[0] <= pages * PAGE
+        assert names(store) == sorted(list(used)[len(sizes) - count :])
+        assert swept.bytes[0] == PAGE * sum(-(-size // PAGE) for size in sizes[len(sizes) - count :])
+
+
+def test_purged_entries_and_drafts_of_the_dead_go_among_many(tmp_path: Path, bans: Bans) -> None:
+    used = fill_many(tmp_path, 100)
+    drafts = tmp_path / "results" / "drafts"
+    drafts.mkdir()
+    for n in range(20):
+        (drafts / f"{spread(n)}.{n:016x}").write_bytes(b"half")
+    for n in range(5):
+        header = pack(Header(picture(str(n)), facts(begun_at=1.0), 4, b"0" * 16), reserve(picture(str(n))))
+        assert header is not None
+        place(tmp_path, str(n)).parent.mkdir(exist_ok=True)
+        place(tmp_path, str(n)).write_bytes(header + b"body")
+    bans.add(Ban(time.time() - 1, "photos", "3"))
+    swept = Janitor([StoreBudget(tmp_path / "results", PLENTY, 52)], 0.5, bans, batch=10).sweep()
+    assert (swept.orphans, swept.banned, swept.evicted, swept.entries) == (20, 1, (78,), (26,))
+    assert left(tmp_path, 5) == [0, 1, 2, 4]
+    assert [name for name in names(tmp_path) if name in used] == sorted(list(used)[78:])
+    assert not list(drafts.iterdir())
+
+
+def test_it_rests_after_every_subdirectory_it_has_read_and_not_for_what_has_not_changed(tmp_path: Path, bans: Bans) -> None:
+    fill_many(tmp_path, 160)
+    for shelf in (tmp_path / "results").iterdir():
+        age(shelf, 100)
+    rests: list[float] = []
+    keeper = Janitor([StoreBudget(tmp_path / "results", PLENTY, PLENTY)], 0.5, bans, rests.append)
+    assert keeper.sweep().entries == (160,)
+    assert len(rests) == 16
+    assert 0 < sum(rests) < 60
+    rests.clear()
+    keeper.sweep()
+    assert rests == []
+    os.utime(tmp_path / "results" / "30")
+    keeper.sweep()
+    assert len(rests) == 1
+
+
+def test_beyond_its_bounds_a_store_is_read_with_shorter_rests(
+    tmp_path: Path, bans: Bans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each subdirectory takes one second of this clock. What is evicted in two batches is read twice more."""
+    fill_many(tmp_path, 160)
+    seconds = itertools.count()
+    monkeypatch.setattr(time, "thread_time", lambda: float(next(seconds)))
+    rests: list[float] = []
+    keeper = Janitor([StoreBudget(tmp_path / "results", PLENTY, 159)], 0.5, bans, rests.append, batch=40)
+    assert keeper.sweep().evicted == (81,)
+    assert rests[:16] == [1.0] * 16
+    assert rests[16:] == [pytest.approx(0.1)] * 16 * 3
