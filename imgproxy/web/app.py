@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,6 +16,7 @@ from imgproxy.background import Background
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.changes import Changes
 from imgproxy.cache.disk import DiskStore
+from imgproxy.cache.entry import Entry
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.hot import HotCache
 from imgproxy.cache.negative import Negatives
@@ -27,7 +28,7 @@ from imgproxy.metrics import INTERVAL, Metrics
 from imgproxy.originals import Originals
 from imgproxy.pipeline import Caches, Images
 from imgproxy.renditions import FORGET, Kept, Renditions
-from imgproxy.settings import FilesSource, LogSettings, Settings
+from imgproxy.settings import CacheSettings, FilesSource, LogSettings, Settings
 from imgproxy.signing import Signer
 from imgproxy.sources.files import Files
 from imgproxy.sources.http import Http
@@ -59,48 +60,36 @@ def recipe_of(settings: Settings) -> bytes:
     return blake2b(msgspec.msgpack.encode(parts), digest_size=8).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What is kept in memory and on disk below `directory`, and what says that it is no longer good."""
+
+    directory: Path
+    bans: Bans
+    negatives: Negatives
+    hot: HotCache
+    results: DiskStore
+    originals: DiskStore
+    renditions: DiskStore
+
+    @property
+    def stores(self) -> tuple[DiskStore, ...]:
+        return self.results, self.originals, self.renditions
+
+
 def create(settings: Settings, runtime: Path) -> Site:
     """The two applications of a web process. `runtime` is the private directory that the supervisor made."""
     metrics = Metrics()
-    cache = Path(settings.cache.directory)
-    bans = Bans(cache)
-    changes = Changes(cache)
-    negatives = Negatives(settings.cache.negative, bans)
-    small = settings.cache.memory_entry_bytes
-    stores = {
-        "results": DiskStore(
-            cache / "results", bans, small=small, largest=settings.cache.results.max_bytes // 4, replaced=changes.move
-        ),
-        # No body in memory: a render process reads it by a descriptor, however small it is.
-        "originals": DiskStore(cache / "originals", bans, small=0, largest=settings.cache.originals.max_bytes // 4),
-        "renditions": DiskStore(cache / "renditions", bans, small=0, largest=settings.cache.renditions.max_bytes // 4),
-    }
-    quarantine = Quarantine(cache / "quarantine", settings.render.quarantine)
+    storage = make_storage(settings.cache)
+    quarantine = Quarantine(storage.directory / "quarantine", settings.render.quarantine)
     pool = Pool(runtime / "render.sock", settings.render, quarantine)
-    sources = make_sources(settings)
-    caches = Caches(
-        hot=HotCache(settings.cache.memory_bytes, small, bans, changes),
-        results=stores["results"],
-        flights=Flights(cache / "results.lock", bans),
-        negatives=negatives,
-    )
-    metrics.sampled(sampling(metrics, pool, stores.values()))
+    metrics.sampled(sampling(metrics, pool, storage.stores))
     observer = Observer(settings.server, metrics, access_log(settings.log))
     background = Background(observer.report)
-    originals = Originals(stores["originals"], Flights(cache / "originals.lock", bans), negatives)
-    kept = Kept(stores["renditions"], Flights(cache / "renditions.lock", bans), Negatives(FORGET, bans))
-    renditions = Renditions(kept, pool, background, rendition_rules(settings), settings.render.deadline)
-    upgrades = None
-    if settings.upgrade.enabled:
-        # A lock file of its own, because of the patience: who waits here keeps nobody waiting, and must not do it once more.
-        upgrading: Flights[Outcome] = Flights(cache / "upgrades.lock", bans, patience=3 * settings.upgrade.deadline)
-        shared = Shared(stores["results"], upgrading, Negatives(RETRY, bans))
-        upgrades = make_upgrades(settings, runtime, shared, originals, background, lambda: pool.waiting > 0)
-        metrics.sampled(sampling_upgrades(metrics, upgrades))
-    drawing = Drawing(stores["results"], pool, renditions, settings.render.deadline, upgrades)
-    images = Images(sources, originals, caches, drawing, background, recipe_of(settings))
+    sources = make_sources(settings)
+    images = make_images(settings, runtime, storage, sources, pool, background, metrics)
     dialects = (Native(),)
-    answers = HotAnswers(caches.hot, observer, settings.server.cors_origins)
+    answers = HotAnswers(storage.hot, observer, settings.server.cors_origins)
     if not settings.server.keepalive:
         answers.close()  # every answer is its connection's last
     handler = ImageHandler(
@@ -116,7 +105,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     def ready() -> dict[str, object]:
         return {
             "status": "draining" if handler.draining else "ready",
-            "cache": "failing" if any(store.degraded for store in stores.values()) else "ok",
+            "cache": "failing" if any(store.degraded for store in storage.stores) else "ok",
             "waiting": pool.waiting,
             "running": pool.running,
         }
@@ -137,7 +126,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     public.cleanup_ctx.append(lifetime)
     admin = web.Application()
     Observer(settings.server, metrics, None).watch(admin)
-    AdminHandler(metrics, bans, dialects, quarantine, ready).route(admin)
+    AdminHandler(metrics, storage.bans, dialects, quarantine, ready).route(admin)
 
     def drain() -> None:
         handler.draining = True
@@ -147,6 +136,49 @@ def create(settings: Settings, runtime: Path) -> Site:
         return HotConnection(server, answers, settings.server.write_timeout, loop=server._loop, **server._kwargs)
 
     return Site(public, admin, drain, connect)
+
+
+def make_storage(settings: CacheSettings) -> Storage:
+    directory = Path(settings.directory)
+    bans, changes = Bans(directory), Changes(directory)
+    small = settings.memory_entry_bytes
+    return Storage(
+        directory,
+        bans,
+        Negatives(settings.negative, bans),
+        HotCache(settings.memory_bytes, small, bans, changes),
+        DiskStore(directory / "results", bans, small=small, largest=settings.results.max_bytes // 4, replaced=changes.move),
+        # No body in memory: a render process reads it by a descriptor, however small it is.
+        DiskStore(directory / "originals", bans, small=0, largest=settings.originals.max_bytes // 4),
+        DiskStore(directory / "renditions", bans, small=0, largest=settings.renditions.max_bytes // 4),
+    )
+
+
+def make_images(  # noqa: PLR0913 -- every room that a picture goes through
+    settings: Settings,
+    runtime: Path,
+    storage: Storage,
+    sources: Mapping[str, Source],
+    pool: Pool,
+    background: Background,
+    metrics: Metrics,
+) -> Images:
+    """The line of `pipeline.py`, with all that stands beside it."""
+    directory, bans = storage.directory, storage.bans
+    originals = Originals(storage.originals, Flights(directory / "originals.lock", bans), storage.negatives)
+    kept = Kept(storage.renditions, Flights(directory / "renditions.lock", bans), Negatives(FORGET, bans))
+    renditions = Renditions(kept, pool, background, rendition_rules(settings), settings.render.deadline)
+    upgrades = None
+    if settings.upgrade.enabled:
+        # A lock file of its own, because of the patience: who waits here keeps nobody waiting, and must not do it once more.
+        upgrading: Flights[Outcome] = Flights(directory / "upgrades.lock", bans, patience=3 * settings.upgrade.deadline)
+        shared = Shared(storage.results, upgrading, Negatives(RETRY, bans))
+        upgrades = make_upgrades(settings, runtime, shared, originals, background, lambda: pool.waiting > 0)
+        metrics.sampled(sampling_upgrades(metrics, upgrades))
+    drawing = Drawing(storage.results, pool, renditions, settings.render.deadline, upgrades)
+    flights: Flights[Entry] = Flights(directory / "results.lock", bans)
+    caches = Caches(hot=storage.hot, results=storage.results, flights=flights, negatives=storage.negatives)
+    return Images(sources, originals, caches, drawing, background, recipe_of(settings))
 
 
 def make_upgrades(
@@ -179,9 +211,8 @@ def make_sources(settings: Settings) -> dict[str, Source]:
     }
 
 
-def sampling(metrics: Metrics, pool: Pool, stores: Iterable[DiskStore]) -> Callable[[], None]:
+def sampling(metrics: Metrics, pool: Pool, stores: tuple[DiskStore, ...]) -> Callable[[], None]:
     """What copies the plain counters of the rooms that know no metrics, before each flush."""
-    stores = tuple(stores)
     seen = 0
 
     def sample() -> None:
