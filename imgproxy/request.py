@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from hashlib import blake2b
 from typing import Literal
 
@@ -97,7 +98,10 @@ def _weight(parameters: str) -> float | None:
     return 1.0
 
 
-class Identity(msgspec.Struct, frozen=True, array_like=True):
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Identity(msgspec.Struct, frozen=True, array_like=True, dict=True):
     """What a stored entry is, whole; compared on every read, so that two things never share an entry.
 
     `origin` is the source's name and fingerprint of its configuration, `validator` the version of the original where that is
@@ -113,10 +117,10 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     recipe: bytes = b""
     epoch: int = PIXEL_EPOCH
 
-    @property
+    @cached_property
     def key(self) -> str:
         """64 hexadecimal digits. msgpack is length-prefixed, so different identities have different bytes."""
-        return blake2b(msgspec.msgpack.encode(self), digest_size=32).hexdigest()
+        return blake2b(_encode(self), digest_size=32).hexdigest()
 
 
 def identify(variant: Variant, origin: str, validator: str, recipe: bytes) -> Identity:
@@ -143,4 +147,4 @@ def etag(identity: Identity, validators: Validators | None = None, digest: str =
     if not version:
         return ""
     made = (identity.key, version, grade) if grade else (identity.key, version)
-    return f'"{blake2b(msgspec.msgpack.encode(made), digest_size=16).hexdigest()}"'
+    return f'"{blake2b(_encode(made), digest_size=16).hexdigest()}"'

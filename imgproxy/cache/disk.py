@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import errno
 import fcntl
+import itertools
 import os
 import secrets
 import stat
@@ -22,7 +23,7 @@ import msgspec
 
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.entry import Entry, Facts, Freshness, Handle, Validators
-from imgproxy.cache.files import CHUNK, in_memory, read_exactly, reopen, write_all
+from imgproxy.cache.files import CHUNK, in_memory, reopen, write_all
 from imgproxy.cache.header import PAGE, Corrupt, Header, body_offset, pack, reserve, unpack
 from imgproxy.cache.spool import Spool
 from imgproxy.cache.verified import Verified
@@ -57,7 +58,7 @@ class DiskStore:
         back_off: float = 5,
         replaced: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._directory = directory
+        self._directory = str(directory)
         self._replaced = replaced
         self._bans = bans
         self._small = small
@@ -65,6 +66,7 @@ class DiskStore:
         self._back_off = back_off
         self._retry_at = 0.0
         self._verified = Verified()
+        self._drafts = itertools.count(secrets.randbits(63))
         self._page = memoryview(bytearray(PAGE + small))
         self.write_errors = 0
         self.read_errors = 0
@@ -127,8 +129,9 @@ class DiskStore:
         await asyncio.to_thread(self._refresh, entry, facts)
         return dataclasses.replace(entry, facts=facts)
 
-    def _path(self, key: str) -> Path:
-        return self._directory / key[:2] / key
+    def _path(self, key: str) -> str:
+        # Text, here and in `Spool`: to take a Path apart costs more than most of the calls it is for.
+        return f"{self._directory}/{key[:2]}/{key}"
 
     def _open(self, identity: Identity, handle: Handle) -> Entry | None:
         return self._judged(identity, handle, *read_header(handle, self._small))
@@ -184,39 +187,38 @@ class DiskStore:
             raise Corrupt("the body's checksum does not match")
         self._verified.add(inode, header.digest)
 
-    def _new_draft(self, key: str) -> tuple[Handle, Path]:
+    def _new_draft(self, key: str) -> tuple[Handle, str]:
         """A file that is locked as long as its handle lives. By the lock the janitor tells it from what a dead process left."""
-        drafts = self._directory / DRAFTS
+        drafts = f"{self._directory}/{DRAFTS}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         for _ in range(8):
-            path = drafts / f"{key}.{secrets.token_hex(8)}"
+            path = f"{drafts}/{key}.{next(self._drafts):016x}"
             try:
                 handle = Handle(os.open(path, flags, 0o600))
             except FileNotFoundError:
-                drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
+                Path(drafts).mkdir(mode=0o700, parents=True, exist_ok=True)
                 continue
             try:
                 fcntl.flock(handle.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue  # between the two calls the janitor took it for an orphan, and is deleting it
             except OSError:
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
                 raise
             if os.fstat(handle.fd).st_nlink:
                 return handle, path
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     def _commit(self, spool: Spool, facts: Facts) -> Entry:
-        digest = spool.seal()
+        digest, body = spool.seal(self._small)
         if not facts.storable or spool.written > self._largest or self._bans.covers(spool.identity, facts.begun_at):
             spool.discard()
         if spool.stored:
             self._keep(spool, Header(spool.identity, facts, spool.written, digest))
-        if spool.written > self._small:
+        if body is None:
             # Read-only: what holds the entry may be handed to a process that must not change it.
             handle = Handle(reopen(spool.handle, os.O_RDONLY))
             return Entry(spool.identity, facts, handle, spool.offset, spool.written)
-        body = read_exactly(spool.handle, spool.written, spool.offset) if spool.written else b""
         return Entry(spool.identity, facts, None, spool.offset, spool.written, body)
 
     def _keep(self, spool: Spool, header: Header) -> None:
@@ -227,7 +229,7 @@ class DiskStore:
         place = self._path(spool.identity.key)
         try:
             write_all(spool.handle, head, 0)
-            known = place.exists()
+            known = os.access(place, os.F_OK)
             spool.publish(place)
         except OSError as error:
             self._refused(error)
@@ -235,7 +237,7 @@ class DiskStore:
         else:
             self._verified.add(os.fstat(spool.handle.fd).st_ino, header.digest)
             if known:
-                self._replaced(place.name)
+                self._replaced(spool.identity.key)
             self.stored += 1
             self.stored_bytes += spool.written
 

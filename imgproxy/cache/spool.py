@@ -30,7 +30,7 @@ class Spool:
         identity: Identity,
         handle: Handle,
         offset: int,
-        draft: Path | None = None,
+        draft: str | None = None,
         on_error: Callable[[OSError], None] = lambda _: None,
     ) -> None:
         self.identity = identity
@@ -124,28 +124,30 @@ class Spool:
         """For a render process to read from: a new read-only description; the caller closes it. Raises CapacityError."""
         return reopen(self.handle, os.O_RDONLY)
 
-    def seal(self) -> bytes:
-        """The digest of all bytes. Blocks: bytes that a render process wrote are read back for it.
+    def seal(self, small: int) -> tuple[bytes, bytes | None]:
+        """The digest of all bytes, and the bytes themselves where they are at most `small`. Blocks: bytes that a render process
+        wrote are read back for it.
 
         Raises RenderCrashed when they are fewer than it said.
         """
-        if self._external:
-            self._external = False
-            try:
-                self._read_back()
-            except OSError as error:
-                raise ImgproxyError("a stored file cannot be read") from error
-        return self._hash.digest()
+        if not self._external:
+            return self._hash.digest(), self._body() if self.written <= small else None
+        self._external = False
+        try:
+            body = self._read_back(small)
+        except OSError as error:
+            raise ImgproxyError("a stored file cannot be read") from error
+        return self._hash.digest(), body
 
-    def publish(self, place: Path) -> None:
+    def publish(self, place: str) -> None:
         """Give the file its name. Raises OSError."""
         if self.draft is None:
             return
         try:
-            self.draft.rename(place)
+            os.rename(self.draft, place)  # noqa: PTH104 -- a Path costs as much as the call
         except FileNotFoundError:
-            place.parent.mkdir(mode=0o700, exist_ok=True)
-            self.draft.rename(place)
+            Path(place).parent.mkdir(mode=0o700, exist_ok=True)
+            os.rename(self.draft, place)  # noqa: PTH104 -- the same
         self.draft = None
 
     def discard(self) -> None:
@@ -154,7 +156,7 @@ class Spool:
         if draft is not None:
             self.stored = False
             with suppress(OSError):
-                draft.unlink()
+                Path(draft).unlink()
 
     def _put(self, chunk: bytes) -> None:
         position = self.offset + self.written
@@ -168,16 +170,27 @@ class Spool:
             return
         self._hash.update(chunk)
 
-    def _read_back(self) -> None:
+    def _read_back(self, small: int) -> bytes | None:
+        """All bytes, where they are at most `small`."""
         position, end = self.offset, self.offset + self.written
-        if os.fstat(self.handle.fd).st_size < end:
+        size = os.fstat(self.handle.fd).st_size
+        if size < end:
             raise RenderCrashed("the render process wrote less than it said")
-        # What was written beyond the length that was announced is no part of the picture.
-        os.ftruncate(self.handle.fd, end)
+        if size > end:
+            # What was written beyond the length that was announced is no part of the picture.
+            os.ftruncate(self.handle.fd, end)
+        if self.written <= small:
+            body = self._body()
+            self._hash.update(body)
+            return body
         while position < end:
             chunk = read_exactly(self.handle, min(CHUNK, end - position), position)
             self._hash.update(chunk)
             position += len(chunk)
+        return None
+
+    def _body(self) -> bytes:
+        return read_exactly(self.handle, self.written, self.offset) if self.written else b""
 
     def _move_to_memory(self, cause: OSError) -> None:
         self._on_error(cause)
