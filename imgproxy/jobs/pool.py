@@ -34,6 +34,7 @@ from imgproxy.errors import (
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs import wire
 from imgproxy.jobs.admission import Admission
+from imgproxy.jobs.packets import Packets
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import Failed, Finished, Job
 from imgproxy.settings import RenderSettings
@@ -208,12 +209,13 @@ class Pool:
             await self.quarantine.strike(*call.source)
 
     async def _attempt(self, call: _Call) -> Finished:
-        with self._connect(call) as sock:
-            await self._wait(call, sock)
+        sock = self._connect(call)
+        with Packets(sock) as packets:
+            await self._wait(call, sock, packets)
             self.running += 1
             try:
                 began = time.monotonic()
-                finished = await self._outcome(call.job, sock)
+                finished = await self._outcome(call.job, packets)
                 self._admission.ended(time.monotonic() - began)
                 return finished
             finally:
@@ -239,7 +241,7 @@ class Pool:
             raise
         return sock
 
-    async def _wait(self, call: _Call, sock: socket.socket) -> None:
+    async def _wait(self, call: _Call, sock: socket.socket, packets: Packets) -> None:
         """Until Started."""
         self._admission.queued(self.waiting)
         self.waiting += 1
@@ -247,8 +249,7 @@ class Pool:
         began = time.monotonic()
         call.sock = sock
         try:
-            async with asyncio.timeout_at(_loop_time(call.until)):
-                packet = await _receive(sock)
+            packet = await packets.receive(_loop_time(call.until))
         except TimeoutError:
             raise QueueTimeout("no render process became free in time") from None
         finally:
@@ -261,11 +262,10 @@ class Pool:
         if call.waited is not None:
             call.waited(time.monotonic() - began)
 
-    async def _outcome(self, job: Job, sock: socket.socket) -> Finished:
+    async def _outcome(self, job: Job, packets: Packets) -> Finished:
         began = time.monotonic()
         try:
-            async with asyncio.timeout(job.seconds + GRACE):
-                packet = await _receive(sock)
+            packet = await packets.receive(_loop_time(began + job.seconds + GRACE))
         except TimeoutError:
             raise _DiedError("deadline") from None
         if not packet:
@@ -287,14 +287,6 @@ def _finished(packet: bytes) -> Finished:
             raise OSError(number, os.strerror(number))
         raise _FAILURES[reply.code](reply.message)
     raise _DiedError("crash")
-
-
-async def _receive(sock: socket.socket) -> bytes:
-    """One packet, b"" when the other end is gone. A peer that dies with unread packets resets the connection."""
-    try:
-        return await asyncio.get_running_loop().sock_recv(sock, wire.MAX_PACKET)
-    except (ConnectionResetError, BrokenPipeError):
-        return b""
 
 
 async def _still_in_time(until: float) -> None:

@@ -81,10 +81,7 @@ class Quarantine:
         return len(known)
 
     def _suspects(self, length: int) -> bool:
-        try:
-            return any(size == length for size, _ in self._own) or (self.directory / str(length)).exists()
-        except OSError:
-            return False
+        return any(size == length for size, _ in self._own) or os.access(f"{self.directory}/{length}", os.F_OK)
 
     def _until(self, strikes: int, last: float) -> float:
         return last + min(self.seconds * 2 ** min(strikes - STRIKES, 32), LONGEST) if strikes >= STRIKES else 0
