@@ -313,11 +313,8 @@ def _builtins(value: object) -> object:
     if value.__struct_config__.array_like:
         return [_builtins(getattr(value, name)) for name in value.__struct_fields__]
     # Every field of the structs that are maps here has a default.
-    asked = (
-        (name, getattr(value, name), default)
-        for name, default in zip(value.__struct_fields__, value.__struct_defaults__, strict=True)
-    )
-    return {name: _builtins(given) for name, given, default in asked if given != default}
+    fields = zip(value.__struct_fields__, msgspec.structs.astuple(value), value.__struct_defaults__, strict=True)
+    return {name: _builtins(given) for name, given, default in fields if given != default}
 
 
 decode = msgspec.msgpack.Decoder(Transform).decode

@@ -22,6 +22,7 @@ __all__ = ["OPTIONS", "Native", "table"]
 MAX_OPTIONS = 32
 
 _BY_NAME = {option.name: option for option in OPTIONS}
+_ROWS = {option.name: row for row, option in enumerate(OPTIONS)}
 _STRAY = re.compile("[^!-~]|#")
 _SOURCE = re.compile("[a-z0-9][a-z0-9-]*")
 _DOTS = re.compile(r"//|(?:^|/)\.{0,2}(?:/|$)")
@@ -57,13 +58,15 @@ class Native:
         path, mark, query = payload.partition("?")
         source, locator = self._place(path)
         given = _read(query) if mark else {}
-        asked = {"picture": _fields_of(Transform(enlarge=True)), "request": {"download": None, "expires": 0}}
-        for option in OPTIONS:
-            if option.name in given:
-                _put(asked["picture" if option.picture else "request"], option, given[option.name])
-        pictured = any(_BY_NAME[name].picture for name in given)
-        transform = canonical(Transform(**asked["picture"])) if pictured else None
-        return ImageRequest(source=source, locator=locator, transform=transform, **asked["request"])
+        picture: dict[str, Any] = {}
+        others: dict[str, Any] = {}
+        pictured = False
+        for name in sorted(given, key=_ROWS.__getitem__):
+            option = _BY_NAME[name]
+            pictured |= option.picture
+            _put(picture if option.picture else others, option, given[name])
+        transform = canonical(Transform(**{"enlarge": True} | picture)) if pictured else None
+        return ImageRequest(source=source, locator=locator, transform=transform, **others)
 
     def build(self, request: ImageRequest) -> str:
         """Raises InvalidTarget or InvalidOption where nothing in this dialect asks for `request`."""
@@ -143,7 +146,7 @@ def _put(fields: dict[str, Any], option: Option, value: Any) -> None:
     values = value if len(option.fields) > 1 else (value,) * len(option.fields)
     for path, part in zip(option.fields, values, strict=True):
         name, _, inner = path.partition(".")
-        struct = fields[name] or option.base
+        struct = fields.get(name) or option.base
         fields[name] = msgspec.structs.replace(struct, **{inner: part}) if inner and struct else part
 
 
