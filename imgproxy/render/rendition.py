@@ -19,7 +19,7 @@ from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.load import Original, Watch
 from imgproxy.render.plan import Plan, plan, rendition_levels, serving_level
 from imgproxy.render.steps.colour import colour
-from imgproxy.render.steps.resize import resize
+from imgproxy.render.steps.resize import scaled
 from imgproxy.spec import Transform
 
 HEADER = 4096
@@ -153,7 +153,7 @@ def make(job: Job, source: bytes, out_fd: int, watch: Watch | None = None) -> tu
     end = HEADER
     for level in shape.levels:
         if (level.width, level.height) != (image.width, image.height):
-            image = _halved(image, level)
+            image = scaled(image, (level.width, level.height), exactly=True)
         pixels = image.write_to_memory()
         _write(out_fd, pixels, start + level.offset)
         end = level.offset + shape.bytes(level)
@@ -172,17 +172,11 @@ def _first(original: Original, size: tuple[int, int], job: Job) -> pyvips.Image:
     # The limits of results are about what goes out; this one does not.
     limits = msgspec.structs.replace(job.limits, result_side=max(size), result_pixels=size[0] * size[1])
     planned = plan(asked, facts, limits)
-    image = colour(resize(original.load(planned, 1), planned), planned)
+    image = colour(scaled(original.load(planned, 1), planned.resized, exactly=True), planned)
     if facts.grey and not facts.icc and image.bands >= 3:
         grey = image[0].bandjoin(image[3]) if image.hasalpha() else image[0]
         return grey.copy(interpretation="b-w")
     return image
-
-
-def _halved(image: pyvips.Image, level: Level) -> pyvips.Image:
-    asked = Transform(width=level.width, height=level.height, fit="stretch")
-    size = (level.width, level.height)
-    return resize(image, Plan(transform=asked, stored=size, resized=size, width=level.width, height=level.height))
 
 
 def _shape(facts: Facts, bands: int, sizes: tuple[tuple[int, int], ...]) -> Header:
