@@ -134,6 +134,8 @@ class Renditions:
         drawn from the original, and the others wait to hear from them whether a rendition would serve: all of them together
         are answered sooner so."""
         crowd = self._crowds.get(key)
+        if key not in self._making and (crowd is None or crowd.drawing < _MANY):
+            return False
         with suppress(TimeoutError):
             async with asyncio.timeout(self._seconds):
                 if key not in self._making and crowd is not None and crowd.drawing >= _MANY:

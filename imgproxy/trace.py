@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,13 +28,23 @@ class Trace:
     origin_bytes: int = 0
     sent_bytes: int = 0
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - began)
+    def stage(self, name: str) -> _Stage:
+        """To be entered: what is done within is timed."""
+        return _Stage(self, name)
 
     def add(self, name: str, seconds: float) -> None:
         self.stages[name] = self.stages.get(name, 0.0) + seconds
+
+
+class _Stage:
+    __slots__ = ("_began", "_name", "_trace")
+
+    def __init__(self, trace: Trace, name: str) -> None:
+        self._trace = trace
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._trace.add(self._name, time.perf_counter() - self._began)

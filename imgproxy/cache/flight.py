@@ -9,8 +9,8 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -111,13 +111,18 @@ class Flights(Generic[T]):
         return flight
 
     async def _fly(self, place: tuple[str, int], flight: _Flight[T], look: Look[T], make: Make[T]) -> None:
+        offset = _offset(place)
         try:
-            async with self._locked(place):
+            held = await self._lock(offset)
+            try:
                 found = await look()
                 if found is not None:
                     flight.land(found, made=False)
                 else:
                     flight.land(await make(lambda value: flight.land(value, made=True)), made=True)
+            finally:
+                if held:
+                    self._release(offset)
         except ImgproxyError as error:
             # Its frames hold drafts and descriptors, and those who wait may hold the error for long.
             flight.crash(error.with_traceback(None))
@@ -135,21 +140,15 @@ class Flights(Generic[T]):
         if self._flights.get(place) is flight:
             del self._flights[place]
 
-    @asynccontextmanager
-    async def _locked(self, place: tuple[str, int]) -> AsyncIterator[None]:
-        """Hold the lock on this key in all processes. The kernel releases it should this one die."""
-        digest = blake2b(f"{place[1]}:{place[0]}".encode(), digest_size=8).digest()
-        offset = int.from_bytes(digest, "big") >> 2  # a lock's offset and end must fit in 63 bits
+    async def _lock(self, offset: int) -> bool:
+        """Take the lock at `offset` in all processes, or give up: whether it is held now. The kernel releases it should this
+        process die."""
         deadline = time.monotonic() + self._patience
         wait = _SHORTEST
         while not (held := self._try(offset)) and time.monotonic() < deadline:
             await asyncio.sleep(wait)
             wait = min(wait * 1.5, _LONGEST)
-        try:
-            yield
-        finally:
-            if held:
-                self._release(offset)
+        return held
 
     def _try(self, offset: int) -> bool:
         # The kernel's locks belong to the process: between the jobs within it (one cancelled and not yet gone) the set decides.
@@ -170,3 +169,9 @@ class Flights(Generic[T]):
         if self._file is not None:
             with suppress(OSError):
                 fcntl.lockf(self._file.fd, fcntl.LOCK_UN, 1, offset)
+
+
+def _offset(place: tuple[str, int]) -> int:
+    """Of a key's lock in the file. That and its end must fit in 63 bits."""
+    digest = blake2b(f"{place[1]}:{place[0]}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 2

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -139,41 +139,42 @@ class Pool:
         call = _Call(self._bounded(job, source_fd), source_fd, out_fd, waited, self._patience(), rendition_fd)
         died = False
         while True:
-            async with self._turn(call):
-                try:
-                    return await self._attempt(call)
-                except _Unstarted:
-                    await _still_in_time(call.until)
-                except _DiedError as death:
-                    self.deaths[death.cause] += 1
-                    if job.makes_rendition:
-                        raise RenderCrashed("making a rendition of it stopped the render process") from None
-                    if call.rendition_fd is not None:
-                        # It may have been the rendition: the original gets its chance, and is not blamed.
-                        call.forget_rendition()
-                        os.ftruncate(out_fd, start)
-                        os.lseek(out_fd, start, os.SEEK_SET)
-                        continue
-                    await self._blame(call)
-                    if death.cause == "deadline":
-                        raise RenderTimeout(f"drawing took longer than {call.job.seconds:g} s") from None
-                    if died:
-                        raise RenderCrashed("drawing it stopped the render process") from None
-                    died = True
-                    call.until = self._patience()
+            suspect = await self._turn(call)
+            try:
+                return await self._attempt(call)
+            except _Unstarted:
+                await _still_in_time(call.until)
+            except _DiedError as death:
+                self.deaths[death.cause] += 1
+                if job.makes_rendition:
+                    raise RenderCrashed("making a rendition of it stopped the render process") from None
+                if call.rendition_fd is not None:
+                    # It may have been the rendition: the original gets its chance, and is not blamed.
+                    call.forget_rendition()
                     os.ftruncate(out_fd, start)
                     os.lseek(out_fd, start, os.SEEK_SET)
+                    continue
+                await self._blame(call)
+                if death.cause == "deadline":
+                    raise RenderTimeout(f"drawing took longer than {call.job.seconds:g} s") from None
+                if died:
+                    raise RenderCrashed("drawing it stopped the render process") from None
+                died = True
+                call.until = self._patience()
+                os.ftruncate(out_fd, start)
+                os.lseek(out_fd, start, os.SEEK_SET)
+            finally:
+                if suspect:
+                    self._suspects.release()
 
-    @contextlib.asynccontextmanager
-    async def _turn(self, call: _Call) -> AsyncIterator[None]:
-        """An original that killed a process before may do it again: such ones go one at a time, so that the second death is the
-        last. Raises Quarantined and QueueTimeout."""
+    async def _turn(self, call: _Call) -> bool:
+        """Wait for it. An original that killed a process before may do it again: such ones go one at a time, so that the second
+        death is the last. True: this is one, and `_suspects` is held. Raises Quarantined and QueueTimeout."""
         if self._judgement.locked():
             async with self._judgement:
                 pass
         if not await self.quarantine.check(*call.source):
-            yield
-            return
+            return False
         try:
             async with asyncio.timeout_at(_loop_time(call.until)):
                 await self._suspects.acquire()
@@ -181,9 +182,10 @@ class Pool:
             raise QueueTimeout("no render process became free in time") from None
         try:
             await self.quarantine.check(*call.source)
-            yield
-        finally:
+        except BaseException:
             self._suspects.release()
+            raise
+        return True
 
     def _patience(self) -> float:
         return time.monotonic() + self.settings.queue_timeout
