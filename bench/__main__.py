@@ -71,13 +71,12 @@ def main() -> int:
         directory = Path(place)
         pictures = corpus.make(directory / "pictures", asked.photos)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(asked.scenarios or list(SCENARIOS), Stage(directory, pictures, asked.quick), report))
-    report.write(asked.out)
+            runner.run(_run(asked.scenarios or list(SCENARIOS), Stage(directory, pictures, asked.quick), report, asked.out))
     print(f"\nwritten to {asked.out / 'latest.md'}", file=sys.stderr)
     return 0 if all(row.met is not False for row in report.rows) else 1
 
 
-async def _run(names: list[str], stage: Stage, report: Report) -> None:
+async def _run(names: list[str], stage: Stage, report: Report, out: Path) -> None:
     print(HEAD)
     for name in names:
         began, before = time.monotonic(), _times()
@@ -92,6 +91,7 @@ async def _run(names: list[str], stage: Stage, report: Report) -> None:
         report.runs[name] = Run(round(time.monotonic() - began, 1), round(max(0.0, busy - own) / there, 3))
         report.rows += rows
         report.notes |= stage.notes
+        report.write(out)  # each time: whoever breaks it off keeps what there is
         for row in rows:
             print(row.line, flush=True)
         print(f"{name}: {report.runs[name].seconds:.0f} s, others took {report.runs[name].others:.0%}", file=sys.stderr)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from statistics import median
 
 from bench import load, origin, proc, server
@@ -17,6 +19,9 @@ BURSTS = (64, 1000)
 
 ORIGIN_DELAY = 0.03
 """Seconds until the origin sends the body."""
+
+PATIENCE = 5.0
+"""Seconds for which what has no event is waited for."""
 
 
 async def run(stage: Stage) -> list[Row]:
@@ -41,9 +46,13 @@ async def _measure(stage: Stage, running: Server, upstream: Origin, case: tuple[
         upstream.offer(path, body, ORIGIN_DELAY)
         request = load.get(running.public, f"/images/far{path}?{CROP}&fm=jpg")
         drawn = await _renders(running)
+        answered = await _answered(running)
         connections = await _connected(running, burst)
         spread = _split(running, connections[0])
         took = await _ask(connections[1], request)
+        # A process hands on what it has counted once a second.
+        await _until(partial(_answered_all, running, answered + burst))
+        await _until(partial(_closed, running, connections[0], burst))
         if turn < 0:
             continue  # the first one pays for what is imported and connected only once
         fetches.append(upstream.asked[path])
@@ -64,6 +73,25 @@ async def _renders(running: Server) -> float:
     return await asyncio.to_thread(running.metric, "imgproxy_render_seconds_count")
 
 
+async def _answered(running: Server) -> float:
+    return await asyncio.to_thread(running.metric, "imgproxy_requests_total", 'route="images"')
+
+
+async def _answered_all(running: Server, count: float) -> bool:
+    return await _answered(running) >= count
+
+
+async def _closed(running: Server, before: dict[int, int], burst: int) -> bool:
+    return sum(_split(running, before)) < burst // 4
+
+
+async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for it, at most `PATIENCE`: sockets to the origin come and go meanwhile, so that it may never be so exactly."""
+    end = time.monotonic() + PATIENCE
+    while not await holds() and time.monotonic() < end:  # noqa: ASYNC110 -- neither /proc nor /metrics has an event
+        await asyncio.sleep(0.02)
+
+
 Connections = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
 
 
@@ -72,8 +100,11 @@ async def _connected(running: Server, burst: int) -> tuple[dict[int, int], Conne
     before = {pid: proc.sockets(pid) for pid in running.pids("web")}
     host, _, port = running.public.rpartition(":")
     connections = [await asyncio.open_connection(host, int(port)) for _ in range(burst)]
-    while sum(proc.sockets(pid) for pid in before) < sum(before.values()) + burst:  # noqa: ASYNC110 -- /proc has no event
-        await asyncio.sleep(0.005)
+
+    async def accepted() -> bool:
+        return sum(_split(running, before)) >= burst
+
+    await _until(accepted)
     return before, connections
 
 
