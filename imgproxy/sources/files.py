@@ -20,6 +20,8 @@ from imgproxy.sources.beneath import Opener, choose_opener, open_at_once, open_i
 from imgproxy.sources.source import Fetched, NotModified, default_freshness, fingerprint, resolve_limits
 
 _VERSION_SECONDS = 1.0
+_LOOK_AGAIN = 0.7
+"""The part of that after which the next who asks looks, while the others still have what is known."""
 _VERSIONS = 8192
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -53,7 +55,7 @@ class Files:
         except OSError as error:
             raise SettingsError(f"sources.{name}.root: {error.strerror}: {self._root}") from error
         self._clock = clock
-        self._versions: TTLCache[str, tuple[str, float]] = TTLCache(_VERSIONS, _VERSION_SECONDS, timer=clock)
+        self._versions: TTLCache[str, tuple[str, float]] = TTLCache(_VERSIONS, _LOOK_AGAIN * _VERSION_SECONDS, timer=clock)
 
     def check(self, locator: str) -> None:
         segments(locator)

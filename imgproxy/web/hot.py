@@ -28,6 +28,8 @@ from imgproxy.web.observe import Observer
 from imgproxy.web.reply import common, described
 
 _VERSION_11 = (1, 1)
+_AHEAD = 0.25
+"""Seconds before an answer ends in which one request goes the long way, so that not all of them do at the end, in one herd."""
 _STEP = 1.0
 """Seconds for which a prepared head is good at most: as long as its Date."""
 
@@ -44,8 +46,8 @@ class Ready:
 
 @dataclass(slots=True, eq=False)
 class HotAnswer:
-    """Good before `until` (`time.monotonic`), while `mark` is the one in `cell`. `whole` and `unchanged` are the 200 and the
-    304 of the same picture.
+    """Good before `until` (`time.monotonic`), while `mark` is the one in `cell`; from `ask_at` on one request is to renew it.
+    `whole` and `unchanged` are the 200 and the 304 of the same picture.
     """
 
     asked: ImageRequest
@@ -57,6 +59,7 @@ class HotAnswer:
     cell: int
     mark: int = 0
     until: float = 0.0
+    ask_at: float = math.inf
     whole: Ready = dataclasses.field(default_factory=lambda: Ready(200, b"", b"", ""))
     unchanged: Ready = dataclasses.field(default_factory=lambda: Ready(304, b"", b"", ""))
 
@@ -122,6 +125,9 @@ class HotAnswers:
             return None
         if self._cells[answer.cell] != answer.mark or (now >= answer.until and not self._renew(answer, now)):
             return None
+        if now >= answer.ask_at:
+            answer.ask_at = math.inf
+            return None
         plain = head.plain
         if plain.tags is None:
             return answer.whole, plain.request_id
@@ -147,6 +153,8 @@ class HotAnswers:
         if known is not None and known.picture.etag == picture.etag and (entry is None or entry is known.entry):
             # Still this version; until then nobody knew.
             known.asked, known.until = asked, 0.0
+            if picture.known_until > known.picture.known_until:
+                known.ask_at = picture.known_until - _AHEAD
             known.picture = dataclasses.replace(known.picture, known_until=picture.known_until)
             return
         if not isinstance(entry, Entry) or entry.body is None or entry.facts.interim:
@@ -155,7 +163,7 @@ class HotAnswers:
         answer = HotAnswer(asked, picture, entry, request.method, target, trace.source, self._changes.cell(key))
         mark = self._hot.lease(key, entry, partial(_forget, table, line, answer))
         if mark is not None:
-            answer.mark = mark
+            answer.mark, answer.ask_at = mark, picture.known_until - _AHEAD
             table[line] = answer
 
     def close(self) -> None:

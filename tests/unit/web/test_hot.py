@@ -13,6 +13,7 @@ import pytest
 
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.sources import files
+from imgproxy.web import hot
 from tests.unit.web.hot_site import ACCEPTS, FIXED, LARGE, TARGET, Answer, Door, fill, serving, settings_for, store
 
 BODY = bytes(range(256)) * 8
@@ -251,6 +252,17 @@ async def test_a_changed_file_is_seen_when_its_version_is_looked_up_again(
         changed = time.monotonic()
         while (await one(door, ask())).body != b"of the other":
             assert time.monotonic() < changed + 0.3 + 5
+
+
+@pytest.mark.parametrize(("ahead", "long_ways"), [(0.0, 1), (7200.0, 2)])
+async def test_before_an_answer_ends_one_request_renews_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, ahead: float, long_ways: int
+) -> None:
+    """One, and not all that come until then: they would be a herd once a second."""
+    monkeypatch.setattr(hot, "_AHEAD", ahead)
+    async with serving(settings_for(directory), directory) as door:
+        answers = [await one(door, ask()) for _ in range(12)]
+    assert [answer.hot for answer in answers] == [False] * long_ways + [True] * (12 - long_ways)
 
 
 async def test_a_url_that_expires_while_it_is_hot_is_answered_410_from_then_on(directory: Path) -> None:
