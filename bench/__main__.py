@@ -83,7 +83,7 @@ async def _run(names: list[str], stage: Stage, report: Report, out: Path) -> Non
         try:
             async with asyncio.timeout(LONGEST):
                 rows = await SCENARIOS[name](stage)
-        except (RuntimeError, OSError, EOFError) as error:
+        except (RuntimeError, ValueError, OSError, EOFError) as error:
             # The other scenarios can still be measured; this one is a failure that the table shows.
             print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
             rows = [Row(scenario=name, what=f"broken off: {type(error).__name__}", value=None, goal="measured", met=False)]

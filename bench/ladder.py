@@ -114,7 +114,7 @@ async def _likeness(stage: Stage, case: Case, side: Side) -> float:
     found = []
     for ask in sorted(wanted, key=lambda ask: ask.width)[: 2 if stage.quick else 4]:
         made = similarity.opened(await side.peer.fetch(ask))
-        found.append(similarity.ssim(made, similarity.reference(stage.corpus.directory / name, ask.width, None)))
+        found.append(similarity.ssim(made, similarity.reference(stage.corpus.directory / name, ask.width, made.height)))
     return mean(found)
 
 
