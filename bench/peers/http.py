@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench import load
@@ -54,7 +55,7 @@ def started(
     with log.open("wb") as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=directory,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **(environment or {})}, process_group=0,
         )  # fmt: skip
     try:
         _await(process, address, log)
@@ -66,6 +67,8 @@ def started(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # thumbor leaves its children behind
 
 
 def _await(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
