@@ -12,9 +12,10 @@ import itertools
 import os
 import secrets
 import stat
+import struct
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -248,7 +249,8 @@ class DiskStore:
             same = header.identity == entry.identity and header.length == entry.length
             head = pack(msgspec.structs.replace(header, facts=facts), offset)
             if same and header.facts.begun_at == entry.facts.begun_at and head is not None:
-                write_all(handle, head, 0)
+                with _alone(handle, fcntl.F_WRLCK):
+                    write_all(handle, head, 0)
                 self._replaced(entry.identity.key)
         except (FileNotFoundError, Corrupt):
             return
@@ -265,20 +267,43 @@ def read_header(handle: Handle, extra: int = 0) -> tuple[Header, int, bytes]:
 
     Raises Corrupt and OSError. Blocks.
     """
-    attempts = 3
-    while True:
-        data = os.pread(handle.fd, PAGE + extra, 0)
-        offset = body_offset(data)
-        if offset > PAGE:
-            data += os.pread(handle.fd, offset - PAGE, len(data))
-        try:
-            return unpack(data), offset, data
-        except Corrupt:
-            # Seen in the middle of another process' refresh, or really broken: another look tells.
-            attempts -= 1
-            if not attempts:
-                raise
-            time.sleep(0.001)
+    try:
+        return _read_header(handle, extra)
+    except Corrupt:
+        # Seen in the middle of a refresh, or really broken: while nobody writes, another look tells.
+        with _alone(handle, fcntl.F_RDLCK):
+            return _read_header(handle, extra)
+
+
+@contextmanager
+def _alone(handle: Handle, kind: int) -> Generator[None]:
+    """While no other writes the header (F_RDLCK), or reads it again (F_WRLCK). Blocks.
+
+    Locks of the open file, not of the process: two of its threads must keep apart as well. Not flock: drafts have that.
+    """
+    try:
+        fcntl.fcntl(handle.fd, fcntl.F_OFD_SETLKW, _lock(kind))
+        locked = True
+    except OSError:
+        locked = False  # a file system without locks: what is torn is taken for a miss
+    try:
+        yield
+    finally:
+        if locked:
+            fcntl.fcntl(handle.fd, fcntl.F_OFD_SETLKW, _lock(fcntl.F_UNLCK))
+
+
+def _lock(kind: int) -> bytes:
+    """The kernel's `struct flock`, of the whole file."""
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)
+
+
+def _read_header(handle: Handle, extra: int) -> tuple[Header, int, bytes]:
+    data = os.pread(handle.fd, PAGE + extra, 0)
+    offset = body_offset(data)
+    if offset > PAGE:
+        data += os.pread(handle.fd, offset - PAGE, len(data))
+    return unpack(data), offset, data
 
 
 async def read(entry: Entry, start: int, stop: int) -> AsyncGenerator[bytes]:

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
+from imgproxy.cache import disk
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.disk import DiskStore, read
-from imgproxy.cache.header import PAGE
+from imgproxy.cache.entry import Entry, Handle
+from imgproxy.cache.header import PAGE, Corrupt, Header
 from imgproxy.errors import ImgproxyError
 from tests.unit.cache.samples import body, facts, files_below, gather, picture, put
 
@@ -250,7 +254,7 @@ async def test_the_directory_may_be_removed_at_any_time(store: DiskStore, tmp_pa
 
 
 async def test_torn_headers_do_not_hide_an_entry(store: DiskStore) -> None:
-    """While it is refreshed over and over by another, every look finds it, with one version or the other."""
+    """While two refresh it over and over, every look finds it, with one version or another."""
     entry = await put(store, picture("x" * 6000), b"body")
 
     async def refresh() -> None:
@@ -263,5 +267,34 @@ async def test_torn_headers_do_not_hide_an_entry(store: DiskStore) -> None:
             assert found is not None
             assert found.body == b"body"
 
-    await asyncio.gather(refresh(), look(), look())
+    await asyncio.gather(refresh(), refresh(), look(), look())
     assert store.corrupt == 0
+
+
+async def test_whoever_sees_half_a_header_waits_for_the_rest(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the other takes between its two pages."""
+    entry = await put(store, picture("x" * 6000), b"body")
+    looking, write_all = threading.Event(), disk.write_all
+
+    def in_halves(handle: Handle, data: bytes, position: int) -> None:
+        write_all(handle, data[:PAGE], position)
+        looks = asyncio.run_coroutine_threadsafe(store.open(entry.identity), loop)
+        looking.wait(10)
+        write_all(handle, data[PAGE:], position + PAGE)
+        found.append(looks)
+
+    def read_header(handle: Handle, extra: int) -> tuple[Header, int, bytes]:
+        try:
+            return whole(handle, extra)
+        except Corrupt:
+            looking.set()
+            raise
+
+    loop, found, whole = asyncio.get_running_loop(), list[Future[Entry | None]](), disk._read_header
+    monkeypatch.setattr(disk, "write_all", in_halves)
+    monkeypatch.setattr(disk, "_read_header", read_header)
+    await store.refresh(entry, 99.0, entry.facts.freshness, entry.facts.validators)
+    seen = await asyncio.wrap_future(found[0])
+    assert looking.is_set()
+    assert seen is not None
+    assert seen.facts.validated_at == 99.0
