@@ -74,7 +74,7 @@ class Door:
 
     async def talk(self, segments: Iterable[bytes], *, patience: float = 0.15, only: bool = False) -> tuple[list[Answer], bool]:
         """What is answered to these segments, and whether the connection was closed by the server. Ends when nothing comes for
-        `patience` after the last byte was sent; `only`: with the first answer."""
+        `patience` after the last byte was sent; `only`: with the first answer, however long that takes."""
         loop = asyncio.get_running_loop()
         with socket.create_connection(("127.0.0.1", self.port)) as sock:
             sock.setblocking(False)
@@ -89,8 +89,7 @@ class Door:
                     await asyncio.sleep(0)
             while not closed and not (only and _whole(received)):
                 try:
-                    async with asyncio.timeout(patience):
-                        data = await loop.sock_recv(sock, 1 << 18)
+                    data = await _received(sock, 10 if only else patience)
                 except TimeoutError:
                     break
                 except ConnectionError:
@@ -98,6 +97,17 @@ class Door:
                 received += data
                 closed = not data
         return parse(received), closed
+
+
+async def _received(sock: socket.socket, patience: float) -> bytes:
+    """In many short waits: where the machine stands still for a while, the server, in this very loop, cannot answer either."""
+    receiving = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(sock, 1 << 18))
+    for _ in range(round(patience / 0.01)):
+        await asyncio.wait({receiving}, timeout=0.01)
+        if receiving.done():
+            return receiving.result()
+    receiving.cancel()
+    raise TimeoutError
 
 
 @dataclass(frozen=True)
