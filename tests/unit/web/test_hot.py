@@ -259,6 +259,7 @@ async def test_before_an_answer_ends_one_request_renews_it(
     directory: Path, monkeypatch: pytest.MonkeyPatch, ahead: float, long_ways: int
 ) -> None:
     """One, and not all that come until then: they would be a herd once a second."""
+    monkeypatch.setattr(files, "_VERSION_SECONDS", 3600)
     monkeypatch.setattr(hot, "_AHEAD", ahead)
     async with serving(settings_for(directory), directory) as door:
         answers = [await one(door, ask()) for _ in range(12)]
