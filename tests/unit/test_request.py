@@ -71,7 +71,7 @@ def test_two_hundred_headers_are_at_most_five_classes() -> None:
 
 
 @given(st.text(max_size=60) | st.text('image/webpavif;q=01.,"\\ *', max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_header_is_one_of_the_five(accept: str) -> None:
     assert acceptable(accept) in {(), ("webp",), ("avif",), ("avif", "webp"), ("webp", "avif")}
 
@@ -112,7 +112,7 @@ def _key(request: ImageRequest) -> str:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_equal_keys_are_equal_requests(data: st.DataObject) -> None:
     one = data.draw(requests(transforms()))
     other = data.draw(

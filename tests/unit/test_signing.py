@@ -219,7 +219,7 @@ def test_no_mutation_of_a_signed_url_is_accepted(seed: str, key_id: str | None) 
 
 
 @given(requests(transforms()), requests(transforms()))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_two_urls_never_share_a_signature(one: ImageRequest, other: ImageRequest) -> None:
     first, second = NATIVE.build(one), NATIVE.build(other)
     assume(first != second)
@@ -230,7 +230,7 @@ def test_two_urls_never_share_a_signature(one: ImageRequest, other: ImageRequest
 
 
 @given(st.text(max_size=80), st.text(ALPHABET + ".=&?%", max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_is_refused_by_an_error_of_ours(payload: str, signature: str) -> None:
     with pytest.raises(SignatureInvalid):
         SIGNER.verify(Signed(payload, signature))

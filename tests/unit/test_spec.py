@@ -127,7 +127,7 @@ def test_two_pictures_stay_two(one: Transform, other: Transform) -> None:
 
 
 @given(transforms(ANY_FIT))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_canonical_is_idempotent_and_encode_has_an_inverse(transform: Transform) -> None:
     plain = canonical(transform)
     assert canonical(plain) == plain
@@ -136,7 +136,7 @@ def test_canonical_is_idempotent_and_encode_has_an_inverse(transform: Transform)
 
 
 @given(transforms(ANY_FIT), transforms(ANY_FIT))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_equal_bytes_are_equal_transforms(one: Transform, other: Transform) -> None:
     assert (encode(one) == encode(other)) == (one == other)
 
@@ -150,7 +150,7 @@ def _as_integers(value: object) -> object:
 
 
 @given(transforms(ANY_FIT))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_bytes_do_not_tell_whole_floats_from_integers(transform: Transform) -> None:
     same = _as_integers(transform)
     assert isinstance(same, Transform)
@@ -174,7 +174,7 @@ def test_bytes_do_not_tell_whole_floats_from_integers(transform: Transform) -> N
     st.integers(1, 400),
     st.integers(1, 400),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_canonical_changes_no_size(fit: tuple[str, bool, bool], fields: dict[str, float], width: int, height: int) -> None:
     """The result has the size that the geometry gives the transform as it was asked, to a pixel of rounding."""
     asked = Transform(fit=fit[0], enlarge=fit[1] and fit[0] != "cover-down", extend=fit[2], **fields)

@@ -38,7 +38,7 @@ def test_facts_that_do_not_fit_at_all_are_not_packed() -> None:
 
 
 @given(at=st.integers(0, 400), bit=st.integers(0, 7))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_flipped_bit_goes_unnoticed(at: int, bit: int) -> None:
     """Or it is in the zeros behind the message, which nobody reads."""
     data = bytearray(pack(HEADER, PAGE) or b"")
@@ -52,7 +52,7 @@ def test_no_flipped_bit_goes_unnoticed(at: int, bit: int) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_nonsense_is_corrupt(data: bytes) -> None:
     for nonsense in (data, b"imgprox\x01" + data):
         with pytest.raises(Corrupt):

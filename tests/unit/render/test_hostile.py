@@ -72,7 +72,7 @@ def test_a_truncated_file_is_refused(name: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.randoms(use_true_random=False))
 def test_broken_bytes_end_in_a_picture_or_an_image_error(name: str, random: object) -> None:
     broken = bytearray(FILES[name])
@@ -82,7 +82,7 @@ def test_broken_bytes_end_in_a_picture_or_an_image_error(name: str, random: obje
         render(bytes(broken), SMALL)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_no_picture(junk: bytes) -> None:
     with pytest.raises(ImageError):

@@ -174,7 +174,7 @@ lengths = st.one_of(st.just(0), st.floats(0.01, 0.99), st.integers(1, 3000))
 fits = st.sampled_from(["fit", "cover", "cover-down", "stretch"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(sides, sides, lengths, lengths, fits, st.booleans(), st.floats(0.25, 4), st.booleans(), st.integers(0, 8))
 def test_no_plan_goes_beyond_its_limits(
     width: int, height: int, across: float, down: float, fit: str, enlarge: bool, dpr: float, extend: bool, orient: int
@@ -198,7 +198,7 @@ def test_no_plan_goes_beyond_its_limits(
         assert min(found.crop.x, found.crop.y) >= 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sides, sides, st.integers(1, 2000), st.integers(1, 2000))
 def test_boxes_are_kept(width: int, height: int, across: int, down: int) -> None:
     """Cover with enlargement is exactly the box, fit lies within it and touches it."""
@@ -213,7 +213,7 @@ def test_boxes_are_kept(width: int, height: int, across: int, down: int) -> None
     assert fit.width == across or fit.height == down
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sides, sides, st.integers(1, 2000), st.floats(1, 8))
 def test_dpr_never_enlarges(width: int, height: int, across: int, dpr: float) -> None:
     try:

@@ -203,7 +203,7 @@ TRANSFORMS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(transform=TRANSFORMS, name=st.sampled_from(["jpeg", "alpha", "grey"]))
 def test_sizes_and_formats_are_those_of_the_original(transform: Transform, name: str) -> None:
     source = ORIGINALS[name]
@@ -303,7 +303,7 @@ def test_one_that_was_cut_short_is_not_touched(cut: int) -> None:
         assert from_rendition(descriptor, cut, Transform(width=60, format="jpeg")) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(position=st.integers(0, 400), junk=st.binary(min_size=1, max_size=40))
 def test_a_broken_header_is_no_failure(position: int, junk: bytes) -> None:
     """Whatever it says then: another picture's facts at worst, never another exception than those of any job."""

@@ -420,7 +420,7 @@ def test_a_signature_elsewhere_is_refused(query: str) -> None:
 
 @given(requests(transforms()))
 @example(ImageRequest(source="web", locator="https://host/../a//b", transform=Transform(fit="fit")))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_build_is_the_inverse_of_parse(request: ImageRequest) -> None:
     """Every request but for the spelling of its transform, which comes back canonical."""
     target = NATIVE.build(request)
@@ -481,7 +481,7 @@ texts = st.text(max_size=12) | st.sampled_from(
 
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES) | texts, texts), max_size=8), texts, st.booleans())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_target_gives_a_request_or_an_error_of_ours(pairs: list[tuple[str, str]], path: str, escaped: bool) -> None:
     def written(text: str) -> str:
         return quote(text, safe="") if escaped else text
@@ -495,7 +495,7 @@ def test_any_target_gives_a_request_or_an_error_of_ours(pairs: list[tuple[str, s
 
 
 @given(requests(transforms()), st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_order_of_options_means_nothing(request: ImageRequest, random: Any) -> None:
     path, mark, query = NATIVE.build(request).partition("?")
     pieces = query.split("&")

@@ -59,7 +59,7 @@ def test_each_corner_has_its_own_radius_clockwise_from_the_top_left() -> None:
 radii = st.integers(0, 9000)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 5000), st.integers(1, 5000), st.builds(Corners, radii, radii, radii, radii))
 def test_radii_shrink_together_until_they_fit(width: int, height: int, asked: Corners) -> None:
     found = fitting(width, height, asked)

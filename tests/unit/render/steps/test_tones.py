@@ -56,7 +56,7 @@ def test_a_plain_colour(asked: dict[str, Any], before: tuple[int, ...], after: t
 amounts = st.floats(-100, 100)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.fixed_dictionaries(dict.fromkeys(TONES, amounts)))
 def test_tones_keep_the_order_of_values(asked: dict[str, float]) -> None:
     table = lookup(Transform(**asked))
@@ -64,7 +64,7 @@ def test_tones_keep_the_order_of_values(asked: dict[str, float]) -> None:
     assert table[0] == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(TONES), amounts, amounts)
 def test_more_of_a_tone_is_nowhere_darker(name: str, one: float, other: float) -> None:
     less, more = (lookup(Transform(**{name: amount})) for amount in sorted((one, other)))
