@@ -323,7 +323,7 @@ def test_many_go_in_batches_the_longest_unused_of_all_subdirectories_first(
     pages=st.integers(0, 80),
     low_water=st.sampled_from([0.1, 0.5, 0.9]),
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_afterwards_a_store_is_within_its_bounds_and_what_is_left_is_the_newest(
     bans: Bans, sizes: list[int], batch: int, most: int, pages: int, low_water: float
 ) -> None:

@@ -195,7 +195,7 @@ async def test_a_cancelled_write_does_not_hurt_another_file(spool: Spool) -> Non
 
 
 @given(chunks=st.lists(st.binary(max_size=300), max_size=8), start=st.integers(0, 900), stop=st.none() | st.integers(0, 900))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_any_range_of_any_chunks(store: DiskStore, chunks: list[bytes], start: int, stop: int | None) -> None:
     spool = store.draft(picture())
     reader = asyncio.create_task(gather(spool.read(start, stop)))

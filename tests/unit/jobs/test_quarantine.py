@@ -139,7 +139,7 @@ async def test_no_seconds_switch_it_off(tmp_path: Path, poison: int) -> None:
     assert await quarantine.check(poison, 0, len(POISON)) == 0
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=3), max_size=8))
 async def test_an_original_is_quarantined_exactly_when_its_bytes_struck_twice(tmp_path: Path, struck: list[bytes]) -> None:
     quarantine = Quarantine(tmp_path, 600)
