@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-FormatName = Literal["jpeg", "png", "webp", "avif", "gif", "tiff", "svg", "json"]
+FormatName = Literal["jpeg", "png", "webp", "avif", "gif", "tiff", "svg", "json", "css", "blurhash"]
 
 SNIFF_BYTES = 1024
 """How much of the beginning `sniff` wants to see. An SVG may open with a comment or a doctype."""
@@ -90,6 +90,8 @@ FORMATS: dict[str, Format] = {
         Format(name="tiff", media_type="image/tiff", extension="tiff", also=("tif",), loader="tiffload", alpha=True),
         # An SVG is a program for a browser: it is drawn here and never passed on.
         Format(name="svg", media_type="image/svg+xml", extension="svg", loader="svgload", alpha=True, passthrough=False),
+        Format(name="css", media_type="text/css", extension="css", saver=True, passthrough=False),
+        Format(name="blurhash", media_type="text/plain", extension="blurhash", saver=True, passthrough=False),
         Format(name="json", media_type="application/json", extension="json", saver=True, passthrough=False),
     )
 }

@@ -22,17 +22,23 @@ class Color(msgspec.Struct, frozen=True, array_like=True):
     alpha: Annotated[int, Meta(ge=0, le=255)] = 255
 
 
+Offset = Annotated[float, Meta(ge=-16384, le=16384)]
+
+
 class Gravity(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which part stays when a picture is cropped.
 
     `anchor`: the point (x, y) of the box, 0–1 from the top left, is laid on the same point of the picture (0 is the left or
     top edge, 0.5 the centre). `focal`: (x, y) of the picture comes as near to the centre of the box as the edges allow.
-    `entropy`, `attention`: libvips' smartcrop decides.
+    `entropy`, `attention`: libvips' smartcrop decides. The offsets move an anchored box away from that edge, or from the centre
+    to the right and down, as far as there is picture: pixels, before `dpr`, from 1 on, below 1 fractions of the picture's side.
     """
 
     kind: Literal["anchor", "focal", "entropy", "attention"] = "anchor"
     x: Fraction = 0.5
     y: Fraction = 0.5
+    offset_x: Offset = 0
+    offset_y: Offset = 0
 
 
 class Region(msgspec.Struct, frozen=True, array_like=True):
@@ -44,6 +50,16 @@ class Region(msgspec.Struct, frozen=True, array_like=True):
     y: Length
     width: Length
     height: Length
+
+
+class Cut(msgspec.Struct, frozen=True, array_like=True):
+    """A part of the upright original, placed by `gravity` (None: the centre; no smart one): pixels from 1, or fractions of its
+    sides below 1; 0 means all of that side.
+    """
+
+    width: Length
+    height: Length
+    gravity: Gravity | None = None
 
 
 class Sides(msgspec.Struct, frozen=True, array_like=True):
@@ -97,9 +113,64 @@ class Duotone(msgspec.Struct, frozen=True, array_like=True):
 
 class Trim(msgspec.Struct, frozen=True, array_like=True):
     """Cuts uniform edges. `color` None: the colour of the top-left pixel; `tolerance` is a distance in 0–255 units. `pad`
-    pixels of the edges stay.
+    pixels of the edges stay. `even_x`, `even_y`: as much at the left as at the right, at the top as at the bottom.
     """
 
     color: Color | None = None
     tolerance: Annotated[float, Meta(ge=0, le=255)] = 10
     pad: Annotated[int, Meta(ge=0, le=4096)] = 0
+    even_x: bool = False
+    even_y: bool = False
+
+
+class Window(msgspec.Struct, frozen=True, array_like=True):
+    """A part of the upright original that keeps `gravity`, None the centre: pixels from 1, fractions below, 0 all of it.
+
+    `x` and `y` are how far it lies from the edge that `gravity` names, or right and down of the middle: pixels from 1 up or
+    from -1 down, fractions of the original's side between. `focal`, `entropy` and `attention` have none.
+    """
+
+    width: Length
+    height: Length
+    gravity: Gravity | None = None
+    x: Annotated[float, Meta(ge=-16384, le=16384)] = 0
+    y: Annotated[float, Meta(ge=-16384, le=16384)] = 0
+
+
+class Components(msgspec.Struct, frozen=True, array_like=True):
+    """How many waves a BlurHash is made of."""
+
+    across: Annotated[int, Meta(ge=1, le=9)] = 4
+    down: Annotated[int, Meta(ge=1, le=9)] = 3
+
+
+class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What is told instead of a picture: each of these of the original, or else the `swatches` of the picture as it is drawn.
+
+    `exif`: under titles for people, or under the names of the standard. `alpha`: whether there is a channel, or also whether
+    any pixel is clear. `average`: of the pixels that are not wholly clear, or with the alpha of all. `dominant`: those found,
+    or also those made of them. `palette`: at most so many colours, 0 none. `hashsums`: of the original's bytes.
+    """
+
+    size: bool = False
+    format: bool = False
+    dimensions: bool = False
+    exif: Literal["", "titles", "names"] = ""
+    iptc: bool = False
+    xmp: bool = False
+    colorspace: bool = False
+    bands: bool = False
+    sample_format: bool = False
+    pages_number: bool = False
+    alpha: Literal["", "channel", "pixels"] = ""
+    crop: Window | None = None
+    palette: Annotated[int, Meta(ge=0, le=256)] = 0
+    average: Literal["", "seen", "all"] = ""
+    dominant: Literal["", "found", "all"] = ""
+    blurhash: Components | None = None
+    thumb_hash: bool = False
+    perceptual_hash: bool = False
+    hashsums: tuple[Literal["md5", "sha1", "sha256", "sha512"], ...] = ()
+    swatches: Annotated[int, Meta(ge=0, le=16)] = 0
+    css: bool = False
+    """The swatches as a style sheet."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pyvips
 
 from imgproxy.render.metadata import keep_flags
+from imgproxy.render.swatches import save_blurhash, save_css, save_json
 from imgproxy.spec import PALETTES, Recipe, Transform
 
 Saver = Callable[[pyvips.Image, int, Transform, Recipe], bytes]
@@ -87,4 +88,13 @@ def _bits(colors: int) -> int:
 
 _SUBSAMPLING = {"420": "on", "444": "off"}
 
-SAVERS: dict[str, Saver] = {"jpeg": save_jpeg, "png": save_png, "webp": save_webp, "avif": save_avif, "gif": save_gif}
+SAVERS: dict[str, Saver] = {
+    "json": save_json,
+    "css": save_css,
+    "blurhash": save_blurhash,
+    "jpeg": save_jpeg,
+    "png": save_png,
+    "webp": save_webp,
+    "avif": save_avif,
+    "gif": save_gif,
+}

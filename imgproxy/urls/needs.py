@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imgproxy.spec import Gravity, Sides, Trim
+from imgproxy.spec import DATA, Gravity, Sides, Trim
 
 Given = Mapping[str, Any]
 """The values of the options that a URL has, by their names."""
@@ -82,7 +82,9 @@ def _becomes(given: Given, *formats: str) -> bool:
     """Whether one of these formats may come of it; what is negotiated may become AVIF or WebP."""
     asked = given.get("fm", "auto")
     negotiated = asked == "auto" or ("auto" in given and given["auto"][0])
-    return asked in (*formats, "auto") or (negotiated and asked != "json" and not {"avif", "webp"}.isdisjoint(formats))
+    return (asked in (*formats, "auto") and "palette" not in given) or (
+        negotiated and asked not in DATA and "palette" not in given and not {"avif", "webp"}.isdisjoint(formats)
+    )
 
 
 ANY_SIZE = Need("w or h (clip and max also act on min-w, min-h, max-w and max-h)", _fits)
@@ -93,16 +95,23 @@ A_POINT = Need("crop=focalpoint or crop=anchor", lambda given: given.get("crop")
 A_SHAPE = Need("fit=crop, min, fill, fillmax, clamp or clampmax (or scale, with w or h), and not both w and h", _shapes)
 PIXELS = Need("w, h, a min- or max- bound, pad, border or corner-radius", _in_pixels)
 A_TRIM = Need("trim", lambda given: "trim" in given)
-A_PICTURE = Need("a format other than json", lambda given: given.get("fm") != "json")
+A_PICTURE = Need(
+    "a picture: neither palette nor fm=json, css or blurhash",
+    lambda given: given.get("fm") not in DATA and "palette" not in given,
+)
+A_DRAWING = Need("a format other than json", lambda given: given.get("fm") != "json" or "palette" in given)
+THE_PALETTE = Need(
+    "no other fm beside it",
+    lambda given: given.get("fm") in (None, "css" if given["palette"].css else "json"),
+)
+A_PALETTE = Need("palette or fm=css", lambda given: "palette" in given or given.get("fm") == "css")
 A_TRIM_COLOR = Need("trim=color", lambda given: given.get("trim") == Trim(tolerance=0))
 A_BORDER = Need("border", lambda given: "border" in given)
 A_MASK = Need("mask", lambda given: "mask" in given)
 A_CORNER = Need("mask=corners", lambda given: "mask" in given and given["mask"].shape == "corners")
 A_DUOTONE = Need("duotone", lambda given: "duotone" in given)
 AN_UNSHARP = Need("usm", lambda given: "usm" in given)
-A_PAGE = Need(
-    "a format other than json, and no frame beside it", lambda given: given.get("fm") != "json" and "frame" not in given
-)
+A_PAGE = Need("a format other than json, and no frame beside it", lambda given: A_DRAWING.met(given) and "frame" not in given)
 A_LOSSLESS_FORMAT = Need("a format that can: PNG, WebP or AVIF", lambda given: _becomes(given, "png", "webp", "avif"))
 A_CHROMA_FORMAT = Need("JPEG or AVIF", lambda given: _becomes(given, "jpeg", "avif"))
 A_PALETTE_FORMAT = Need("PNG or GIF", lambda given: _becomes(given, "png", "gif"))

@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from imgproxy.formats import FORMATS
-from imgproxy.spec import Border, Corners, Duotone, Gravity, Region, Sides, Transform, Trim
+from imgproxy.spec import Border, Corners, Duotone, Gravity, Region, Report, Sides, Transform, Trim
 from imgproxy.urls.needs import (
     A_BORDER,
     A_BOX,
     A_CHROMA_FORMAT,
     A_CORNER,
+    A_DRAWING,
     A_DUOTONE,
     A_LOSSLESS_FORMAT,
     A_MASK,
     A_PAGE,
+    A_PALETTE,
     A_PALETTE_FORMAT,
     A_PICTURE,
     A_POINT,
@@ -27,6 +29,7 @@ from imgproxy.urls.needs import (
     ANY_SIZE,
     FITS,
     PIXELS,
+    THE_PALETTE,
     Need,
 )
 from imgproxy.urls.numbers import Counterclockwise, Length, Number, Ratio
@@ -39,6 +42,7 @@ from imgproxy.urls.values import (
     Flags,
     HexColor,
     Masked,
+    Palette,
     Trimmed,
     Value,
 )
@@ -159,7 +163,7 @@ OPTIONS: tuple[Option, ...] = (
         _FRAME,
         "3",
         "Only this frame of an animation, or page of a TIFF, counted from 1; the last one where there are fewer.",
-        A_PICTURE,
+        A_DRAWING,
     ),
     Option("page", ("frame",), _FRAME, "2", "The same as frame.", A_PAGE),
     Option(
@@ -226,12 +230,29 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("bg", ("background",), HexColor(), "fff", "Background behind clear parts, `fit=fill`, `mask`, `pad` and `rot`."),
     Option(
+        "palette",
+        ("report",),
+        Palette(),
+        "json",
+        "The colours of the picture as it is drawn, instead of it: the most frequent ones, and up to six named ones.",
+        THE_PALETTE,
+    ),
+    Option(
+        "colors",
+        ("report.swatches",),
+        replace(Number.of(Report, "swatches"), ge=1),
+        "4",
+        "At most so many of the most frequent ones; 6 without it.",
+        A_PALETTE,
+        base=Report(css=True),
+    ),
+    Option(
         "fm",
         ("format",),
         Choice(_FORMATS),
         "webp",
         "Format. `auto` (the default): the best of those in the Accept header. "
-        "`json`: size, format and metadata instead of a picture.",
+        "`json`: size, format and metadata instead of a picture. `blurhash`: its BlurHash. `css`: as palette=css.",
     ),
     Option(
         "auto",

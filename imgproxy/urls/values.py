@@ -15,7 +15,7 @@ import msgspec
 
 from imgproxy.errors import InvalidTarget
 from imgproxy.formats import FORMATS
-from imgproxy.spec import Color, Gravity, Mask, Trim
+from imgproxy.spec import SWATCHES, Color, Gravity, Mask, Report, Trim
 
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _HEX = re.compile("(?:[0-9A-Fa-f]{3,4}){1,2}")
@@ -249,3 +249,20 @@ class Anything:
 
     def write(self, value: str) -> str:
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """How the colours are written down."""
+
+    expected: str = "json or css"
+
+    def read(self, text: str) -> Report:
+        if text not in ("json", "css"):
+            raise ValueError
+        return Report(swatches=SWATCHES, css=text == "css")
+
+    def write(self, value: Report | None) -> str:
+        if value is None or not value.swatches:
+            raise ValueError
+        return "css" if value.css else "json"

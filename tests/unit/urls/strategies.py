@@ -6,7 +6,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Transform, Trim
+from imgproxy.spec import Border, Color, Corners, Duotone, Gravity, Mask, Region, Report, Sides, Transform, Trim
 
 NATIVE_FITS = (
     ("fit", True, False),
@@ -32,6 +32,9 @@ gravities = st.builds(Gravity, st.sampled_from(("anchor", "focal", "entropy", "a
 radii = st.just(0) | st.integers(0, 8192)
 corners = st.builds(Corners, radii, radii, radii, radii) | radii.map(lambda radius: Corners(radius, radius, radius, radius))
 hundredths = st.just(0.0) | st.floats(0, 100).map(lambda value: round(value, 6))
+
+
+reports = st.builds(Report, swatches=st.integers(1, 16), css=st.booleans())
 
 
 def _maybe(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
@@ -82,7 +85,8 @@ def transforms(draw: st.DrawFn, fits: tuple[tuple[str, bool, bool], ...] = NATIV
         "padding": _maybe(st.builds(Sides, sides, sides, sides, sides) | sides.map(lambda side: Sides(side, side, side, side))),
         "border": _maybe(st.builds(Border, st.integers(1, 1024), colors, _maybe(corners), _maybe(corners))),
         "background": _maybe(colors),
-        "format": st.sampled_from(("auto", "jpeg", "png", "webp", "avif", "gif", "json")),
+        "format": st.sampled_from(("auto", "jpeg", "png", "webp", "avif", "gif", "json", "css", "blurhash")),
+        "report": _maybe(reports),
         "negotiate": st.booleans(),
         "quality": st.integers(0, 100),
         "compress": st.booleans(),
