@@ -28,13 +28,15 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a URL asks for, whichever front door it came through.
 
     `transform` None asks for the original's own bytes. `expires` (seconds since the epoch, 0: never) is when the URL
-    stops being good; `download` is the file name for Content-Disposition, without extension, or None.
+    stops being good; `download` is the file name for Content-Disposition, without extension, or None; `inline` says that it is
+    one to save the picture under, and that it is shown.
     """
 
     source: str
     locator: str
     transform: Transform | None
     download: str | None = None
+    inline: bool = False
     expires: int = 0
 
 

@@ -15,6 +15,7 @@ import itsdangerous
 import msgspec
 from msgspec import Struct
 
+from imgproxy.canonical import canonical
 from imgproxy.errors import (
     Expired,
     GrantExceeded,
@@ -26,7 +27,7 @@ from imgproxy.errors import (
 )
 from imgproxy.formats import FORMATS
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Transform, canonical
+from imgproxy.spec import Transform
 from imgproxy.urls.dialect import Signed
 
 # 256 bits in 43 characters: the last one has two bits to spare, which must be zero, or one MAC would have four spellings.

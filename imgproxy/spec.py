@@ -1,7 +1,7 @@
 """Transform: everything that can be asked of a picture, frozen, with its bounds. No I/O, no pyvips, no URLs.
 
 Two spellings of one picture, through whichever front door, become equal Transforms and share one cache entry: defaults are
-omitted from the canonical bytes, and front doors call `canonical()` last.
+omitted from the canonical bytes, and front doors call `canonical.canonical()` last.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from msgspec import Meta
 from imgproxy.parts import (
     Border,
     Color,
+    Components,
     Corners,
+    Cut,
     Duotone,
     Fraction,
     Gravity,
@@ -22,16 +24,22 @@ from imgproxy.parts import (
     Mask,
     Percent,
     Region,
+    Report,
     Sides,
     Trim,
+    Window,
 )
 
 __all__ = [
+    "DATA",
     "PALETTES",
     "PIXEL_EPOCH",
+    "SWATCHES",
     "Border",
     "Color",
+    "Components",
     "Corners",
+    "Cut",
     "Duotone",
     "Fit",
     "Fraction",
@@ -43,10 +51,11 @@ __all__ = [
     "Quality",
     "Recipe",
     "Region",
+    "Report",
     "Sides",
     "Transform",
     "Trim",
-    "canonical",
+    "Window",
     "decode",
     "encode",
 ]
@@ -54,16 +63,21 @@ __all__ = [
 PIXEL_EPOCH = 2
 """Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
 
-Fit = Literal["fit", "cover", "cover-down", "stretch"]
+Fit = Literal["fit", "cover", "cover-down", "stretch", "auto"]
 """`fit`: inside the box. `cover`: fills the box and is cropped to it. `cover-down`: as cover, but never enlarged, the box
-shrinks instead, keeping its shape. `stretch`: both sides exactly, without keeping the shape."""
+shrinks instead, keeping its shape. `stretch`: both sides exactly, without keeping the shape. `auto`: as cover where box and
+picture are both landscape (or square) or both portrait, else as fit."""
 
-OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "json"]
+OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "json", "css", "blurhash"]
+
+DATA: tuple[OutputFormat, ...] = ("json", "css", "blurhash")
+"""What is told about a picture, and is none."""
+
+SWATCHES = 6
+"""How many colours are told where nothing says how many."""
 
 PALETTES = (256, 16, 4, 2)
 """How many colours a palette can have, in bits that both PNG and GIF can have."""
-
-_SQUARE = Corners(0, 0, 0, 0)
 
 
 class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,8 +91,11 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     frame: Annotated[int, Meta(ge=0, le=65535)] = 0
     """Only this frame or page of the original, from 1, the last where there are fewer. 0: the first, or all where it moves."""
     orient: Annotated[int, Meta(ge=0, le=8)] = 0
+    turn: Literal[0, 90, 180, 270] = 0
+    """Degrees clockwise, before anything is measured: sizes, regions and gravity are those of the turned picture."""
     trim: Trim | None = None
     region: Region | None = None
+    cut: Cut | None = None
 
     width: Length = 0
     height: Length = 0
@@ -93,6 +110,14 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     """Fill it with the pixels at the picture's edge instead."""
     gravity: Gravity | None = None
     """None: the centre."""
+    placement: Gravity | None = None
+    """Where an extended picture lies on its ground, an anchor; None: as `gravity` where that is one, else in the centre."""
+    extend_aspect: bool = False
+    """Fill up to the shape of the box instead of to its size."""
+    rules: Literal["imgix", "imgproxy"] = "imgix"
+    """Whose rules decide on sizes where the two differ: with dpr, zoom, least sizes, one side stretched or extended."""
+    zoom_x: Annotated[float, Meta(gt=0, le=100)] = 1
+    zoom_y: Annotated[float, Meta(gt=0, le=100)] = 1
     dpr: Annotated[float, Meta(gt=0, le=8)] = 1
     min_width: Annotated[int, Meta(ge=0, le=16384)] = 0
     min_height: Annotated[int, Meta(ge=0, le=16384)] = 0
@@ -117,10 +142,11 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     monochrome: Color | None = None
     sepia: Annotated[float, Meta(ge=0, le=100)] = 0
     duotone: Duotone | None = None
-    # `blur` and `unsharp_radius` are sigmas in pixels of the result; `sharpen` 100 is libvips' m2 = 10 at sigma 1; `pixelate`
-    # is a block's side.
+    # `blur`, `sharpen_radius` and `unsharp_radius` are sigmas in pixels of the result; `sharpen` 100 is libvips' m2 = 10;
+    # `pixelate` is a block's side.
     blur: Annotated[float, Meta(ge=0, le=2000)] = 0
     sharpen: Annotated[float, Meta(ge=0, le=100)] = 0
+    sharpen_radius: Annotated[float, Meta(ge=0.01, le=10)] = 1
     unsharp: Percent = 0
     unsharp_radius: Annotated[float, Meta(ge=0, le=500)] = 2.5
     pixelate: Annotated[int, Meta(ge=0, le=100)] = 0
@@ -142,6 +168,14 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     colors: Annotated[int, Meta(ge=0, le=256)] = 0
     """At most so many of a palette PNG or a GIF, from 2; 0: as many as the format has."""
 
+    report: Report | None = None
+    """What a format of `DATA` tells; None: what is known of the original, six swatches, or a BlurHash of 4 × 3."""
+
+    @property
+    def tells_original(self) -> bool:
+        """Whether the answer is about the original, and nothing is drawn for it."""
+        return self.format == "json" and not (self.report and self.report.swatches)
+
     @property
     def keeps_pixels(self) -> bool:
         """Whether nothing but the encoding is asked for, so that the original's own bytes would be a right answer."""
@@ -149,151 +183,6 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 
 _ENCODING = ("format", "negotiate", "quality", "compress", "lossless", "chroma")
-
-
-def canonical(transform: Transform) -> Transform:
-    """The one spelling of `transform`: what has no effect beside the rest is back at its default. Idempotent."""
-    for rule in (
-        _plain_negotiation,
-        _plain_encoding,
-        _plain_parts,
-        _plain_mask,
-        _plain_border,
-        _plain_aspect,
-        _plain_fit,
-        _plain_gravity,
-    ):
-        changes = rule(transform)
-        if changes:
-            transform = msgspec.structs.replace(transform, **changes)
-    return transform
-
-
-def _plain_negotiation(asked: Transform) -> dict[str, object]:
-    if asked.format == "auto":
-        return {"negotiate": True}
-    if asked.format == "json":
-        return {"negotiate": False, "quality": 0, "compress": False, "frame": 0}
-    return {}
-
-
-def _plain_encoding(asked: Transform) -> dict[str, object]:
-    """What the formats that may come of it cannot do."""
-    name = asked.format
-    changes: dict[str, object] = {}
-    if asked.lossless and not asked.negotiate and name in ("png", "webp", "avif"):
-        # Quality and palettes are what is lost by; PNG loses by nothing else.
-        changes |= {"quality": 0, "compress": False, "lossless": name != "png", "chroma": ""}
-    elif asked.lossless and not asked.negotiate:
-        changes["lossless"] = False
-    if not (asked.negotiate or name in ("jpeg", "avif")):
-        changes["chroma"] = ""
-    if name in ("auto", "png", "gif"):
-        changes["colors"] = next((count for count in PALETTES if count <= asked.colors), 0)
-    else:
-        changes["colors"] = 0
-    return changes
-
-
-def _plain_parts(asked: Transform) -> dict[str, object]:
-    """Regions, paddings, blocks and tints that leave every pixel as it is, and what colours say beside their colour."""
-    changes: dict[str, object] = {}
-    if asked.region == Region(0, 0, 0, 0):
-        changes["region"] = None
-    if asked.padding == Sides(0, 0, 0, 0):
-        changes["padding"] = None
-    if asked.pixelate == 1:
-        changes["pixelate"] = 0
-    if not (asked.unsharp and asked.unsharp_radius):
-        changes |= {"unsharp": 0, "unsharp_radius": 2.5}
-    if asked.trim and asked.trim.color:
-        changes["trim"] = msgspec.structs.replace(asked.trim, color=_opaque(asked.trim.color))
-    if asked.duotone:
-        plain = Duotone(_opaque(asked.duotone.dark), _opaque(asked.duotone.light), asked.duotone.amount)
-        changes["duotone"] = plain if plain.amount else None
-    return changes
-
-
-def _opaque(color: Color) -> Color:
-    return msgspec.structs.replace(color, alpha=255)
-
-
-def _plain_mask(asked: Transform) -> dict[str, object]:
-    mask = asked.mask
-    if mask is None:
-        return {}
-    if mask.shape == "corners" and mask.radii == _SQUARE:
-        return {"mask": None}
-    background = mask.background if mask.background and mask.background.alpha else None
-    return {"mask": Mask(mask.shape, mask.radii if mask.shape == "corners" else None, background)}
-
-
-def _plain_border(asked: Transform) -> dict[str, object]:
-    border = asked.border
-    if border is None:
-        return {}
-    radii = None if border.radii == _SQUARE else border.radii
-    inner = None if radii is None and border.inner == _SQUARE else border.inner
-    return {"border": Border(border.width, border.color, radii, inner)}
-
-
-def _plain_aspect(asked: Transform) -> dict[str, object]:
-    one_side = bool(asked.width) != bool(asked.height)
-    if (asked.width and asked.height) or (one_side and asked.fit == "fit" and not asked.extend):
-        return {"aspect": 0}
-    if one_side or not asked.aspect:
-        return {}
-    # An aspect alone is the largest box in the picture, or with `extend` the smallest around it: nothing grows to fill it.
-    may_grow = bool(asked.min_width or asked.min_height)
-    if asked.extend and not _covers(asked):
-        return {"fit": "fit"} if may_grow else {"fit": "fit", "enlarge": False}
-    if not may_grow:
-        return {"fit": "cover", "enlarge": True}
-    return {} if _covers(asked) else {"fit": "cover"}
-
-
-def _plain_fit(asked: Transform) -> dict[str, object]:
-    sided = bool(asked.width or asked.height)
-    changes: dict[str, object] = {}
-    if not (sided or asked.aspect):
-        changes |= {"fit": "fit", "extend": False}
-        if not (asked.min_width or asked.min_height):
-            changes["enlarge"] = False
-    elif sided and not (asked.width and asked.height) and not (asked.aspect or _bounded(asked)):
-        # The other side follows: there is no shape to be cropped or stretched to.
-        changes["fit"] = "fit"
-        if asked.enlarge and asked.fit != "cover-down":
-            changes["extend"] = False
-    elif asked.enlarge and asked.fit in ("cover", "stretch"):
-        changes["extend"] = False
-    if asked.fit == "cover-down":
-        changes["enlarge"] = False
-    if not (asked.extend and changes.get("extend", True)):
-        changes["clamp"] = False
-    rounded = asked.mask is not None and asked.mask.radii is not None
-    if not (sided or _bounded(asked) or asked.padding or asked.border or rounded):
-        changes["dpr"] = 1
-    return changes
-
-
-def _covers(asked: Transform) -> bool:
-    return asked.fit in ("cover", "cover-down")
-
-
-def _bounded(asked: Transform) -> bool:
-    return bool(asked.min_width or asked.min_height or asked.max_width or asked.max_height)
-
-
-def _plain_gravity(asked: Transform) -> dict[str, object]:
-    gravity = asked.gravity
-    if gravity is None or not (_covers(asked) or asked.extend):
-        return {"gravity": None}
-    if gravity.kind in ("entropy", "attention"):
-        gravity = Gravity(gravity.kind)
-    if not _covers(asked) and gravity.kind != "anchor":
-        # A letterbox can only place the whole picture; there is no part of it to choose.
-        return {"gravity": None}
-    return {"gravity": None if gravity in (Gravity(), Gravity("focal")) else gravity}
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -18,7 +18,7 @@ import pyvips
 from imgproxy.errors import Undecodable
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Finished, Job, Quick
-from imgproxy.render import frames, metadata, rendition, trim
+from imgproxy.render import frames, metadata, rendition, report, trim
 from imgproxy.render.choose import Choice, choose
 from imgproxy.render.costs import Costs
 from imgproxy.render.encode import SAVERS, quality
@@ -28,9 +28,10 @@ from imgproxy.render.load import Original, Watch
 from imgproxy.render.pace import Encoder, at_pace, paced
 from imgproxy.render.plan import Box, Plan, plan
 from imgproxy.render.rendition import Rendition, Unreadable
+from imgproxy.render.sample import SIDE
 from imgproxy.render.steps import FINISHING, SHAPING, Step
 from imgproxy.render.verbatim import strip
-from imgproxy.spec import Recipe, Transform
+from imgproxy.spec import DATA, Recipe, Transform
 
 __all__ = ["Watch", "prepare", "render", "render_rendition"]
 
@@ -93,6 +94,7 @@ def render_rendition(
         with _stage(stages, "load"):
             smaller = Rendition.open(rendition_fd, job.rendition, watch)
             refuse(smaller.facts, job.limits)
+            job = _seen_small(job)
             drawing = _plan(job, smaller.facts, None, recipe)
         if not smaller.serves(drawing):
             return None
@@ -134,8 +136,9 @@ def _result(job: Job, source: bytes, recipe: Recipe, watch: Watch | None, stages
         if transform.frame:
             original.show(transform.frame)
             refuse(original.facts, job.limits)
-        if transform.format == "json":
-            return _report(original, transform, len(source))
+        if transform.tells_original:
+            return _report(original, job, source, recipe)
+        job = _seen_small(job)
         trimmed = trim.measure(original, transform) if transform.trim else None
         drawing = _plan(job, original.facts, trimmed, recipe)
     result = _from(original, drawing, recipe, stages, encoder, source)
@@ -284,18 +287,38 @@ def _as_result(drawn: Drawn, encoded: bytes, why: str) -> Result:
     )
 
 
-def _report(original: Original, transform: Transform, length: int) -> Result:
-    facts = original.facts
+def _report(original: Original, job: Job, source: bytes, recipe: Recipe) -> Result:
+    transform, facts = job.transform, original.facts
     orientation = transform.orient or facts.orientation
     width, height = facts.upright(orientation)
+    if transform.report is None:
+        data = metadata.report(original.header, facts, orientation, len(source))
+    else:
+        data = report.tell(transform.report, original, (width, height), source, lambda: _small(original, job, recipe))
     return Result(
-        data=metadata.report(original.header, facts, orientation, length),
+        data=data,
         format=FORMATS["json"].name,
         width=width,
         height=height,
         frames=facts.frames,
         why="asked for",
     )
+
+
+def _seen_small(job: Job) -> Job:
+    """Colours are looked for in a small copy: where nothing is asked for that is measured in pixels, no larger one is drawn."""
+    asked = job.transform
+    plain = msgspec.structs.replace(asked, format="auto", report=None, frame=0, orient=0)
+    if asked.format not in DATA or plain != Transform():
+        return job
+    return msgspec.structs.replace(job, transform=msgspec.structs.replace(asked, width=SIDE, height=SIDE))
+
+
+def _small(original: Original, job: Job, recipe: Recipe) -> pyvips.Image:
+    """What colours are looked for in, upright and at most `SIDE` pixels a side."""
+    asked = Transform(width=SIDE, height=SIDE, orient=job.transform.orient, frame=job.transform.frame)
+    planned = _plan(msgspec.structs.replace(job, transform=asked), original.facts, None, recipe)
+    return _draw(original, planned, Choice(FORMATS["json"], "asked for"), recipe).image
 
 
 def _write(out_fd: int, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""How large a picture is drawn in its box: fit, enlargement, dpr, aspect, bounds. Pure.
+"""How large a picture is drawn in its box: fit, enlargement, dpr, aspect, bounds, by imgix' rules. Pure.
 
 imgix' modes in these terms: clip = fit+enlarge, max = fit, crop = cover+enlarge, min = cover-down, scale = stretch+enlarge,
 fill = fit+enlarge+extend.
@@ -6,23 +6,15 @@ fill = fit+enlarge+extend.
 
 from __future__ import annotations
 
-import msgspec
-
+from imgproxy.render.resizing import Scaling, automatic, resize, whole
 from imgproxy.spec import Transform
-
-
-class Scaling(msgspec.Struct, frozen=True):
-    """`scaled`: the whole picture's size; `cropped`: at most what is left of it; `canvas`: at least the ground it is laid on,
-    or None; `dpr`: the ratio that was possible without an enlargement nobody asked for. All in pixels of the result."""
-
-    scaled: tuple[int, int]
-    cropped: tuple[int, int]
-    canvas: tuple[int, int] | None
-    dpr: float
 
 
 def fit_scaling(transform: Transform, width: int, height: int, vector: bool = False) -> Scaling:
     """The scaling of a picture of `width`×`height`. A vector has no size of its own to be enlarged from."""
+    transform = automatic(transform, width, height)
+    if transform.rules == "imgproxy":
+        return resize(transform, width, height, vector)
     may_enlarge = transform.enlarge or vector
     dpr = transform.dpr
     if dpr > 1 and not may_enlarge and not transform.extend and (transform.width or transform.height):
@@ -35,13 +27,13 @@ def fit_scaling(transform: Transform, width: int, height: int, vector: bool = Fa
     if over > 1 and not may_enlarge:
         shown = 1 / over
         scale_x, scale_y = scale_x / over, scale_y / over
-    scaled = _whole(width * scale_x), _whole(height * scale_y)
+    scaled = whole(width * scale_x), whole(height * scale_y)
     cropped = scaled
     if box and _crops(transform):
         # cover-down keeps the shape of a box that the picture cannot fill; cover keeps its size as far as there is picture.
         factor = shown if transform.fit == "cover-down" else 1.0
-        cropped = min(_whole(box[0] * factor), scaled[0]), min(_whole(box[1] * factor), scaled[1])
-    canvas = (_whole(box[0]), _whole(box[1])) if transform.extend and box else None
+        cropped = min(whole(box[0] * factor), scaled[0]), min(whole(box[1] * factor), scaled[1])
+    canvas = (whole(box[0]), whole(box[1])) if transform.extend and box else None
     return Scaling(scaled, cropped, canvas, dpr)
 
 
@@ -54,10 +46,6 @@ def _crops(transform: Transform) -> bool:
 
 def _aspect_alone(transform: Transform) -> bool:
     return bool(transform.aspect) and not transform.width and not transform.height
-
-
-def _whole(length: float) -> int:
-    return max(1, round(length))
 
 
 def _asked(length: float, side: int) -> float:

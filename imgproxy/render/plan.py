@@ -15,8 +15,9 @@ import msgspec
 from imgproxy.errors import ResultTooLarge
 from imgproxy.jobs.wire import Limits, RenditionRules
 from imgproxy.render.facts import Facts, refuse_size, transposes
-from imgproxy.render.geometry import Scaling, fit_scaling
-from imgproxy.spec import Border, Corners, Gravity, Region, Sides, Transform
+from imgproxy.render.geometry import fit_scaling
+from imgproxy.render.resizing import Scaling
+from imgproxy.spec import Border, Corners, Cut, Gravity, Region, Sides, Transform
 
 JPEG_SHRINKS = ((8, 16.0), (4, 5.0), (2, 2.0))
 """(factor, from which shrink on it is right for a picture of any size). The decoder leaves out what of the last row and column
@@ -100,17 +101,17 @@ def plan(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None
 
     Raises ResultTooLarge when the result would be beyond the limits, ImageTooLarge when a vector would have to be drawn so.
     """
-    orientation = transform.orient or facts.orientation
+    orientation = turned(transform.orient or facts.orientation, transform.turn)
     region = _region(transform.region, trimmed or Box(0, 0, *facts.upright(orientation)))
+    region = _cut(transform.cut, region) if transform.cut else region
     scaling = fit_scaling(transform, region.width, region.height, facts.vector)
     scaled = Box(0, 0, *scaling.scaled)
-    turned = transposes(orientation)
-    resized = (scaled.height, scaled.width) if turned else (scaled.width, scaled.height)
+    resized = (scaled.height, scaled.width) if transposes(orientation) else (scaled.width, scaled.height)
     stored = _stored(region, facts, orientation)
     _refuse_scaled(facts, resized, stored, limits)
     crop, smart = _crop(scaled, scaling, transform.gravity)
     kept = crop or scaled
-    canvas = _canvas(kept, scaling, transform.gravity)
+    canvas = _canvas(kept, scaling, transform.placement or transform.gravity)
     ground = canvas or kept
     padding, border = _edges(transform, scaling.dpr)
     radii = transform.mask.radii if transform.mask else None
@@ -148,6 +149,43 @@ def _region(region: Region | None, within: Box) -> Box:
     width = max(1, min(pixels(region.width, within.width) if region.width else within.width, within.width - x))
     height = max(1, min(pixels(region.height, within.height) if region.height else within.height, within.height - y))
     return Box(within.x + x, within.y + y, width, height)
+
+
+def _cut(cut: Cut, within: Box) -> Box:
+    """`cut` of `within`, as a box in the same pixels, never empty."""
+    width, height = (
+        min(side, max(1, round(asked * side if asked < 1 else asked))) if asked else side
+        for asked, side in ((cut.width, within.width), (cut.height, within.height))
+    )
+    box = _placed(cut.gravity or Gravity(), within, width, height, 1)
+    return Box(within.x + box.x, within.y + box.y, width, height)
+
+
+def _placed(gravity: Gravity, within: Box, width: int, height: int, dpr: float) -> Box:
+    """Where a box of `width`×`height` lies in one as large as `within`, at most as large as that."""
+    spare_x, spare_y = within.width - width, within.height - height
+    if gravity.kind == "focal":
+        x, y = round(within.width * gravity.x - width / 2), round(within.height * gravity.y - height / 2)
+    else:
+        x = round(spare_x * gravity.x) + _offset(gravity.offset_x, gravity.x, within.width, dpr)
+        y = round(spare_y * gravity.y) + _offset(gravity.offset_y, gravity.y, within.height, dpr)
+    return Box(min(max(x, 0), spare_x), min(max(y, 0), spare_y), width, height)
+
+
+def _offset(offset: float, anchor: float, side: int, dpr: float) -> int:
+    """Away from the edge that is the anchor, else to the right and down."""
+    pixels = round(offset * (dpr if abs(offset) >= 1 else side))
+    return -pixels if anchor > 0.5 else pixels
+
+
+def turned(orientation: int, turn: int) -> int:
+    """The EXIF orientation of a picture that is upright by `orientation` and then turned clockwise by `turn` degrees."""
+    circle = _MIRRORED if orientation in _MIRRORED else _PLAIN
+    return circle[(circle.index(orientation) + turn // 90) % 4]
+
+
+# Each the one before, turned by another quarter clockwise.
+_PLAIN, _MIRRORED = (1, 6, 3, 8), (2, 7, 4, 5)
 
 
 def _stored(box: Box, facts: Facts, orientation: int) -> Box:
@@ -209,13 +247,9 @@ def _crop(scaled: Box, scaling: Scaling, gravity: Gravity | None) -> tuple[Box |
         return None, None
     spare_x, spare_y = scaled.width - width, scaled.height - height
     wanted = gravity or Gravity()
-    if wanted.kind == "anchor":
-        return Box(round(spare_x * wanted.x), round(spare_y * wanted.y), width, height), None
-    if wanted.kind == "focal":
-        left = min(max(round(scaled.width * wanted.x - width / 2), 0), spare_x)
-        top = min(max(round(scaled.height * wanted.y - height / 2), 0), spare_y)
-        return Box(left, top, width, height), None
-    return Box(spare_x // 2, spare_y // 2, width, height), wanted.kind
+    if wanted.kind == "entropy" or wanted.kind == "attention":
+        return Box(spare_x // 2, spare_y // 2, width, height), wanted.kind
+    return _placed(wanted, scaled, width, height, scaling.dpr), None
 
 
 def _canvas(kept: Box, scaling: Scaling, gravity: Gravity | None) -> Box | None:
@@ -225,7 +259,9 @@ def _canvas(kept: Box, scaling: Scaling, gravity: Gravity | None) -> Box | None:
     if (width, height) == (kept.width, kept.height):
         return None
     anchor = gravity if gravity and gravity.kind == "anchor" else Gravity()
-    return Box(round((width - kept.width) * anchor.x), round((height - kept.height) * anchor.y), width, height)
+    ground = Box(0, 0, width, height)
+    at = _placed(anchor, ground, kept.width, kept.height, scaling.dpr)
+    return Box(at.x, at.y, width, height)
 
 
 def _edges(transform: Transform, dpr: float) -> tuple[Sides | None, Frame | None]:
@@ -298,7 +334,7 @@ def serving_level(planned: Plan, levels: Sequence[tuple[int, int]]) -> int | Non
     """Which level of a rendition `planned`, made for its original, can be drawn from: the smallest that does. None: it has to
     be the original, because all of its pixels, a part of it, or its own colours are asked for, or more than the levels have."""
     asked = planned.transform
-    if asked.frame or asked.trim or planned.region or asked.keeps_pixels or asked.format == "json" or planned.keeps_profile:
+    if asked.frame or asked.trim or planned.region or asked.keeps_pixels or asked.tells_original or planned.keeps_profile:
         return None
     serving = None
     for level, (width, height) in enumerate(levels):

@@ -7,14 +7,14 @@ import pyvips
 from imgproxy.render import frames
 from imgproxy.render.colour import to_srgb
 from imgproxy.render.load import Original
-from imgproxy.render.plan import Box, upright
+from imgproxy.render.plan import Box, turned, upright
 from imgproxy.spec import Color, Transform, Trim
 
 
 def measure(original: Original, transform: Transform) -> Box:
     """In upright pixels; the whole picture when nothing would be left. Of an animation, what is left of any frame."""
     facts, asked = original.facts, transform.trim or Trim()
-    orientation = transform.orient or facts.orientation
+    orientation = turned(transform.orient or facts.orientation, transform.turn)
     boxes = []
     if facts.frames == 1:
         corner = _corner(original, orientation) if asked.color is None else None
@@ -27,7 +27,19 @@ def measure(original: Original, transform: Transform) -> Box:
             boxes.append(_left(frame, corner if asked.color is None else None, asked))
     found = _around([box for box in boxes if box.width and box.height])
     stored = _padded(found, asked.pad, facts.width, facts.height) if found else Box(0, 0, facts.width, facts.height)
-    return upright(stored, facts.width, facts.height, orientation)
+    box = upright(stored, facts.width, facts.height, orientation)
+    return _even(box, asked, *facts.upright(orientation))
+
+
+def _even(box: Box, asked: Trim, width: int, height: int) -> Box:
+    """The same taken away at opposite edges, where that is asked for."""
+    x, y = box.x, box.y
+    right, bottom = width - x - box.width, height - y - box.height
+    if asked.even_x:
+        x = right = min(x, right)
+    if asked.even_y:
+        y = bottom = min(y, bottom)
+    return Box(x, y, width - x - right, height - y - bottom)
 
 
 def _padded(box: Box, pad: int, width: int, height: int) -> Box:

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from imgproxy.canonical import canonical
 from imgproxy.errors import InvalidOption, InvalidTarget, SignatureInvalid
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Transform, canonical
+from imgproxy.spec import Transform
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.needs import Given
 from imgproxy.urls.options import OPTIONS, Option, table

@@ -77,7 +77,7 @@ def server_timing(trace: Trace) -> str:
     return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in trace.stages.items())
 
 
-def disposition(name: str, extension: str) -> str:
+def disposition(name: str, extension: str, *, inline: bool = False) -> str:
     """Content-Disposition (RFC 6266): an ASCII name for old clients, the whole one in UTF-8, the extension always the
     format's own.
     """
@@ -86,7 +86,7 @@ def disposition(name: str, extension: str) -> str:
         stem = stem[: -len(extension) - 1]
     whole = f"{stem}.{extension}"
     ascii_name = whole.encode("ascii", "replace").decode().replace("?", "_")
-    header = f'attachment; filename="{ascii_name}"'
+    header = f'{"inline" if inline else "attachment"}; filename="{ascii_name}"'
     return header if ascii_name == whole else f"{header}; filename*=UTF-8''{quote(whole, safe='')}"
 
 

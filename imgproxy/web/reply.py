@@ -109,7 +109,7 @@ def described(asked: ImageRequest, picture: Picture) -> dict[str, str]:
     """What goes with the picture's bytes and not with a 304."""
     headers = {"Content-Type": picture.media_type}
     if asked.download is not None:
-        headers["Content-Disposition"] = disposition(asked.download, _EXTENSIONS[picture.media_type])
+        headers["Content-Disposition"] = disposition(asked.download, _EXTENSIONS[picture.media_type], inline=asked.inline)
     return headers
 
 

@@ -87,14 +87,14 @@ def test_the_environment_is_read_in_the_settings_only() -> None:
 
 
 def test_render_knows_nothing_of_the_server() -> None:
-    allowed = {f"imgproxy.{name}" for name in ("spec", "formats", "errors", "jobs.wire", "request")}
+    allowed = {f"imgproxy.{name}" for name in ("spec", "parts", "formats", "errors", "jobs.wire", "request")}
     for name in MODULES:
         if name.startswith("imgproxy.render"):
             strangers = {found for found in ours(name) if not found.startswith("imgproxy.render")} - allowed
             assert strangers == set(), name
 
 
-PURE = ["spec", "parts", "formats", "request", "cache.freshness", "render.plan", "render.geometry"]
+PURE = ["spec", "parts", "canonical", "formats", "request", "cache.freshness", "render.plan", "render.geometry", "render.resizing"]
 
 
 @pytest.mark.parametrize("name", [f"imgproxy.{name}" for name in PURE])
@@ -129,6 +129,7 @@ def test_there_are_no_circles() -> None:
 FLOORS = [
     ["errors", "formats", "parts"],
     ["spec"],
+    ["canonical"],
     ["request", "trace", "settings", "logs"],
     ["cache.*", "cache", "urls.*", "urls", "sources.*", "sources", "jobs.*", "jobs", "metrics", "signing"],
     ["configuration.*", "configuration"],

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgproxy.canonical import canonical
 from imgproxy.request import Accepts, Identity, ImageRequest, Validators, acceptable, etag, identify, negotiate
-from imgproxy.spec import Transform, canonical
+from imgproxy.spec import Transform
 from tests.unit.urls.strategies import requests, transforms
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"

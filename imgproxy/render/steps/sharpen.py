@@ -9,7 +9,7 @@ from imgproxy.render.plan import Plan
 
 
 def sharpen(image: pyvips.Image, plan: Plan) -> pyvips.Image:
-    amount = plan.transform.sharpen
+    amount, sigma = plan.transform.sharpen, plan.transform.sharpen_radius
     if not amount:
         return image
-    return on_colour(image, lambda picture: picture.sharpen(sigma=1.0, x1=1.0, m1=0.0, m2=amount / 10).cast("uchar"))
+    return on_colour(image, lambda picture: picture.sharpen(sigma=sigma, x1=1.0, m1=0.0, m2=amount / 10).cast("uchar"))

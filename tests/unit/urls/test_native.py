@@ -11,9 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from imgproxy.canonical import canonical
 from imgproxy.errors import ImgproxyError, InvalidOption, InvalidTarget, SignatureInvalid
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Transform, Trim, canonical
+from imgproxy.spec import Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Transform, Trim
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.native import MAX_OPTIONS, OPTIONS, Native, table
 from tests.unit.urls.strategies import requests, transforms
@@ -531,7 +532,7 @@ def test_every_option_has_a_row_and_an_example_that_parses() -> None:
         "fp-y": "w=4&h=3&fit=crop&crop=focalpoint", "dpr": "w=4", "trim-tol": "trim=auto",
         "trim-color": "trim=color", "trim-pad": "trim=auto", "duotone-alpha": "duotone=000,fff", "usmrad": "usm=9",
         "corner-radius": "mask=corners", "mask-bg": "mask=corners", "border-radius": "border=4,333",
-        "border-radius-inner": "border=4,333", "colorquant": "fm=png",
+        "border-radius-inner": "border=4,333", "colorquant": "fm=png", "colors": "palette=json",
     }  # fmt: skip
     for option, row in zip(OPTIONS, rows[2:], strict=True):
         cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -550,7 +551,9 @@ def test_every_option_has_a_row_and_an_example_that_parses() -> None:
 def test_every_field_of_a_transform_can_be_asked_for() -> None:
     """So that an option which the renderer knows is not out of reach by an oversight."""
     reached = {path.partition(".")[0] for option in OPTIONS if option.picture for path in option.fields}
-    assert reached == set(Transform.__struct_fields__)
+    of_imgproxy = {"turn", "cut", "placement", "extend_aspect", "rules", "zoom_x", "zoom_y", "sharpen_radius"}
+    assert reached | of_imgproxy == set(Transform.__struct_fields__)
+    assert not reached & of_imgproxy
 
 
 @pytest.mark.parametrize("prefix", ["", "images/", "/images"])

@@ -1,0 +1,219 @@
+"""canonical: the one spelling of a Transform. Pure; each rule says what of it has no effect beside the rest."""
+
+from __future__ import annotations
+
+import msgspec
+
+from imgproxy.parts import Components, Report
+from imgproxy.spec import DATA, PALETTES, SWATCHES, Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Transform
+
+_SQUARE = Corners(0, 0, 0, 0)
+
+
+def canonical(transform: Transform) -> Transform:
+    """The one spelling of `transform`: what has no effect beside the rest is back at its default. Idempotent."""
+    for rule in (
+        _plain_report,
+        _plain_negotiation,
+        _plain_encoding,
+        _plain_parts,
+        _plain_mask,
+        _plain_border,
+        _plain_sizes,
+        _plain_aspect,
+        _plain_fit,
+        _plain_gravity,
+    ):
+        changes = rule(transform)
+        if changes:
+            transform = msgspec.structs.replace(transform, **changes)
+    return transform
+
+
+def _plain_report(asked: Transform) -> dict[str, object]:
+    report = asked.report
+    if asked.format == "css" or (report and report.swatches):
+        css = asked.format == "css" or (report is not None and report.css)
+        count = (report.swatches if report else 0) or SWATCHES
+        return {"format": "css" if css else "json", "report": Report(swatches=count, css=css)}
+    if report is None:
+        return {}
+    if asked.format == "blurhash":
+        plain = report.blurhash in (None, Components())
+        return {"report": None if plain else Report(blurhash=report.blurhash)}
+    if asked.format != "json":
+        return {"report": None}
+    return {"report": msgspec.structs.replace(report, css=False, hashsums=tuple(sorted(set(report.hashsums))))}
+
+
+def _plain_negotiation(asked: Transform) -> dict[str, object]:
+    if asked.format == "auto":
+        return {"negotiate": True}
+    if asked.format in DATA:
+        plain: dict[str, object] = {"negotiate": False, "quality": 0, "compress": False}
+        if asked.tells_original and (asked.report is None or asked.frame == 1):
+            plain["frame"] = 0
+        return plain
+    return {}
+
+
+def _plain_encoding(asked: Transform) -> dict[str, object]:
+    """What the formats that may come of it cannot do."""
+    name = asked.format
+    changes: dict[str, object] = {}
+    if asked.lossless and not asked.negotiate and name in ("png", "webp", "avif"):
+        # Quality and palettes are what is lost by; PNG loses by nothing else.
+        changes |= {"quality": 0, "compress": False, "lossless": name != "png", "chroma": ""}
+    elif asked.lossless and not asked.negotiate:
+        changes["lossless"] = False
+    if not (asked.negotiate or name in ("jpeg", "avif")):
+        changes["chroma"] = ""
+    if name in ("auto", "png", "gif"):
+        changes["colors"] = next((count for count in PALETTES if count <= asked.colors), 0)
+    else:
+        changes["colors"] = 0
+    return changes
+
+
+def _plain_parts(asked: Transform) -> dict[str, object]:
+    """Regions, paddings, blocks and tints that leave every pixel as it is, and what colours say beside their colour."""
+    changes: dict[str, object] = {}
+    if asked.region == Region(0, 0, 0, 0):
+        changes["region"] = None
+    if asked.cut and not (asked.cut.width or asked.cut.height):
+        changes["cut"] = None
+    if asked.padding == Sides(0, 0, 0, 0):
+        changes["padding"] = None
+    if not asked.sharpen:
+        changes["sharpen_radius"] = 1
+    if asked.pixelate == 1:
+        changes["pixelate"] = 0
+    if not (asked.unsharp and asked.unsharp_radius):
+        changes |= {"unsharp": 0, "unsharp_radius": 2.5}
+    if asked.trim and asked.trim.color:
+        changes["trim"] = msgspec.structs.replace(asked.trim, color=_opaque(asked.trim.color))
+    if asked.duotone:
+        plain = Duotone(_opaque(asked.duotone.dark), _opaque(asked.duotone.light), asked.duotone.amount)
+        changes["duotone"] = plain if plain.amount else None
+    return changes
+
+
+def _opaque(color: Color) -> Color:
+    return msgspec.structs.replace(color, alpha=255)
+
+
+def _plain_mask(asked: Transform) -> dict[str, object]:
+    mask = asked.mask
+    if mask is None:
+        return {}
+    if mask.shape == "corners" and mask.radii == _SQUARE:
+        return {"mask": None}
+    background = mask.background if mask.background and mask.background.alpha else None
+    return {"mask": Mask(mask.shape, mask.radii if mask.shape == "corners" else None, background)}
+
+
+def _plain_border(asked: Transform) -> dict[str, object]:
+    border = asked.border
+    if border is None:
+        return {}
+    radii = None if border.radii == _SQUARE else border.radii
+    inner = None if radii is None and border.inner == _SQUARE else border.inner
+    return {"border": Border(border.width, border.color, radii, inner)}
+
+
+def _plain_sizes(asked: Transform) -> dict[str, object]:
+    """imgproxy's rules only where imgix' would give other sizes, so that both doors share the rest."""
+    both = bool(asked.width and asked.height)
+    changes: dict[str, object] = {}
+    fit = asked.fit
+    if fit == "auto" and not both:
+        fit = "fit"
+    if fit == "cover-down" and asked.enlarge and asked.rules == "imgproxy":
+        fit = "cover"
+    shaped = asked.extend_aspect and both
+    if not shaped or asked.rules == "imgix":
+        changes["extend_aspect"] = False
+    if asked.rules == "imgix":
+        return changes | {"fit": fit, "zoom_x": 1, "zoom_y": 1, "clamp": asked.clamp and asked.extend}
+    ratios = asked.dpr == asked.zoom_x == asked.zoom_y == 1
+    sided = bool(asked.width or asked.height)
+    alike = both or not (sided and (asked.extend or fit == "stretch"))
+    changes |= {"fit": fit, "aspect": 0, "max_width": 0, "max_height": 0}
+    if ratios and alike and not (asked.min_width or asked.min_height or shaped):
+        changes |= {"rules": "imgix", "extend": asked.extend and sided}
+    return changes
+
+
+def _plain_aspect(asked: Transform) -> dict[str, object]:
+    if asked.rules == "imgproxy":
+        return {}
+    one_side = bool(asked.width) != bool(asked.height)
+    if (asked.width and asked.height) or (one_side and asked.fit == "fit" and not asked.extend):
+        return {"aspect": 0}
+    if one_side or not asked.aspect:
+        return {}
+    # An aspect alone is the largest box in the picture, or with `extend` the smallest around it: nothing grows to fill it.
+    may_grow = bool(asked.min_width or asked.min_height)
+    if asked.extend and not _covers(asked):
+        return {"fit": "fit"} if may_grow else {"fit": "fit", "enlarge": False}
+    if not may_grow:
+        return {"fit": "cover", "enlarge": True}
+    return {} if _covers(asked) else {"fit": "cover"}
+
+
+def _plain_fit(asked: Transform) -> dict[str, object]:
+    if asked.rules == "imgproxy":
+        return {"clamp": asked.clamp and asked.extend}
+    sided = bool(asked.width or asked.height)
+    changes: dict[str, object] = {}
+    if not (sided or asked.aspect):
+        changes |= {"fit": "fit", "extend": False}
+        if not (asked.min_width or asked.min_height):
+            changes["enlarge"] = False
+    elif sided and not (asked.width and asked.height) and not (asked.aspect or _bounded(asked)):
+        # The other side follows: there is no shape to be cropped or stretched to.
+        changes["fit"] = "fit"
+        if asked.enlarge and asked.fit != "cover-down":
+            changes["extend"] = False
+    elif asked.enlarge and asked.fit in ("cover", "stretch"):
+        changes["extend"] = False
+    if asked.fit == "cover-down":
+        changes["enlarge"] = False
+    if not (asked.extend and changes.get("extend", True)):
+        changes["clamp"] = False
+    rounded = asked.mask is not None and asked.mask.radii is not None
+    if not (sided or _bounded(asked) or asked.padding or asked.border or rounded):
+        changes["dpr"] = 1
+    return changes
+
+
+def _covers(asked: Transform) -> bool:
+    return asked.fit in ("cover", "cover-down", "auto")
+
+
+def _bounded(asked: Transform) -> bool:
+    return bool(asked.min_width or asked.min_height or asked.max_width or asked.max_height)
+
+
+def _plain_gravity(asked: Transform) -> dict[str, object]:
+    gravity, placement = _plain(asked.gravity), asked.placement
+    crops = _covers(asked) or (asked.rules == "imgproxy" and bool(asked.min_width or asked.min_height))
+    extends = asked.extend or asked.extend_aspect
+    if not extends:
+        placement = None
+    elif not crops:
+        # A letterbox can only place the whole picture; there is no part of it to choose.
+        gravity, placement = _plain(placement or (gravity if gravity and gravity.kind == "anchor" else None)), None
+    elif placement == (gravity if gravity and gravity.kind == "anchor" else Gravity()):
+        placement = None
+    if not (crops or extends):
+        gravity = None
+    return {"gravity": gravity, "placement": placement}
+
+
+def _plain(gravity: Gravity | None) -> Gravity | None:
+    """None for the centre, and without what its kind has no use for."""
+    if gravity is None or gravity.kind == "anchor":
+        return None if gravity == Gravity() else gravity
+    kept = Gravity("focal", gravity.x, gravity.y) if gravity.kind == "focal" else Gravity(gravity.kind)
+    return None if kept == Gravity("focal") else kept

@@ -1,0 +1,286 @@
+"""What the arguments of imgproxy's options mean, one function an option; their names and arity are in `processing.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from imgproxy.spec import Color, Cut, Duotone, Gravity, Sides, Transform, Trim
+from imgproxy.urls.numbers import Number, read_number
+
+FITS = {"fit": "fit", "fill": "cover", "fill-down": "cover-down", "force": "stretch", "auto": "auto"}
+FORMATS = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif"}
+ANCHORS = {
+    "ce": (0.5, 0.5),
+    "no": (0.5, 0.0),
+    "so": (0.5, 1.0),
+    "ea": (1.0, 0.5),
+    "we": (0.0, 0.5),
+    "noea": (1.0, 0.0),
+    "nowe": (0.0, 0.0),
+    "soea": (1.0, 1.0),
+    "sowe": (0.0, 1.0),
+}
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_HEX = re.compile("(?:[0-9A-Fa-f]{3}){1,2}")
+_GREY = Color(0xB3, 0xB3, 0xB3)
+_BLACK, _WHITE = Color(0, 0, 0), Color(255, 255, 255)
+
+Arguments = Sequence[str]
+
+
+@dataclass(slots=True)
+class Asked:
+    """What the options of one URL have said so far: of the picture, and beside it. Later ones override earlier ones."""
+
+    picture: dict[str, Any] = field(default_factory=lambda: {"rules": "imgproxy"})
+    beside: dict[str, Any] = field(default_factory=dict)
+    raw: bool = False
+    attachment: bool = False
+
+
+def boolean(text: str) -> bool:
+    """As Go's ParseBool, but what is neither true nor false is false, as it is to imgproxy."""
+    return text in _TRUE
+
+
+def color(text: str) -> Color:
+    if not _HEX.fullmatch(text):
+        raise ValueError
+    digits = "".join(digit * 2 for digit in text) if len(text) == 3 else text
+    return Color(*bytes.fromhex(digits))
+
+
+def gravity(arguments: Arguments, *, placed: bool = False) -> Gravity:
+    """`placed`: it says where a whole picture lies, so there is nothing to choose from it."""
+    kind, *rest = arguments
+    if kind == "sm" and not placed and not rest:
+        return Gravity("attention")
+    if kind == "fp" and len(rest) == 2:
+        x, y = (Number(ge=0, le=1).read(text) for text in rest)
+        return Gravity("anchor" if placed else "focal", x, y)
+    if kind not in ANCHORS or len(rest) > 2:
+        raise ValueError
+    offsets = [Number(ge=-16384, le=16384).read(text) if text else 0.0 for text in rest]
+    return Gravity("anchor", *ANCHORS[kind], *offsets)
+
+
+def bounded(name: str) -> Number:
+    return Number.of(Transform, name)
+
+
+_WHOLE = Number(ge=0, le=16384, whole=True)
+_UNIT = Number(ge=0, le=1)
+
+
+def resize(asked: Asked, arguments: Arguments) -> None:
+    if arguments[0]:
+        fit(asked, arguments[:1])
+    size(asked, arguments[1:])
+
+
+def fit(asked: Asked, arguments: Arguments) -> None:
+    if arguments[0] not in FITS:
+        raise ValueError
+    asked.picture["fit"] = FITS[arguments[0]]
+
+
+def size(asked: Asked, arguments: Arguments) -> None:
+    for name, text in zip(("width", "height"), arguments, strict=False):
+        if text:
+            asked.picture[name] = _WHOLE.read(text)
+    if len(arguments) > 2 and arguments[2]:
+        asked.picture["enlarge"] = boolean(arguments[2])
+    if len(arguments) > 3 and arguments[3]:
+        extend(asked, arguments[3:])
+
+
+def extend(asked: Asked, arguments: Arguments) -> None:
+    asked.picture["extend"] = boolean(arguments[0])
+    if len(arguments) > 1 and arguments[1]:
+        asked.picture["placement"] = gravity(arguments[1:], placed=True)
+
+
+def extend_aspect(asked: Asked, arguments: Arguments) -> None:
+    asked.picture["extend_aspect"] = boolean(arguments[0])
+    if len(arguments) > 1 and arguments[1]:
+        asked.picture["placement"] = gravity(arguments[1:], placed=True)
+
+
+def number(name: str) -> Callable[[Asked, Arguments], None]:
+    bounds = bounded(name)
+
+    def read(asked: Asked, arguments: Arguments) -> None:
+        asked.picture[name] = bounds.read(arguments[0])
+
+    return read
+
+
+def side(name: str) -> Callable[[Asked, Arguments], None]:
+    def read(asked: Asked, arguments: Arguments) -> None:
+        asked.picture[name] = _WHOLE.read(arguments[0])
+
+    return read
+
+
+def flag(name: str) -> Callable[[Asked, Arguments], None]:
+    def read(asked: Asked, arguments: Arguments) -> None:
+        asked.picture[name] = boolean(arguments[0])
+
+    return read
+
+
+def _percent(name: str, scale: float, neutral: float) -> Callable[[Asked, Arguments], None]:
+    """`name` is hundredths around 0, imgproxy's are multiples of `scale` around `neutral`."""
+    bounds = bounded(name)
+
+    def read(asked: Asked, arguments: Arguments) -> None:
+        value = round((read_number(arguments[0]) - neutral) * scale, 6) + 0.0
+        asked.picture[name] = bounds.read(f"{value:.6f}")
+
+    return read
+
+
+brightness = _percent("brightness", 100 / 255, 0)
+contrast = _percent("contrast", 100, 1)
+saturation = _percent("saturation", 100, 1)
+
+
+def adjust(asked: Asked, arguments: Arguments) -> None:
+    for read, text in zip((brightness, contrast, saturation), arguments, strict=False):
+        if text:
+            read(asked, [text])
+
+
+def zoom(asked: Asked, arguments: Arguments) -> None:
+    across = bounded("zoom_x").read(arguments[0])
+    asked.picture["zoom_x"] = across
+    asked.picture["zoom_y"] = bounded("zoom_y").read(arguments[1]) if len(arguments) > 1 else across
+
+
+def crop_gravity(asked: Asked, arguments: Arguments) -> None:
+    asked.picture["gravity"] = gravity(arguments)
+
+
+def crop(asked: Asked, arguments: Arguments) -> None:
+    sides = [Number(ge=0, le=16384).read(text) if text else 0.0 for text in arguments[:2]]
+    placed = gravity(arguments[2:]) if len(arguments) > 2 else None
+    if placed and placed.kind not in ("anchor", "focal"):
+        raise ValueError
+    asked.picture["cut"] = Cut(sides[0], sides[1] if len(sides) > 1 else 0, placed)
+
+
+def trim(asked: Asked, arguments: Arguments) -> None:
+    if not arguments[0]:
+        asked.picture["trim"] = None
+        return
+    tolerance = Number.of(Trim, "tolerance").read(arguments[0])
+    cut = color(arguments[1]) if len(arguments) > 1 and arguments[1] else None
+    even = [boolean(text) for text in arguments[2:]]
+    asked.picture["trim"] = Trim(cut, tolerance, 0, *even)
+
+
+def padding(asked: Asked, arguments: Arguments) -> None:
+    given = [int(Number.of(Sides, "top").read(text)) if text else None for text in arguments]
+    top = given[0] or 0
+    right = top if len(given) < 2 or given[1] is None else given[1]
+    bottom = top if len(given) < 3 or given[2] is None else given[2]
+    left = right if len(given) < 4 or given[3] is None else given[3]
+    asked.picture["padding"] = Sides(top, right, bottom, left)
+
+
+def auto_rotate(asked: Asked, arguments: Arguments) -> None:
+    # 1 is EXIF's "as it is stored".
+    asked.picture["orient"] = 0 if boolean(arguments[0]) else 1
+
+
+def rotate(asked: Asked, arguments: Arguments) -> None:
+    degrees = Number(ge=-3600, le=3600, whole=True).read(arguments[0])
+    if degrees % 90:
+        raise ValueError
+    asked.picture["turn"] = int(degrees % 360)
+
+
+def flip(asked: Asked, arguments: Arguments) -> None:
+    asked.picture["flip_horizontal"] = boolean(arguments[0])
+    asked.picture["flip_vertical"] = len(arguments) > 1 and boolean(arguments[1])
+
+
+def background(asked: Asked, arguments: Arguments) -> None:
+    if len(arguments) == 3:
+        chosen: Color | None = Color(*(int(Number(ge=0, le=255, whole=True).read(text)) for text in arguments))
+    elif len(arguments) == 1:
+        chosen = color(arguments[0]) if arguments[0] else None
+    else:
+        raise ValueError
+    before = asked.picture.get("background")
+    if chosen and before:
+        chosen = msgspec.structs.replace(chosen, alpha=before.alpha)
+    asked.picture["background"] = chosen
+
+
+def background_alpha(asked: Asked, arguments: Arguments) -> None:
+    alpha = round(_UNIT.read(arguments[0]) * 255)
+    asked.picture["background"] = msgspec.structs.replace(asked.picture.get("background") or _BLACK, alpha=alpha)
+
+
+def sharpen(asked: Asked, arguments: Arguments) -> None:
+    sigma = read_number(arguments[0])
+    if not sigma:
+        asked.picture["sharpen"] = 0
+        return
+    # libvips' own defaults but for sigma, as imgproxy calls it.
+    asked.picture |= {"sharpen": 30, "sharpen_radius": bounded("sharpen_radius").read(arguments[0])}
+
+
+def monochrome(asked: Asked, arguments: Arguments) -> None:
+    tint = color(arguments[1]) if len(arguments) > 1 and arguments[1] else _GREY
+    alpha = round(_UNIT.read(arguments[0]) * 255)
+    asked.picture["monochrome"] = msgspec.structs.replace(tint, alpha=alpha) if alpha else None
+
+
+def duotone(asked: Asked, arguments: Arguments) -> None:
+    dark, light = (
+        color(arguments[place]) if len(arguments) > place and arguments[place] else usual
+        for place, usual in ((1, _BLACK), (2, _WHITE))
+    )
+    asked.picture["duotone"] = Duotone(dark, light, round(_UNIT.read(arguments[0]) * 100, 6))
+
+
+def format_(asked: Asked, arguments: Arguments) -> None:
+    asked.picture["format"] = format_named(arguments[0])
+
+
+def format_named(text: str) -> str:
+    """Of an extension. Raises ValueError."""
+    if text not in FORMATS:
+        raise ValueError
+    return FORMATS[text]
+
+
+def expires(asked: Asked, arguments: Arguments) -> None:
+    asked.beside["expires"] = int(Number(ge=0, le=253_402_300_799, whole=True).read(arguments[0]))
+
+
+def raw(asked: Asked, arguments: Arguments) -> None:
+    asked.raw = boolean(arguments[0])
+
+
+def attachment(asked: Asked, arguments: Arguments) -> None:
+    asked.attachment = boolean(arguments[0])
+
+
+def nothing(_asked: Asked, _arguments: Arguments) -> None:
+    """It is in the URL, and that was all it was for."""
+
+
+def only(wanted: bool) -> Callable[[Asked, Arguments], None]:
+    def read(_asked: Asked, arguments: Arguments) -> None:
+        if boolean(arguments[0]) != wanted:
+            raise ValueError
+
+    return read

@@ -1,0 +1,245 @@
+"""imgproxy's own front door: `/SIGNATURE/option:arguments/…/plain/URL@extension`, or the URL in base64.
+
+As its handlers/path.go and options/parser read it: what proxies do to slashes and colons is mended first, and the mended path
+is what is signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+import msgspec
+
+from imgproxy.canonical import canonical
+from imgproxy.errors import InvalidOption, InvalidTarget, SourceUnknown
+from imgproxy.request import ImageRequest
+from imgproxy.spec import Transform
+from imgproxy.urls.arguments import Asked, boolean, format_named
+from imgproxy.urls.dialect import Signed
+from imgproxy.urls.presets import MAX_DEPTH
+from imgproxy.urls.processing import BY_NAME, NOT_OFFERED, PROCESSING, apply, table
+from imgproxy.urls.saying import options_of
+from imgproxy.urls.values import percent_decode
+
+__all__ = ["PROCESSING", "Imgproxy", "table"]
+
+MAX_SEGMENTS = 64
+"""Options of one URL, those of its presets included."""
+
+UNSIGNED = ("unsafe", "_", "insecure")
+"""What clients write where nothing is signed."""
+
+_STRAY = re.compile("[^!-~]|#")
+_COLLAPSED = re.compile(r"([a-z][a-z0-9+.-]*):/+")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
+_BASE64 = re.compile("[A-Za-z0-9_-]*")
+
+
+class Imgproxy:
+    """The dialect below `prefix`, which begins and ends with a slash. A `urls.dialect.Dialect`.
+
+    `web` is the source that `http://` and `https://` URLs are of, `local` the one of `local:///`; "" where there is none.
+    `presets` have been read and checked; the one called `default` comes before every URL's own options. With `only_presets`
+    the first segment names presets and nothing else. `allowed`: the options that a URL (not a preset) may have; () for all.
+    """
+
+    def __init__(  # noqa: PLR0913 -- what the settings say of it, each by name
+        self,
+        prefix: str = "/",
+        *,
+        web: str = "",
+        local: str = "",
+        base_url: str = "",
+        separator: str = ":",
+        presets: Mapping[str, Sequence[str]] | None = None,
+        only_presets: bool = False,
+        allowed: Sequence[str] = (),
+    ) -> None:
+        if not (prefix.startswith("/") and prefix.endswith("/")):
+            raise ValueError("a prefix begins and ends with a slash")
+        self._prefix = prefix
+        self._web = web
+        self._local = local
+        self._base_url = base_url
+        self._separator = separator
+        self._presets = presets or {}
+        self._only_presets = only_presets
+        self._allowed = frozenset(allowed)
+
+    def matches(self, target: str) -> bool:
+        return target.startswith(self._prefix)
+
+    def split(self, target: str) -> Signed:
+        """The payload is the mended path after the signature, its slash included; the query is not part of it."""
+        path = target.partition("?")[0][len(self._prefix) :]
+        signature, slash, rest = path.partition("/")
+        payload = _mended(f"{slash}{rest}")
+        return Signed(payload, None if signature in UNSIGNED else signature)
+
+    def parse(self, payload: str) -> ImageRequest:
+        stray = _STRAY.search(payload)
+        if stray:
+            raise InvalidTarget(f"the character at position {stray.start()} of the URL must be percent-encoded")
+        segments = payload.split("/")[1:]
+        count = 1 if self._only_presets else self._options(segments)
+        asked = Asked()
+        # Counted down over presets as well, or a few short ones would be a great deal of work.
+        budget = [MAX_SEGMENTS]
+        if "default" in self._presets:
+            self._preset(asked, "default", budget)
+        if self._only_presets:
+            for name in segments[0].split(self._separator):
+                self._preset(asked, name, budget)
+        else:
+            for segment in segments[:count]:
+                self._apply(asked, segment, budget)
+        url, extension = self._source(segments[count:])
+        if extension:
+            try:
+                asked.picture["format"] = format_named(extension)
+            except ValueError:
+                raise InvalidOption("format", f"the extension {_shown(extension)} is of no format that goes out") from None
+        source, locator = self._place(self._base_url + url if not url.startswith(self._base_url) else url)
+        return self._request(source, locator, asked)
+
+    def build(self, request: ImageRequest) -> str:
+        """With the URL in plain text and `unsafe` for a signature. Raises InvalidTarget where nothing in this dialect asks for
+        `request`."""
+        if request.transform is not None:
+            request = msgspec.structs.replace(request, transform=canonical(request.transform))
+        if request.source == self._local:
+            url = f"local:///{request.locator}"
+        elif request.source == self._web:
+            url = request.locator
+        else:
+            raise InvalidTarget(f"no URL scheme stands for the source {request.source}")
+        try:
+            # A colon would be mended where a scheme is not followed by two slashes.
+            plain = quote(url, safe="/:!$&'()*+,;=~").replace("@", "%40")
+        except UnicodeEncodeError:
+            raise InvalidTarget("the path is not text") from None
+        pieces = [self._separator.join(option) for option in options_of(request)]
+        path = f"/{'/'.join([*pieces, 'plain', plain])}"
+        try:
+            if self.parse(_mended(path)) == request:
+                return f"{self._prefix}{UNSIGNED[0]}{path}"
+        except (InvalidOption, InvalidTarget, SourceUnknown):
+            pass
+        raise InvalidTarget("this request cannot be written as an imgproxy URL")
+
+    def _options(self, segments: Sequence[str]) -> int:
+        """How many segments are options: those with a separator before the first without one."""
+        count = 0
+        while count < len(segments) and self._separator in segments[count]:
+            count += 1
+            if count > MAX_SEGMENTS:
+                raise InvalidTarget(f"the URL has more than {MAX_SEGMENTS} options")
+        return count
+
+    def _apply(self, asked: Asked, segment: str, budget: list[int], depth: int = 0) -> None:
+        name, *arguments = segment.split(self._separator)
+        if not depth and self._allowed and name not in self._allowed:
+            raise InvalidOption(_shown(name), f"the option {_shown(name)} is not allowed here")
+        if name in ("preset", "pr"):
+            for preset in arguments:
+                self._preset(asked, preset, budget, depth)
+            return
+        budget[0] -= 1
+        if budget[0] < 0:
+            raise InvalidTarget(f"the URL has more than {MAX_SEGMENTS} options")
+        if name in ("filename", "fn"):
+            _filename(asked, name, arguments)
+            return
+        option = BY_NAME.get(name)
+        if option is None:
+            why = "is not offered by this server" if name in NOT_OFFERED else "is none of imgproxy's"
+            raise InvalidOption(_shown(name), f"the option {_shown(name)} {why}")
+        apply(asked, option, name, [percent_decode(argument) for argument in arguments])
+
+    def _preset(self, asked: Asked, name: str, budget: list[int], depth: int = 0) -> None:
+        if name not in self._presets:
+            raise InvalidOption("preset", f"there is no preset {_shown(name)}")
+        if depth >= MAX_DEPTH:
+            raise InvalidOption("preset", f"presets name presets more than {MAX_DEPTH} deep")
+        for segment in self._presets[name]:
+            self._apply(asked, segment, budget, depth + 1)
+
+    def _source(self, segments: Sequence[str]) -> tuple[str, str]:
+        """The URL and the extension, "" where there is none."""
+        if not segments or segments == [""]:
+            raise InvalidTarget("the URL names no picture: it ends with plain/ and a URL, or with one in base64")
+        if segments[0] == "plain":
+            url, *extensions = "/".join(segments[1:]).split("@")
+            if len(extensions) > 1:
+                raise InvalidTarget("there is more than one @ in the plain URL; write %40 for those that are part of it")
+            return percent_decode(url), extensions[0] if extensions else ""
+        if segments[0] == "enc":
+            raise InvalidTarget("encrypted URLs are not offered by this server")
+        encoded, *extensions = "".join(segments).split(".")
+        if len(extensions) > 1:
+            raise InvalidTarget("there is more than one . after the base64")
+        return _unbase64(encoded), extensions[0] if extensions else ""
+
+    def _place(self, url: str) -> tuple[str, str]:
+        scheme = _SCHEME.fullmatch(url)
+        if scheme is None:
+            raise InvalidTarget("the picture's URL must begin with http://, https:// or local:///")
+        name, rest = scheme.groups()
+        if name in ("http", "https") and self._web:
+            return self._web, url
+        if name == "local" and self._local and rest.startswith("/") and rest[1:]:
+            return self._local, rest[1:]
+        raise SourceUnknown(f"this server has no pictures from {name}://")
+
+    def _request(self, source: str, locator: str, asked: Asked) -> ImageRequest:
+        beside = dict(asked.beside)
+        if asked.attachment and "download" not in beside:
+            beside["download"] = locator.partition("?")[0].rpartition("/")[2].partition(".")[0]
+        if "download" in beside:
+            beside["inline"] = not asked.attachment
+        transform = None if asked.raw else canonical(Transform(**asked.picture))
+        return ImageRequest(source=source, locator=locator, transform=transform, **beside)
+
+
+def _mended(path: str) -> str:
+    """What proxies and CDNs have made of colons and of slashes that follow one another, undone."""
+    before, plain, url = path.partition("/plain/")
+    before = before.replace("%3A", ":").replace("%3a", ":")
+    if not plain:
+        return before
+    return before + plain + _COLLAPSED.sub(_slashes, url, count=1) if _COLLAPSED.match(url) else before + plain + url
+
+
+def _slashes(scheme: re.Match[str]) -> str:
+    return f"{scheme[1]}:{'///' if scheme[1] == 'local' else '//'}"
+
+
+def _filename(asked: Asked, name: str, arguments: Sequence[str]) -> None:
+    if not 1 <= len(arguments) <= 2:
+        raise InvalidOption(name, f"{name} takes 1 to 2 arguments; got {len(arguments)}")
+    encoded = len(arguments) == 2 and boolean(arguments[1])
+    asked.beside["download"] = _unbase64(arguments[0]) if encoded else percent_decode(arguments[0])
+
+
+def _unbase64(text: str) -> str:
+    """Raises InvalidTarget. Padding may be there or not; the alphabet is the one for URLs."""
+    text = text.rstrip("=")
+    refusal = InvalidTarget("what stands for the picture's URL is neither plain/ nor base64 of one")
+    if not _BASE64.fullmatch(text):
+        raise refusal
+    try:
+        decoded = base64.urlsafe_b64decode(f"{text}{'=' * (-len(text) % 4)}").decode()
+    except (ValueError, binascii.Error):
+        raise refusal from None
+    if "\0" in decoded:
+        raise InvalidTarget("the URL has a NUL character")
+    return decoded
+
+
+def _shown(text: str) -> str:
+    short = text[:40]
+    return (short if short.isprintable() else ascii(short)) or "nothing"
