@@ -280,6 +280,16 @@ def test_a_blurhash_as_text(report: Report | None, length: int) -> None:
     assert len(data) == length
 
 
+def test_what_is_told_without_sizes_is_drawn_small() -> None:
+    """As the sizes that the engine gives to what it drew show."""
+    source = smooth(80, 40).resize(20).jpegsave_buffer()
+    small, data = render(source, canonical(Transform(format="blurhash")))
+    assert (small.width, small.height) == (100, 50)
+    pixelated, _ = render(source, canonical(Transform(format="blurhash", pixelate=40)))
+    assert (pixelated.width, pixelated.height) == (1600, 800)
+    assert json.loads(render(source, parse([["bh", "4", "3"]]))[1])["blurhash"] == data.decode()
+
+
 # Hostile metadata.
 
 

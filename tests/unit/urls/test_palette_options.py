@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from imgproxy.errors import InvalidOption
+from imgproxy.errors import GrantExceeded, InvalidOption
+from imgproxy.signing import Grant
 from imgproxy.spec import Report, Transform
 from imgproxy.urls.native import Native
 
@@ -64,3 +65,10 @@ def test_what_would_have_no_effect_is_refused(query: str, named: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         asked(query)
     assert caught.value.option == named
+
+
+def test_a_grant_for_pictures_does_not_permit_what_is_told() -> None:
+    grant = Grant(source="p", max_pixels=1_000_000)
+    for query in ("palette=json&w=40", "palette=css&w=40", "fm=blurhash&w=40"):
+        with pytest.raises(GrantExceeded):
+            grant.permits(NATIVE.parse(f"/images/p/a.jpg?{query}"))
