@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imgproxy.errors import GrantExceeded, InvalidOption
-from imgproxy.signing import Grant
+from imgproxy.signing import Policy
 from imgproxy.spec import Report, Transform
 from imgproxy.urls.native import Native
 
@@ -68,7 +68,7 @@ def test_what_would_have_no_effect_is_refused(query: str, named: str) -> None:
 
 
 def test_a_grant_for_pictures_does_not_permit_what_is_told() -> None:
-    grant = Grant(source="p", max_pixels=1_000_000)
+    policy = Policy(source="p", max_pixels=1_000_000)
     for query in ("palette=json&w=40", "palette=css&w=40", "fm=blurhash&w=40"):
         with pytest.raises(GrantExceeded):
-            grant.permits(NATIVE.parse(f"/images/p/a.jpg?{query}"))
+            policy.permits(NATIVE.parse(f"/images/p/a.jpg?{query}"))
