@@ -10,7 +10,7 @@ COPY imgproxy imgproxy
 COPY config config
 # The lock is a constraint with hashes: a package that is not in it, or not the one it names, ends the build.
 RUN uv venv /opt/imgproxy \
- && VIRTUAL_ENV=/opt/imgproxy uv pip install --no-cache -c requirements.lock -b requirements.lock . \
+ && VIRTUAL_ENV=/opt/imgproxy uv pip install --no-cache -c requirements.lock -b requirements.lock ".[formats]" \
  && /opt/imgproxy/bin/imgproxy --help > /dev/null \
  && /opt/imgproxy/bin/python -m compileall -q /opt/imgproxy/lib
 

@@ -20,6 +20,7 @@ ImgproxyError                    ours to mend: nobody foresaw it, or a stored fi
 │   └── OriginTimeout
 ├── ImageError                   the original is not a picture this server will draw
 │   ├── NotAnImage               no known magic bytes
+│   ├── FormatUnavailable        a format whose optional library is not installed here
 │   ├── Undecodable              truncated or broken
 │   ├── ImageTooLarge            pixels, sides, or frames beyond the limits
 │   ├── ResultTooLarge           what was asked for is beyond the limits
@@ -132,6 +133,10 @@ class ImageError(ImgproxyError):
 
 class NotAnImage(ImageError):
     code = "not-an-image"
+
+
+class FormatUnavailable(ImageError):
+    code = "format-unavailable"
 
 
 class Undecodable(ImageError):

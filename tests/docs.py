@@ -20,9 +20,10 @@ def formats_table() -> str:
     for row in FORMATS.values():
         if row.name == "json":
             continue
-        cells = [row.loader is not None, row.saver, row.alpha, row.animation]
+        cells = [row.saver, row.alpha, row.animation]
+        read = f"with `[{row.extra}]`" if row.extra else "yes" if row.loader else ""
         side = (str(row.max_side) if row.max_side else "–") if row.saver else ""
-        rows.append(f"| {row.name} | {' | '.join('yes' if cell else '' for cell in cells)} | {side} |")
+        rows.append(f"| {row.name} | {read} | {' | '.join('yes' if cell else '' for cell in cells)} | {side} |")
     return "\n".join(rows)
 
 

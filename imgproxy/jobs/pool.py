@@ -21,6 +21,7 @@ import msgspec
 
 from imgproxy.errors import (
     Draining,
+    FormatUnavailable,
     ImageError,
     ImageTooLarge,
     NotAnImage,
@@ -44,7 +45,7 @@ GRACE = 0.4
 (`processes/deadline.py`) together."""
 
 _FAILURES: dict[str, type[ImageError]] = {
-    leaf.code: leaf for leaf in (NotAnImage, Undecodable, ImageTooLarge, ResultTooLarge, RenderTimeout)
+    leaf.code: leaf for leaf in (NotAnImage, FormatUnavailable, Undecodable, ImageTooLarge, ResultTooLarge, RenderTimeout)
 }
 
 Cause = Literal["crash", "deadline"]
@@ -191,10 +192,10 @@ class Pool:
         return time.monotonic() + self.settings.queue_timeout
 
     def _bounded(self, job: Job, source_fd: int) -> Job:
-        # An SVG is a program: what honest ones take is far below what a raster may.
+        # An SVG or PDF is a program: what honest ones take is far below what a raster may.
         head = os.pread(source_fd, min(SNIFF_BYTES, job.source_length), job.source_offset)
         found = sniff(head)
-        if found is None or found.name != "svg":
+        if found is None or found.name not in ("svg", "pdf"):
             return job
         return msgspec.structs.replace(job, seconds=min(job.seconds, self.settings.svg_deadline))
 

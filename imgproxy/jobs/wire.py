@@ -105,7 +105,9 @@ class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """`code` is the code of an ImageError leaf, or `write` when the result could not be written (errno in `message`)."""
 
-    code: Literal["not-an-image", "undecodable", "image-too-large", "result-too-large", "render-timeout", "write"]
+    code: Literal[
+        "not-an-image", "format-unavailable", "undecodable", "image-too-large", "result-too-large", "render-timeout", "write"
+    ]
     message: str
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import logging
 from collections.abc import Iterator
 
 import pyvips
 
 from imgproxy.errors import SettingsError
-from imgproxy.formats import FORMATS
+from imgproxy.formats import FORMATS, Format
 
 OLDEST = (8, 18, 3)
 """Before it, decoders had known memory errors."""
@@ -47,6 +49,26 @@ def loaders() -> frozenset[str]:
     return frozenset(name for _, name in _descendants("VipsForeignLoad") if _works(name))
 
 
+def reads(row: Format) -> bool:
+    """Whether this libvips reads the format by itself; only of one with an `extra` it is in doubt."""
+    if not row.extra:
+        return row.loader is not None
+    if row.name == "heic":
+        return _decodes_hevc()
+    return row.loader is not None and _works(f"{row.loader}_source")
+
+
+@functools.cache
+def _decodes_hevc() -> bool:
+    """The operation is there for AVIF already; its codec shows when it is used."""
+    try:
+        pyvips.Image.heifload_buffer(base64.b64decode(_HEIC)).avg()
+    except ERRORS:
+        forget_errors()
+        return False
+    return True
+
+
 def _allow_only_formats() -> None:
     allowed = {f"{row.loader}_{kind}" for row in FORMATS.values() if row.loader for kind in ("source", "buffer")}
     for type_name, nickname in _descendants("VipsForeignLoad"):
@@ -55,7 +77,7 @@ def _allow_only_formats() -> None:
 
 def _self_test() -> None:
     for row in FORMATS.values():
-        if row.loader and not _works(f"{row.loader}_source"):
+        if row.loader and not row.extra and not _works(f"{row.loader}_source"):
             raise SettingsError(f"this libvips cannot read {row.name}: it has no {row.loader}")
         if row.saver and row.name in SAVERS and not pyvips.type_find("VipsForeignSave", SAVERS[row.name]):
             raise SettingsError(f"this libvips cannot write {row.name}: it has no {SAVERS[row.name]}")
@@ -95,3 +117,14 @@ def _descendants(type_name: str) -> Iterator[tuple[str, str]]:
         name = pyvips.type_name(gtype)
         yield name, pyvips.nickname_find(gtype)
         yield from _descendants(name)
+
+
+_HEIC = (
+    "AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAXZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAAAAAERA"
+    "AAEAAQAAAAABmgABAAAAAAAAACAAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA9mlwcnAAAADWaXBjbwAA"
+    "AHFodmNDAQQIAAAAn/gAAAAAHvAA/Pz4+AAADwNgAAEAF0ABDAH//wQIAAADAJ/4AAADAAAeugJAYQABACZCAQEECAAAAwCf+AAAAwAAHsCCBBZbqrpr"
+    "mwIAAAMAMgAAAwACEGIAAQAGRAHBc8GJAAAAE2NvbHJuY2x4AAEADQAGgAAAABRpc3BlAAAAAAAAAEAAAABAAAAAKGNsYXAAAAAQAAAAAQAAABAAAAAB"
+    "////0AAAAAL////QAAAAAgAAAA5waXhpAAAAAAEIAAAAGGlwbWEAAAAAAAAAAQABBYECAwWEAAAAKG1kYXQAAAAcKAGuCiQkGcDhnoA/9bdzylCzhNKQ"
+    "p7VBQJa1Aw=="
+)
+"""Sixteen by sixteen black pixels, in base64."""

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import msgspec
 import pyvips
 
-from imgproxy.errors import NotAnImage, Undecodable
+from imgproxy.errors import ImageError, NotAnImage, Undecodable
 from imgproxy.formats import SNIFF_BYTES, Format, sniff
 from imgproxy.render import svg
+from imgproxy.render.decoders import Sheet, open_sheet, undecodable
 from imgproxy.render.facts import Facts
 from imgproxy.render.frames import page_height
-from imgproxy.render.libvips import ERRORS, forget_errors
+from imgproxy.render.libvips import ERRORS, forget_errors, reads
 from imgproxy.render.plan import Plan
 from imgproxy.render.verbatim import require_whole
 
@@ -24,9 +25,9 @@ class Original:
     """One original in memory. `source` must outlive every image loaded from here: libvips reads from it."""
 
     def __init__(self, source: bytes, watch: Watch | None = None) -> None:
-        """Reads the header. Raises NotAnImage, Undecodable."""
+        """Reads the header. Raises NotAnImage, FormatUnavailable, Undecodable."""
         found = sniff(source[:SNIFF_BYTES])
-        if found is None or found.loader is None:
+        if found is None or not found.readable:
             raise NotAnImage("the original does not begin like any picture format this server reads")
         self._source = source
         self._watch = watch
@@ -34,7 +35,8 @@ class Original:
         self.format: Format = found
         if found.name == "svg":
             svg.refuse_nested_entities(source)
-        self.header = self._open()
+        self._sheet = None if reads(found) else open_sheet(found, source, 0)
+        self.header = self._open() if self._sheet is None else _outline(self._sheet)
         self._pixels_unread = True
         self.facts = _facts(found, self.header, self.header if found.name != "svg" else svg.measured(self.header, self._open))
 
@@ -43,17 +45,25 @@ class Original:
         pages = int(self.header.get("n-pages")) if "n-pages" in self.header.get_fields() else 1
         self._page = min(frame, pages) - 1
         if self._page:
-            self.header = self._open()
+            self._turn_page()
             self.facts = _facts(self.format, self.header, self.header)
         self.facts = msgspec.structs.replace(self.facts, frames=1)
 
     def whole(self) -> None:
-        """Raises Undecodable when the file is cut short in a way that its decoder would pass over."""
+        """Raises Undecodable when the file is cut short in a way that its decoder would pass over.
+
+        The size must have been found acceptable: what libvips cannot read is decoded here, and only then are its facts known.
+        """
+        if self._sheet is not None and not self.facts.vector:
+            self.header = self._decoded(self._sheet, 1.0)
+            self.facts = _facts(self.format, self.header, self.header)
         if self.format.name == "gif":
             require_whole(self._source)
 
     def load(self, plan: Plan, frames: int) -> pyvips.Image:
         """The pixels, lazily: the first frame, or all of them one below the other."""
+        if self._sheet is not None:
+            return self._decoded(self._sheet, plan.scale) if self.facts.vector else self.header
         options: dict[str, object] = {}
         if self.format.animation and frames > 1:
             options["n"] = -1
@@ -69,7 +79,28 @@ class Original:
 
     def full(self, frames: int) -> pyvips.Image:
         """The pixels at full size."""
+        if self._sheet is not None:
+            return self._decoded(self._sheet, 1.0) if self.facts.vector else self.header
         return self._open(n=-1) if self.format.animation and frames > 1 else self._open()
+
+    def _turn_page(self) -> None:
+        if self._sheet is None:
+            self.header = self._open()
+        else:
+            self._sheet = open_sheet(self.format, self._source, self._page)
+            self.header = _outline(self._sheet)
+
+    def _decoded(self, sheet: Sheet, scale: float) -> pyvips.Image:
+        try:
+            image = sheet.decode(scale)
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:  # what these libraries raise over a bad file is not written down anywhere
+            forget_errors()
+            raise undecodable(self.format) from error
+        if self._watch:
+            self._watch(image)
+        return image
 
     def _open(self, **options: object) -> pyvips.Image:
         if self._page:
@@ -91,6 +122,17 @@ class Original:
         return image
 
 
+def _outline(sheet: Sheet) -> pyvips.Image:
+    """A header without pixels: the size, and how many pages there are. Raises Undecodable."""
+    try:
+        header = pyvips.Image.black(sheet.width, sheet.height, bands=3).copy(interpretation="srgb")
+    except ERRORS as error:
+        forget_errors()
+        raise Undecodable("the original has a size that no picture has") from error
+    header.set_type(pyvips.GValue.gint_type, "n-pages", sheet.pages)
+    return header
+
+
 def _facts(found: Format, header: pyvips.Image, size: pyvips.Image) -> Facts:
     fields = set(header.get_fields())
     return Facts(
@@ -98,15 +140,15 @@ def _facts(found: Format, header: pyvips.Image, size: pyvips.Image) -> Facts:
         width=size.width,
         height=page_height(size) if found.animation else size.height,
         frames=int(header.get("n-pages")) if found.animation and "n-pages" in fields else 1,
-        # libheif turns AVIF upright by itself.
-        orientation=_orientation(header) if found.name != "avif" and "orientation" in fields else 1,
+        # libheif and libjxl turn upright by themselves.
+        orientation=_orientation(header) if found.name not in ("avif", "heic", "jxl") and "orientation" in fields else 1,
         alpha=bool(header.hasalpha()),
         icc="icc-profile-data" in fields,
         cmyk=header.interpretation == "cmyk",
         grey=header.interpretation in ("b-w", "grey16"),
         depth=8 if header.format == "uchar" else 16,
         graphics="palette" in fields,
-        vector=found.name == "svg",
+        vector=found.name in ("svg", "pdf"),
     )
 
 

@@ -21,6 +21,7 @@ STATUS: dict[type[errors.ImgproxyError], int] = {
     errors.SourceTooLarge: 413,
     errors.OriginTimeout: 504,
     errors.ImageError: 422,
+    errors.FormatUnavailable: 415,
     errors.CapacityError: 503,
 }
 """A class that is not here has its nearest ancestor's."""
