@@ -95,7 +95,9 @@ def readable() -> list[Path]:
     paths = sysconfig.get_paths()
     modules = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     charsets = Path("/usr/lib").glob("*/gconv")
-    return [Path(name) for name in (*_READABLE, *sorted(modules))] + sorted(charsets)
+    # An editable installation has this package elsewhere.
+    here = Path(__file__).parent.parent
+    return [Path(name) for name in (*_READABLE, *sorted(modules))] + [here, *sorted(charsets)]
 
 
 def landlock(read: Iterable[Path]) -> int:

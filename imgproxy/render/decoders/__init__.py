@@ -14,7 +14,7 @@ def open_sheet(found: Format, source: bytes, page: int) -> Sheet:
     """The page (from 0) of `source`, of which only the header is read. Raises FormatUnavailable, Undecodable."""
     try:
         opener = _opener(found)
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise FormatUnavailable(
             f"this server cannot read {found.name.upper()}: it needs imgproxy-server[{found.extra}]"
         ) from error
