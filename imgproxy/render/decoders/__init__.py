@@ -3,6 +3,9 @@ such an original; none of the libraries is needed for anything else."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+
 from imgproxy.errors import FormatUnavailable, ImageError, Undecodable
 from imgproxy.formats import Format
 from imgproxy.render.decoders.sheet import Opener, Sheet
@@ -13,15 +16,13 @@ __all__ = ["Sheet", "open_sheet"]
 def open_sheet(found: Format, source: bytes, page: int) -> Sheet:
     """The page (from 0) of `source`, of which only the header is read. Raises FormatUnavailable, Undecodable."""
     try:
-        opener = _opener(found)
-    except (ImportError, OSError) as error:
+        return _opener(found)(source, page)
+    except (ImageError, MemoryError):
+        raise
+    except ImportError as error:
         raise FormatUnavailable(
             f"this server cannot read {found.name.upper()}: it needs imgproxy-server[{found.extra}]"
         ) from error
-    try:
-        return opener(source, page)
-    except (ImageError, MemoryError):
-        raise
     except Exception as error:  # what these libraries raise over a bad file is not written down anywhere
         raise undecodable(found) from error
 
@@ -46,3 +47,23 @@ def _opener(found: Format) -> Opener:
         case _:
             from imgproxy.render.decoders.bitmap import open_bitmap as opener
     return opener
+
+
+def _load_system_libraries() -> None:
+    """The decoders' wheels bring all but these, and once a process is confined it cannot open them any more."""
+    for name in (
+        "librt.so.1",
+        "libpthread.so.0",
+        "libdl.so.2",
+        "libutil.so.1",
+        "libm.so.6",
+        "libmvec.so.1",
+        "libgcc_s.so.1",
+        "libstdc++.so.6",
+    ):
+        # Some of them are part of libc, or not there, and then not needed.
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(name)
+
+
+_load_system_libraries()
