@@ -19,11 +19,11 @@ from imgproxy.jobs.wire import Finished
 from imgproxy.pipeline import RASTER
 from imgproxy.request import Identity, ImageRequest, identify, negotiate
 from imgproxy.settings import Settings
-from imgproxy.signing import Signer, authorize
+from imgproxy.signing import authorize
 from imgproxy.sources.source import Fetched, Source
-from imgproxy.urls.dialect import Dialect, Signed
-from imgproxy.urls.native import Native
+from imgproxy.urls.dialect import Signed
 from imgproxy.web.app import make_sources, recipe_of
+from imgproxy.web.doors import Door, door_of, make_doors
 from imgproxy.web.errors import status_of
 
 
@@ -33,12 +33,13 @@ async def explain(settings: Settings, target: str, accept: str | None) -> dict[s
     The format is the cached answer's, or found by drawing the variant here and now where the original is at hand.
     """
     said: dict[str, Any] = {"target": target, "refused": []}
-    dialect = Native()
     try:
-        if not dialect.matches(target):
+        door = door_of(make_doors(settings), target)
+        if door is None:
             raise InvalidTarget("no front door takes this path; pictures are at /images/NAME/PATH?options")
+        dialect, _ = door
         signed = dialect.split(target)
-        refused = _authorization(settings, signed, dialect)
+        refused = _authorization(settings, signed, door)
         if refused is not None:
             said["refused"].append(_refusal(refused))
         request = dialect.parse(signed.payload)
@@ -134,9 +135,10 @@ def _store(settings: Settings, name: str, bans: Bans) -> DiskStore:
     return DiskStore(Path(settings.cache.directory) / name, bans, small=settings.cache.memory_entry_bytes)
 
 
-def _authorization(settings: Settings, signed: Signed, dialect: Dialect) -> ImgproxyError | None:
+def _authorization(settings: Settings, signed: Signed, door: Door) -> ImgproxyError | None:
+    dialect, signer = door
     try:
-        authorize(Signer(settings.signing.pairs), signed, dialect.parse, settings.signing.unsigned != "never", time.time())
+        authorize(signer, signed, dialect.parse, settings.signing.unsigned != "never", time.time())
     except ImgproxyError as error:
         return error
     return None

@@ -66,6 +66,29 @@ class SigningSettings(Section, frozen=True):
         return [(key.id, key.secret) for key in self.keys]
 
 
+class ImgproxySettings(Section, frozen=True):
+    """The front door for imgproxy's URLs. `keys` and `salts` are pairs, in hexadecimal digits."""
+
+    enabled: bool = False
+    prefix: Annotated[str, Meta(pattern="^/([^/?#]+/)*$")] = "/"
+    keys: list[Secret] = []
+    salts: list[Secret] = []
+    signature_size: Annotated[int, Meta(ge=1, le=32)] = 32
+    trusted_signatures: list[Secret] = []
+    web: str = ""  # the http source that http:// and https:// URLs are of
+    local: str = ""  # the files source that local:/// URLs are of
+    base_url: str = ""
+    separator: Annotated[str, Meta(min_length=1, max_length=8)] = ":"
+    presets: list[str] = []
+    presets_file: str = ""
+    only_presets: bool = False
+    allowed_options: list[str] = []
+    encryption_key: Secret = ""
+
+    def __repr__(self) -> str:  # ends up in logs and tracebacks
+        return f"ImgproxySettings(enabled={self.enabled!r}, prefix={self.prefix!r}, web={self.web!r}, local={self.local!r})"
+
+
 class LimitSettings(Section, frozen=True):
     source_bytes: Bytes = 32 * 1024**2
     source_pixels: Positive = 50_000_000
@@ -181,6 +204,7 @@ class LogSettings(Section, frozen=True):
 class Settings(Section, frozen=True):
     server: ServerSettings = ServerSettings()
     signing: SigningSettings = SigningSettings()
+    imgproxy: ImgproxySettings = ImgproxySettings()
     sources: dict[str, FilesSource | HttpSource] = {}
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()

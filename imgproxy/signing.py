@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import Protocol
 
 import itsdangerous
 import msgspec
@@ -217,8 +218,16 @@ def _unexpired(expires: int, now: float) -> None:
         raise Expired("the URL is no longer good")
 
 
+class Verifier(Protocol):
+    """What says whether a URL may be answered: `Signer` for native ones, `keysalt.KeySalt` for imgproxy's."""
+
+    def verify(self, signed: Signed) -> None: ...
+
+    def redeem(self, token: str, now: float | None = None) -> Policy: ...
+
+
 def authorize(
-    signer: Signer, signed: Signed, parse: Callable[[str], ImageRequest], unsigned_ok: bool, now: float
+    signer: Verifier, signed: Signed, parse: Callable[[str], ImageRequest], unsigned_ok: bool, now: float
 ) -> ImageRequest:
     """The request that a target may make; its `expires` is the earlier of the URL's and the grant's.
 

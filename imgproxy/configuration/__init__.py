@@ -1,7 +1,7 @@
 """Settings from where they are written: defaults < TOML file < environment < flags.
 
 A variable is IMGPROXY_<SECTION>__<KEY>, deeper keys with another "__" (IMGPROXY_SOURCES__MY_PHOTOS__ROOT is
-sources.my-photos.root); lists and tables are written as in TOML.
+sources.my-photos.root); lists and tables are written as in TOML. Those of an imgproxy server are understood as well: `aliases`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from imgproxy.configuration import checks, shape
+from imgproxy.configuration import aliases, checks, shape
 from imgproxy.configuration.decode import decode, place
 from imgproxy.configuration.layers import CONFIG_VARIABLE, Flag, Layers, merge
 from imgproxy.errors import SettingsError
@@ -85,8 +84,13 @@ def available_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
 
 def _written(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag]) -> tuple[Settings, Layers]:
-    layers = merge(file, environ, flags, partial(place, Settings))
+    layers = merge(file, environ, flags, _place)
+    aliases.drop_unused(layers.tree)
     return decode(Settings, layers.tree, "", layers), layers
+
+
+def _place(variable: str, text: str, origin: str) -> list[tuple[list[str], object]]:
+    return aliases.placed(variable, text) or [place(Settings, variable.lower().split("__"), text, origin)]
 
 
 def _provenance(settings: Settings, layers: Layers) -> dict[str, str]:

@@ -7,14 +7,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgproxy.errors import InvalidTarget
-from imgproxy.settings import FilesSource, HttpSource, Settings
+from imgproxy.errors import InvalidOption, InvalidTarget
+from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, Settings
 from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.places import parse_pattern, parse_url
+from imgproxy.urls.imgproxy import Imgproxy
+from imgproxy.urls.presets import read_presets, refuse_loops
 
 Problem = tuple[str, str]
 """(dotted key, what is wrong with it)."""
 
+_HEX_DIGITS = re.compile("(?:[0-9A-Fa-f]{2})*")
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
@@ -25,6 +28,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     """Everything that keeps the server from starting; the first one is enough to stop."""
     yield from _server(settings)
     yield from _signing(settings)
+    yield from _imgproxy(settings)
     for name, source in settings.sources.items():
         if not _SOURCE_NAME.fullmatch(name):
             yield f"sources.{name}", "a source's name is lower-case letters, digits and dashes, and begins with no dash"
@@ -61,12 +65,40 @@ def _signing(settings: Settings) -> Iterator[Problem]:
     signing = settings.signing
     if signing.unsigned == "loopback" and not is_loopback(settings.server.host):
         yield "signing.unsigned", f'"loopback" needs a loopback server.host such as "127.0.0.1", not "{settings.server.host}"'
-    if signing.unsigned == "never" and not signing.keys:
+    if signing.unsigned == "never" and not (signing.keys or settings.imgproxy.keys):
         yield "signing.keys", 'at least one key is needed when signing.unsigned is "never"; make one with `imgproxy key`'
     ids = [key.id for key in signing.keys]
     for number, each in enumerate(ids):
         if each in ids[:number]:
             yield f"signing.keys[{number}].id", f'"{each}" is the id of another key as well'
+
+
+def _imgproxy(settings: Settings) -> Iterator[Problem]:
+    door = settings.imgproxy
+    if len(door.keys) != len(door.salts):
+        yield "imgproxy.salts", f"every key needs a salt: there are {len(door.keys)} keys and {len(door.salts)} salts"
+    for key, texts in (("keys", door.keys), ("salts", door.salts), ("encryption_key", [door.encryption_key])):
+        if not all(_HEX_DIGITS.fullmatch(text) for text in texts):
+            yield f"imgproxy.{key}", "expected hexadecimal digits, two a byte"
+    if door.encryption_key and len(door.encryption_key) not in (32, 48, 64):
+        yield "imgproxy.encryption_key", f"expected 16, 24 or 32 bytes, got {len(door.encryption_key) // 2}"
+    for key, name, kind in (("web", door.web, HttpSource), ("local", door.local, FilesSource)):
+        if name and not isinstance(settings.sources.get(name), kind):
+            yield f"imgproxy.{key}", f'there is no source "{name}" of the type {"http" if key == "web" else "files"}'
+    if door.separator.strip() != door.separator or "/" in door.separator or "?" in door.separator:
+        yield "imgproxy.separator", "expected characters that a path segment may have"
+    try:
+        Imgproxy(separator=door.separator, presets=presets_of(door)).try_presets()
+    except (OSError, ValueError, InvalidOption, InvalidTarget) as error:
+        yield "imgproxy.presets", str(error)
+
+
+def presets_of(door: ImgproxySettings) -> dict[str, tuple[str, ...]]:
+    """Those of the settings and of the file that they name. Raises OSError, and ValueError where they are not presets."""
+    lines = [*door.presets, *(Path(door.presets_file).read_text("utf-8").splitlines() if door.presets_file else ())]
+    presets = read_presets(lines)
+    refuse_loops(presets, door.separator)
+    return presets
 
 
 def _files(path: str, source: FilesSource) -> Iterator[Problem]:

@@ -66,8 +66,8 @@ class Layers:
         return "" if origin == "default" else f"{origin}: "
 
 
-Place = Callable[[list[str], str, str], tuple[list[str], object]]
-"""(keys of a variable, its text, its origin) -> the keys as settings spell them, and the value."""
+Place = Callable[[str, str, str], list[tuple[list[str], object]]]
+"""(a variable without its prefix, its text, its origin) -> what it sets: keys as settings spell them, and values."""
 
 
 def merge(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag], place: Place) -> Layers:
@@ -81,8 +81,8 @@ def merge(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Fla
             _put(layers, path.split("\0"), value, f"{file}:{_line(lines, path)}")
     for name in sorted(environ):
         if name.startswith(ENVIRONMENT_PREFIX) and name != CONFIG_VARIABLE and not _SERVICE_LINK.fullmatch(name):
-            keys, given = place(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), environ[name], f"environment {name}")
-            _put(layers, keys, given, f"environment {name}")
+            for keys, given in place(name.removeprefix(ENVIRONMENT_PREFIX), environ[name], f"environment {name}"):
+                _put(layers, keys, given, f"environment {name}")
     for key, flag in flags.items():
         _put(layers, key.split("."), flag.value, f"flag {flag.name}")
     return layers

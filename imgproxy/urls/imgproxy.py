@@ -7,7 +7,6 @@ is what is signed.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from imgproxy.request import ImageRequest
 from imgproxy.spec import Transform
 from imgproxy.urls.arguments import Asked, boolean, format_named
 from imgproxy.urls.dialect import Signed
+from imgproxy.urls.encrypted import Cipherer
 from imgproxy.urls.presets import MAX_DEPTH
 from imgproxy.urls.processing import BY_NAME, NOT_OFFERED, PROCESSING, apply, table
 from imgproxy.urls.saying import options_of
@@ -58,52 +58,50 @@ class Imgproxy:
         presets: Mapping[str, Sequence[str]] | None = None,
         only_presets: bool = False,
         allowed: Sequence[str] = (),
+        cipher: Cipherer | None = None,
     ) -> None:
         if not (prefix.startswith("/") and prefix.endswith("/")):
             raise ValueError("a prefix begins and ends with a slash")
-        self._prefix = prefix
+        self.prefix = prefix
         self._web = web
         self._local = local
         self._base_url = base_url
-        self._separator = separator
+        self.separator = separator
         self._presets = presets or {}
         self._only_presets = only_presets
         self._allowed = frozenset(allowed)
+        self._cipher = cipher
 
     def matches(self, target: str) -> bool:
-        return target.startswith(self._prefix)
+        return target.startswith(self.prefix)
 
     def split(self, target: str) -> Signed:
         """The payload is the mended path after the signature, its slash included; the query is not part of it."""
-        path = target.partition("?")[0][len(self._prefix) :]
+        path = target.partition("?")[0][len(self.prefix) :]
         signature, slash, rest = path.partition("/")
         payload = _mended(f"{slash}{rest}")
         return Signed(payload, None if signature in UNSIGNED else signature)
 
     def parse(self, payload: str) -> ImageRequest:
-        stray = _STRAY.search(payload)
-        if stray:
-            raise InvalidTarget(f"the character at position {stray.start()} of the URL must be percent-encoded")
-        segments = payload.split("/")[1:]
-        count = 1 if self._only_presets else self._options(segments)
+        segments = self.segments(payload)
+        count = 1 if self._only_presets else self.options(segments)
         asked = Asked()
         # Counted down over presets as well, or a few short ones would be a great deal of work.
         budget = [MAX_SEGMENTS]
         if "default" in self._presets:
             self._preset(asked, "default", budget)
         if self._only_presets:
-            for name in segments[0].split(self._separator):
+            for name in segments[0].split(self.separator):
                 self._preset(asked, name, budget)
         else:
             for segment in segments[:count]:
                 self._apply(asked, segment, budget)
-        url, extension = self._source(segments[count:])
+        source, locator, extension = self.named(segments[count:])
         if extension:
             try:
                 asked.picture["format"] = format_named(extension)
             except ValueError:
                 raise InvalidOption("format", f"the extension {_shown(extension)} is of no format that goes out") from None
-        source, locator = self._place(self._base_url + url if not url.startswith(self._base_url) else url)
         return self._request(source, locator, asked)
 
     def build(self, request: ImageRequest) -> str:
@@ -118,30 +116,53 @@ class Imgproxy:
         else:
             raise InvalidTarget(f"no URL scheme stands for the source {request.source}")
         try:
-            # A colon would be mended where a scheme is not followed by two slashes.
-            plain = quote(url, safe="/:!$&'()*+,;=~").replace("@", "%40")
+            # A slash that begins the path would be taken for one of the scheme's.
+            scheme, slashes, rest = url.partition(":///" if request.source == self._local else "://")
+            plain = scheme + slashes + quote(rest, safe="" if rest.startswith("/") else "/:!$&'()*+,;=~")
         except UnicodeEncodeError:
             raise InvalidTarget("the path is not text") from None
-        pieces = [self._separator.join(option) for option in options_of(request)]
+        pieces = [self.separator.join(option) for option in options_of(request)]
         path = f"/{'/'.join([*pieces, 'plain', plain])}"
         try:
             if self.parse(_mended(path)) == request:
-                return f"{self._prefix}{UNSIGNED[0]}{path}"
+                return f"{self.prefix}{UNSIGNED[0]}{path}"
         except (InvalidOption, InvalidTarget, SourceUnknown):
             pass
         raise InvalidTarget("this request cannot be written as an imgproxy URL")
 
-    def _options(self, segments: Sequence[str]) -> int:
-        """How many segments are options: those with a separator before the first without one."""
+    def try_presets(self) -> None:
+        """Raises InvalidOption or InvalidTarget where a preset asks for what no URL may."""
+        for name in self._presets:
+            asked = Asked()
+            self._preset(asked, name, [MAX_SEGMENTS])
+            canonical(Transform(**asked.picture))
+
+    def named(self, segments: Sequence[str]) -> tuple[str, str, str]:
+        """The source and the locator that the last segments of a path are for, and the extension, "" where there is none.
+
+        Raises InvalidTarget and SourceUnknown.
+        """
+        url, extension = self._source(segments)
+        return *self._place(url if url.startswith(self._base_url) else self._base_url + url), extension
+
+    def segments(self, payload: str) -> list[str]:
+        """Of a mended path. Raises InvalidTarget."""
+        stray = _STRAY.search(payload)
+        if stray:
+            raise InvalidTarget(f"the character at position {stray.start()} of the URL must be percent-encoded")
+        return payload.split("/")[1:]
+
+    def options(self, segments: Sequence[str]) -> int:
+        """How many of a path's segments are options: those with a separator before the first without one."""
         count = 0
-        while count < len(segments) and self._separator in segments[count]:
+        while count < len(segments) and self.separator in segments[count]:
             count += 1
             if count > MAX_SEGMENTS:
                 raise InvalidTarget(f"the URL has more than {MAX_SEGMENTS} options")
         return count
 
     def _apply(self, asked: Asked, segment: str, budget: list[int], depth: int = 0) -> None:
-        name, *arguments = segment.split(self._separator)
+        name, *arguments = segment.split(self.separator)
         if not depth and self._allowed and name not in self._allowed:
             raise InvalidOption(_shown(name), f"the option {_shown(name)} is not allowed here")
         if name in ("preset", "pr"):
@@ -177,12 +198,22 @@ class Imgproxy:
             if len(extensions) > 1:
                 raise InvalidTarget("there is more than one @ in the plain URL; write %40 for those that are part of it")
             return percent_decode(url), extensions[0] if extensions else ""
-        if segments[0] == "enc":
-            raise InvalidTarget("encrypted URLs are not offered by this server")
-        encoded, *extensions = "".join(segments).split(".")
+        encrypted = segments[0] == "enc"
+        encoded, *extensions = "".join(segments[encrypted:]).split(".")
         if len(extensions) > 1:
             raise InvalidTarget("there is more than one . after the base64")
-        return _unbase64(encoded), extensions[0] if extensions else ""
+        return self._decrypted(encoded) if encrypted else _unbase64(encoded), extensions[0] if extensions else ""
+
+    def _decrypted(self, encoded: str) -> str:
+        if self._cipher is None:
+            raise InvalidTarget("this server has no key for encrypted URLs")
+        try:
+            url = self._cipher.decrypt(_bytes(encoded))
+            self._place(url)
+        except (ValueError, InvalidTarget, SourceUnknown):
+            # One answer, whatever is wrong with it: see `Cipherer.decrypt`.
+            raise InvalidTarget("the encrypted URL is not one of this server's") from None
+        return url
 
     def _place(self, url: str) -> tuple[str, str]:
         scheme = _SCHEME.fullmatch(url)
@@ -226,18 +257,22 @@ def _filename(asked: Asked, name: str, arguments: Sequence[str]) -> None:
 
 
 def _unbase64(text: str) -> str:
-    """Raises InvalidTarget. Padding may be there or not; the alphabet is the one for URLs."""
-    text = text.rstrip("=")
-    refusal = InvalidTarget("what stands for the picture's URL is neither plain/ nor base64 of one")
-    if not _BASE64.fullmatch(text):
-        raise refusal
+    """Raises InvalidTarget."""
     try:
-        decoded = base64.urlsafe_b64decode(f"{text}{'=' * (-len(text) % 4)}").decode()
-    except (ValueError, binascii.Error):
-        raise refusal from None
+        decoded = _bytes(text).decode()
+    except ValueError:
+        raise InvalidTarget("what stands for the picture's URL is neither plain/ nor base64 of one") from None
     if "\0" in decoded:
         raise InvalidTarget("the URL has a NUL character")
     return decoded
+
+
+def _bytes(text: str) -> bytes:
+    """Raises ValueError. Padding may be there or not; the alphabet is the one for URLs."""
+    text = text.rstrip("=")
+    if not _BASE64.fullmatch(text):
+        raise ValueError("not base64")
+    return base64.urlsafe_b64decode(f"{text}{'=' * (-len(text) % 4)}")
 
 
 def _shown(text: str) -> str:

@@ -29,15 +29,14 @@ from imgproxy.originals import Originals
 from imgproxy.pipeline import Caches, Images
 from imgproxy.renditions import FORGET, Kept, Renditions
 from imgproxy.settings import CacheSettings, FilesSource, LogSettings, Settings
-from imgproxy.signing import Signer
 from imgproxy.sources.files import Files
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Source
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
-from imgproxy.urls.native import Native
 from imgproxy.web.access import AccessLog
 from imgproxy.web.admin import AdminHandler
 from imgproxy.web.connection import HotConnection
+from imgproxy.web.doors import make_doors
 from imgproxy.web.hot import HotAnswers
 from imgproxy.web.images import FALLBACK_SOURCE, ImageHandler
 from imgproxy.web.observe import Observer
@@ -88,14 +87,13 @@ def create(settings: Settings, runtime: Path) -> Site:
     background = Background(observer.report)
     sources = make_sources(settings)
     images = make_images(settings, runtime, storage, sources, pool, background, metrics)
-    dialects = (Native(),)
+    doors = make_doors(settings)
     answers = HotAnswers(storage.hot, observer, settings.server.cors_origins)
     if not settings.server.keepalive:
         answers.close()  # every answer is its connection's last
     handler = ImageHandler(
         images,
-        Signer(settings.signing.pairs),
-        dialects,
+        doors,
         settings.server,
         settings.fallback,
         answers,
@@ -126,7 +124,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     public.cleanup_ctx.append(lifetime)
     admin = web.Application()
     Observer(settings.server, metrics, None).watch(admin)
-    AdminHandler(metrics, storage.bans, dialects, quarantine, ready).route(admin)
+    AdminHandler(metrics, storage.bans, [dialect for dialect, _ in doors], quarantine, ready).route(admin)
 
     def drain() -> None:
         handler.draining = True

@@ -15,8 +15,8 @@ from imgproxy.errors import Draining, ImageError, InvalidTarget, SourceError
 from imgproxy.pipeline import Images
 from imgproxy.request import ImageRequest
 from imgproxy.settings import FallbackSettings, ServerSettings
-from imgproxy.signing import Signer, authorize
-from imgproxy.urls.dialect import Dialect
+from imgproxy.signing import authorize
+from imgproxy.web.doors import Door, door_of
 from imgproxy.web.headers import PREFLIGHT, SAFETY, has
 from imgproxy.web.hot import HotAnswers
 from imgproxy.web.observe import ERROR, ROUTE, TRACE
@@ -29,11 +29,10 @@ FALLBACK_SOURCE = "~fallback"
 class ImageHandler:
     """Answers every target that a dialect claims. `draining` is set once, when the process begins to stop."""
 
-    def __init__(  # noqa: PLR0913 -- the composition root makes it, once
+    def __init__(
         self,
         images: Images,
-        signer: Signer,
-        dialects: Sequence[Dialect],
+        doors: Sequence[Door],
         server: ServerSettings,
         fallback: FallbackSettings,
         answers: HotAnswers,
@@ -41,8 +40,7 @@ class ImageHandler:
         unsigned: bool,
     ) -> None:
         self._images = images
-        self._signer = signer
-        self._dialects = dialects
+        self._doors = doors
         self._server = server
         self._fallback = fallback
         self._answers = answers
@@ -51,9 +49,10 @@ class ImageHandler:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         target = request.raw_path
-        dialect = next((dialect for dialect in self._dialects if dialect.matches(target)), None)
-        if dialect is None:
+        door = door_of(self._doors, target)
+        if door is None:
             raise web.HTTPNotFound
+        dialect, signer = door
         request[ROUTE] = "images"
         if self.draining:
             raise Draining("this server is shutting down")
@@ -64,7 +63,7 @@ class ImageHandler:
         if len(target) > self._server.max_target:
             raise InvalidTarget(f"the URL has {len(target)} characters, at most {self._server.max_target} are taken")
         with request[TRACE].stage("parse"):
-            asked = authorize(self._signer, dialect.split(target), dialect.parse, self._unsigned, time.time())
+            asked = authorize(signer, dialect.split(target), dialect.parse, self._unsigned, time.time())
         try:
             return await self._send(request, asked)
         except (SourceError, ImageError) as error:

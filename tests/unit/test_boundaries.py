@@ -147,7 +147,7 @@ FLOORS = [
     ["canonical"],
     ["request", "trace", "settings", "logs"],
     ["cache.*", "cache", "urls.*", "urls", "sources.*", "sources", "jobs.*", "jobs", "metrics", "signing"],
-    ["configuration.*", "configuration"],
+    ["configuration.*", "configuration", "keysalt"],
     ["render.*", "render", "originals", "drawing", "renditions", "upgrades", "background", "offline"],
     ["pipeline"],
     ["web.*", "web"],

@@ -1,0 +1,500 @@
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgproxy.canonical import canonical
+from imgproxy.errors import ImgproxyError, InvalidOption, InvalidTarget, SignatureInvalid, SignatureMissing, SourceUnknown
+from imgproxy.keysalt import KeySalt
+from imgproxy.request import ImageRequest
+from imgproxy.signing import authorize
+from imgproxy.spec import Color, Cut, Duotone, Gravity, Sides, Transform, Trim
+from imgproxy.urls.dialect import Signed
+from imgproxy.urls.encrypted import Cipherer
+from imgproxy.urls.imgproxy import MAX_SEGMENTS, Imgproxy
+from imgproxy.urls.imgproxy_info import ImgproxyInfo
+from imgproxy.urls.native import Native
+from imgproxy.urls.presets import read_presets, refuse_loops
+from imgproxy.urls.processing import NOT_OFFERED, PROCESSING, table
+
+PAIR = ("736563726574", "68656C6C6F")
+CIPHER_KEY = "1eb5b0e971ad7f45324c1bb15c947cb207c43152fa5c6c7f35c4f36e0c18e0f1"
+CURIOSITY = "http://example.com/images/curiosity.jpg"
+ENCRYPTED = "p5VjorNdhs7mRRw8gA9TWoRlGci3l1kuzqN43UQlRaRIQ0qtBKW3qFABIsx-ZRz_cVc8iVTYbhsNsxNBL1BHaQ"
+BASE64 = "/rs:fill:300:400:0/g:sm/aHR0cDovL2V4YW1w/bGUuY29tL2ltYWdl/cy9jdXJpb3NpdHku/anBn.png"
+PLAIN = "/rs:fill:300:400:0/g:sm/plain/http://example.com/images/curiosity.jpg@png"
+
+DOOR = Imgproxy(web="web", local="local")
+
+
+def parse(options: str, door: Imgproxy = DOOR, url: str = "local:///a.jpg") -> ImageRequest:
+    return door.parse(f"/{options}{'/' if options else ''}plain/{url}")
+
+
+def picture(options: str, door: Imgproxy = DOOR) -> Transform:
+    transform = parse(options, door).transform
+    assert transform is not None
+    return transform
+
+
+@pytest.mark.parametrize(
+    ("size", "signature", "path"),
+    [
+        (32, "oKfUtW34Dvo2BGQehJFR4Nr0_rIjOtdtzJ3QFsUcXH8", BASE64),
+        (8, "oKfUtW34Dvo", BASE64),
+        (32, "v4il5rmSYrVOW341NliE_MPcqrwWLyWyeHNDz9YGFBs", PLAIN),
+    ],
+)
+def test_published_signatures(size: int, signature: str, path: str) -> None:
+    signer = KeySalt([("00ff", "ff00"), PAIR], size)
+    signer.verify(DOOR.split(f"/{signature}{path}"))
+    assert KeySalt([PAIR], size).sign(path) == signature
+    request = authorize(signer, DOOR.split(f"/{signature}{path}?utm=1"), DOOR.parse, False, 0)
+    assert request == ImageRequest(
+        source="web",
+        locator=CURIOSITY,
+        transform=Transform(width=300, height=400, fit="cover", gravity=Gravity("attention"), format="png"),
+    )
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/oKfUtW34Dvo2BGQehJFR4Nr0_rIjOtdtzJ3QFsUcXH9" + BASE64,
+        "/oKfUtW34Dvo" + BASE64,
+        "/oKfUtW34Dvo2BGQehJFR4Nr0_rIjOtdtzJ3QFsUcXH8" + BASE64[:-1],
+        "/" + BASE64,
+        "/trustee" + BASE64,
+        "/\udcff" + BASE64,
+    ],
+)
+def test_other_signatures(target: str) -> None:
+    with pytest.raises(SignatureInvalid):
+        KeySalt([PAIR], trusted=["trusted"]).verify(DOOR.split(target))
+
+
+def test_trusted_signatures_are_accepted_as_they_are() -> None:
+    KeySalt([PAIR], trusted=["other", "trusted"]).verify(DOOR.split(f"/trusted{PLAIN}"))
+
+
+@pytest.mark.parametrize("word", ["unsafe", "_", "insecure"])
+def test_words_for_no_signature(word: str) -> None:
+    signed = DOOR.split(f"/{word}{PLAIN}")
+    with pytest.raises(SignatureMissing):
+        authorize(KeySalt([PAIR]), signed, DOOR.parse, False, 0)
+    assert authorize(KeySalt([PAIR]), signed, DOOR.parse, True, 0).locator == CURIOSITY
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "locator"),
+    [
+        ("/_/plain/http://a.test/x%40y.jpg@png", "web", "http://a.test/x@y.jpg"),
+        ("/_/plain/https:/a.test/x.jpg", "web", "https://a.test/x.jpg"),
+        ("/_/w%3A10/plain/https:/a.test/x.jpg", "web", "https://a.test/x.jpg"),
+        ("/_/plain/http://a.test/x%3Fq=1%26r=2", "web", "http://a.test/x?q=1&r=2"),
+        ("/_/plain/local:/x/y.jpg", "local", "x/y.jpg"),
+        ("/_/plain/local:///x//y.jpg", "local", "x//y.jpg"),
+        ("/_/bG9jYWw6Ly8vYS5qcGc=", "local", "a.jpg"),
+        ("/_/bG9j/YWw6Ly8vYS5q/cGc.webp", "local", "a.jpg"),
+        ("/_/plain/http://a.test/%D1%8F.jpg", "web", "http://a.test/я.jpg"),
+    ],
+)
+def test_where_a_picture_is(target: str, source: str, locator: str) -> None:
+    request = DOOR.parse(DOOR.split(target).payload)
+    assert (request.source, request.locator) == (source, locator)
+
+
+BOX: dict[str, Any] = {"width": 30, "height": 20}
+NOWE = Gravity("anchor", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        ("", {}),
+        ("rs:fill:30:20:1", BOX | {"fit": "cover", "enlarge": True}),
+        ("resize:fill-down:30:20", BOX | {"fit": "cover-down"}),
+        ("rs:fill-down:30:20:1", BOX | {"fit": "cover", "enlarge": True}),
+        ("rs:force:30:20", BOX | {"fit": "stretch"}),
+        ("rs:auto:30:20", BOX | {"fit": "auto"}),
+        ("rs:auto:30", {"width": 30}),
+        ("rs::30:20/rs:fill:::1", BOX | {"fit": "cover", "enlarge": True}),
+        ("rt:fill/w:30/h:20/el:t", BOX | {"fit": "cover", "enlarge": True}),
+        ("s:30:20:0:1:nowe", BOX | {"extend": True, "gravity": NOWE}),
+        (
+            "rs:fill:30:20:0:1:nowe/g:so",
+            BOX | {"fit": "cover", "extend": True, "gravity": Gravity("anchor", 0.5, 1), "placement": NOWE},
+        ),
+        ("rs:fill:30:20:perhaps", BOX | {"fit": "cover"}),
+        ("w:30/w:40", {"width": 40}),
+        ("w:30/dpr:2", {"width": 30, "dpr": 2, "rules": "imgproxy"}),
+        ("w:30/dpr:1", {"width": 30}),
+        ("w:30/z:2", {"width": 30, "zoom_x": 2, "zoom_y": 2, "rules": "imgproxy"}),
+        ("w:30/zoom:1.5:2", {"width": 30, "zoom_x": 1.5, "zoom_y": 2, "rules": "imgproxy"}),
+        ("w:30/mw:40/mh:50", {"width": 30, "min_width": 40, "min_height": 50, "rules": "imgproxy"}),
+        ("w:30/h:20/exar:1:ea", BOX | {"extend_aspect": True, "rules": "imgproxy", "gravity": Gravity("anchor", 1, 0.5)}),
+        ("rs:fill:30:20/g:ce", BOX | {"fit": "cover"}),
+        ("rs:fill:30:20/g:noea:5:0.1", BOX | {"fit": "cover", "gravity": Gravity("anchor", 1, 0, 5, 0.1)}),
+        ("rs:fill:30:20/g:fp:0.2:0.3", BOX | {"fit": "cover", "gravity": Gravity("focal", 0.2, 0.3)}),
+        ("rs:fill:30:20/g:sm", BOX | {"fit": "cover", "gravity": Gravity("attention")}),
+        ("c:100:0.5:so:0:7", {"cut": Cut(100, 0.5, Gravity("anchor", 0.5, 1, 0, 7))}),
+        ("c:0:0", {}),
+        ("t:10", {"trim": Trim(None, 10)}),
+        ("t:7.5:f0f:1:0", {"trim": Trim(Color(255, 0, 255), 7.5, 0, True, False)}),
+        ("t:10/t:", {}),
+        ("pd:10:20", {"padding": Sides(10, 20, 10, 20)}),
+        ("pd:1:2:3", {"padding": Sides(1, 2, 3, 2)}),
+        ("pd:1::3:4", {"padding": Sides(1, 1, 3, 4)}),
+        ("ar:0", {"orient": 1}),
+        ("rot:90", {"turn": 90}),
+        ("rot:-90", {"turn": 270}),
+        ("rot:720", {}),
+        ("fl:1:1", {"flip_horizontal": True, "flip_vertical": True}),
+        ("bg:255:128:0", {"background": Color(255, 128, 0)}),
+        ("bg:ff8000/bga:0.5", {"background": Color(255, 128, 0, 128)}),
+        ("bga:0.5/bg:f80", {"background": Color(255, 136, 0, 128)}),
+        ("bg:f80/bg:", {}),
+        ("br:51", {"brightness": 20}),
+        ("co:1.5/sa:0", {"contrast": 50, "saturation": -100}),
+        ("a:-51::2", {"brightness": -20, "saturation": 100}),
+        ("mc:1", {"monochrome": Color(0xB3, 0xB3, 0xB3)}),
+        ("mc:0.5:704214", {"monochrome": Color(0x70, 0x42, 0x14, 128)}),
+        ("dt:0.5", {"duotone": Duotone(Color(0, 0, 0), Color(255, 255, 255), 50)}),
+        ("bl:1.5", {"blur": 1.5}),
+        ("sh:0.7", {"sharpen": 30, "sharpen_radius": 0.7}),
+        ("sh:0.7/sh:0", {}),
+        ("pix:8", {"pixelate": 8}),
+        ("f:jpg/q:55", {"format": "jpeg", "quality": 55}),
+        ("sm:1/scp:1/kcr:0/eth:0/ph:0/cb:v7", {}),
+    ],
+)
+def test_what_options_mean(options: str, fields: dict[str, Any]) -> None:
+    fields = {"negotiate": "format" not in fields} | fields
+    assert picture(options) == canonical(Transform(**fields))
+    for name, value in fields.items():
+        if name != "gravity":
+            assert getattr(picture(options), name) == value, name
+
+
+@pytest.mark.parametrize(
+    ("options", "beside"),
+    [
+        ("exp:99", {"expires": 99}),
+        ("fn:tom", {"download": "tom", "inline": True}),
+        ("fn:dG9t:1/att:1", {"download": "tom"}),
+        ("att:1", {"download": "a"}),
+    ],
+)
+def test_what_is_asked_beside_the_picture(options: str, beside: dict[str, Any]) -> None:
+    assert parse(options) == ImageRequest(source="local", locator="a.jpg", transform=picture(""), **beside)
+
+
+def test_raw_is_the_original() -> None:
+    assert parse("raw:1").transform is None
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ("rs:stretch:3:4", "rs"),
+        ("rs:fit:-1", "rs"),
+        ("rs:fit:1e3", "rs"),
+        ("w:NaN", "w"),
+        ("w:inf", "w"),
+        ("w:1.5", "w"),
+        ("w:1:2", "w"),
+        ("w:99999", "w"),
+        ("dpr:0", "dpr"),
+        ("dpr:1e999", "dpr"),
+        ("z:0", "z"),
+        ("ex:1:sm", "ex"),
+        ("g:up", "g"),
+        ("g:fp:2:0", "g"),
+        ("g:obj:face", "g"),
+        ("c:10:10:sm", "c"),
+        ("t:x", "t"),
+        ("t:10:zz", "t"),
+        ("pd:1:2:3:4:5", "pd"),
+        ("rot:45", "rot"),
+        ("bg:1:2", "bg"),
+        ("bg:xyz", "bg"),
+        ("bga:2", "bga"),
+        ("co:-1", "co"),
+        ("co:3", "co"),
+        ("f:tiff", "f"),
+        ("f:best", "f"),
+        ("sm:0", "sm"),
+        ("pr:none", "preset"),
+        ("wm:0.5", "wm"),
+        ("msr:5", "msr"),
+        ("vts:1", "vts"),
+        ("%d1:1", "%d1"),
+        ("nonsense:1", "nonsense"),
+        (":", "nothing"),
+    ],
+)
+def test_options_that_are_refused(options: str, name: str) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        parse(options)
+    assert refused.value.option == name
+
+
+@pytest.mark.parametrize(
+    ("payload", "error", "match"),
+    [
+        ("/", InvalidTarget, "names no picture"),
+        ("", InvalidTarget, "names no picture"),
+        ("/w:10", InvalidTarget, "names no picture"),
+        ("/plain/local:///a@b@c", InvalidTarget, "more than one @"),
+        ("/plain/local:///a%", InvalidTarget, "two hexadecimal digits"),
+        ("/plain/local:///", SourceUnknown, "no pictures from local"),
+        ("/plain/s3://bucket/a.jpg", SourceUnknown, "no pictures from s3"),
+        ("/plain/a.jpg", InvalidTarget, "begin with http"),
+        ("/plain/local:///a.jpg@tiff", InvalidOption, "no format that goes out"),
+        ("/a%2Fb", InvalidTarget, "nor base64"),
+        ("/ab.png.jpg", InvalidTarget, "more than one \\."),
+        ("/abcde", InvalidTarget, "nor base64"),
+        ("/_-_-", InvalidTarget, "nor base64"),
+        ("/YQBi", InvalidTarget, "NUL"),
+        ("/enc/abc", InvalidTarget, "no key"),
+        (f"/{'w:1/' * 100_000}plain/local:///a", InvalidTarget, "more than 64 options"),
+        ("/w:1 /plain/local:///a", InvalidTarget, "percent-encoded"),
+    ],
+)
+def test_targets_that_are_refused(payload: str, error: type[ImgproxyError], match: str) -> None:
+    with pytest.raises(error, match=match):
+        DOOR.parse(payload)
+
+
+def test_a_published_encrypted_url() -> None:
+    cipher = Cipherer(bytes.fromhex(CIPHER_KEY))
+    door = Imgproxy(web="web", cipher=cipher)
+    assert door.parse(f"/enc/{ENCRYPTED[:20]}/{ENCRYPTED[20:]}.png").locator == CURIOSITY
+    vector = bytes.fromhex("A79563A2B35D86CEE6451C3C800F535A")
+    assert base64.urlsafe_b64encode(cipher.encrypt(CURIOSITY, vector)).decode().rstrip("=") == ENCRYPTED
+
+
+def test_whatever_is_wrong_with_an_encrypted_url_is_said_in_the_same_words() -> None:
+    """Or whoever may ask could find out a text byte by byte from whether its padding is right."""
+    cipher = Cipherer(bytes.fromhex(CIPHER_KEY))
+    door = Imgproxy(web="web", cipher=cipher)
+    whole = base64.urlsafe_b64decode(ENCRYPTED + "==")
+    vector = bytes(16)
+    wrong = [
+        *(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(16, len(whole))),
+        *(whole[:length] for length in range(len(whole))),
+        cipher.encrypt("not a URL", vector),
+        cipher.encrypt("s3://bucket/a", vector),
+        cipher.encrypt("", vector),
+    ]
+    said = set()
+    for data in wrong:
+        with pytest.raises(InvalidTarget) as refused:
+            door.parse(f"/enc/{base64.urlsafe_b64encode(data).decode().rstrip('=')}")
+        said.add(str(refused.value))
+    assert len(said) == 1
+
+
+PRESETS = read_presets(["# comment", "", "default=q:50", "small = rs:fill:30:20", "sharp=sh:1/pr:small", "webp=f:webp"])
+
+
+def test_presets() -> None:
+    door = Imgproxy(local="local", presets=PRESETS)
+    assert picture("", door).quality == 50
+    assert picture("q:60", door).quality == 60
+    assert picture("pr:sharp:webp/w:40", door) == picture("q:50/sh:1/rs:fill:30:20/f:webp/w:40")
+    only = Imgproxy(local="local", presets=PRESETS, only_presets=True)
+    assert picture("sharp:webp", only) == picture("q:50/sh:1/rs:fill:30:20/f:webp")
+    with pytest.raises(InvalidOption, match="no preset w"):
+        parse("w:40", only)
+    only.try_presets()
+
+
+@pytest.mark.parametrize(
+    ("lines", "match"),
+    [
+        (["a"], "expected"),
+        (["a="], "expected"),
+        (["a=w:1", "a=w:2"], "twice"),
+        (["a=pr:a"], "a → a"),
+        (["a=pr:b", "b=pr:c", "c=w:1/preset:x:a"], 'names "x"'),
+        (["a=pr:b", "b=pr:c", "c=w:1/preset:a"], "loop"),
+        ([*(f"p{n}=pr:p{n + 1}" for n in range(12)), "p12=w:1"], "deep"),
+    ],
+)
+def test_presets_that_keep_the_server_from_starting(lines: list[str], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        refuse_loops(read_presets(lines), ":")
+
+
+def test_presets_are_no_way_around_the_number_of_options() -> None:
+    lines = ["a=w:1/w:1/w:1/w:1/w:1/w:1/w:1/w:1", "b=" + "/".join(["pr:a"] * 8), "c=" + "/".join(["pr:b"] * 8)]
+    door = Imgproxy(local="local", presets=read_presets(lines))
+    assert picture("pr:b", door).width == 1
+    for options in ("pr:c", "pr:b/w:1"):
+        with pytest.raises(InvalidTarget, match=f"more than {MAX_SEGMENTS}"):
+            parse(options, door)
+
+
+def test_a_preset_that_asks_for_what_no_url_may() -> None:
+    with pytest.raises(InvalidOption):
+        Imgproxy(presets=read_presets(["a=w:x"])).try_presets()
+
+
+def test_allowed_options_are_those_of_urls_not_of_presets() -> None:
+    door = Imgproxy(local="local", presets=PRESETS, allowed=["w", "pr"])
+    assert picture("w:10/pr:small", door).width == 30
+    with pytest.raises(InvalidOption, match="width is not allowed"):
+        parse("width:10", door)
+
+
+def test_another_prefix_separator_and_base_url() -> None:
+    door = Imgproxy("/i/", web="web", separator="_", base_url="http://a.test/")
+    assert door.matches("/i/x")
+    assert not door.matches("/x")
+    request = door.parse(door.split("/i/unsafe/w_30/plain/b.jpg").payload)
+    assert request.locator == "http://a.test/b.jpg"
+    assert door.build(request) == "/i/unsafe/rs_fit_30_0_0/plain/http://a.test/b.jpg"
+
+
+@pytest.mark.parametrize("option", PROCESSING, ids=lambda option: option.names[0])
+def test_every_example_is_understood_by_each_of_its_names(option: Any) -> None:
+    _, _, arguments = option.example.partition(":")
+    seen = {repr(parse(f"{name}:{arguments}")) for name in option.names}
+    assert len(seen) == 1
+    assert f"`{option.example}`" in table()
+
+
+def test_names_are_there_once() -> None:
+    names = [name for option in PROCESSING for name in option.names]
+    assert len(names) == len(set(names))
+    assert not NOT_OFFERED.intersection(names)
+
+
+@pytest.mark.parametrize(
+    ("imgproxy", "native"),
+    [
+        ("rs:fill:300:400:1", "w=300&h=400&fit=crop"),
+        ("rs:fill:300:400:1/g:sm/f:webp/q:70", "w=300&h=400&fit=crop&crop=attention&fm=webp&q=70"),
+        ("w:300", "w=300&fit=max"),
+        ("rs:fit:300:400:1", "w=300&h=400"),
+        ("rs:fill-down:300:400", "w=300&h=400&fit=min"),
+        ("rs:force:300:400:1", "w=300&h=400&fit=scale"),
+        ("rs:fit:300:400:1:1/bg:ffffff", "w=300&h=400&fit=fill&bg=fff"),
+        ("pd:10/bl:5", "pad=10&blur=5"),
+        ("raw:1", ""),
+    ],
+)
+def test_both_doors_ask_for_one_picture(imgproxy: str, native: str) -> None:
+    assert parse(imgproxy) == Native().parse(f"/images/local/a.jpg{'?' if native else ''}{native}")
+
+
+offsets = st.just(0.0) | st.integers(-99, 99).map(float)
+anchors = st.sampled_from((0.0, 0.5, 1.0))
+gravities = (
+    st.builds(Gravity, st.just("anchor"), anchors, anchors, offsets, offsets)
+    | st.builds(Gravity, st.just("focal"), st.sampled_from((0.1, 0.75)), st.sampled_from((0.0, 0.25)))
+    | st.just(Gravity("attention"))
+)
+lengths = st.just(0) | st.integers(1, 9000)
+placed = gravities.filter(lambda gravity: gravity.kind == "anchor")
+pictures = st.builds(
+    Transform,
+    rules=st.just("imgproxy"),
+    width=lengths,
+    height=lengths,
+    fit=st.sampled_from(("fit", "cover", "cover-down", "stretch", "auto")),
+    enlarge=st.booleans(),
+    extend=st.booleans(),
+    extend_aspect=st.booleans(),
+    gravity=st.none() | gravities,
+    placement=st.none() | placed,
+    dpr=st.sampled_from((1.0, 2.0, 1.5)),
+    zoom_x=st.sampled_from((1.0, 2.5)),
+    zoom_y=st.sampled_from((1.0, 0.5)),
+    min_width=lengths,
+    min_height=lengths,
+    cut=st.none() | st.builds(Cut, lengths.map(float), st.sampled_from((0.0, 0.25)), st.none() | placed),
+    turn=st.sampled_from((0, 90, 180, 270)),
+    flip_horizontal=st.booleans(),
+    padding=st.none() | st.builds(Sides, *[st.integers(0, 4096)] * 4),
+    trim=st.none()
+    | st.builds(Trim, st.none() | st.just(Color(1, 2, 3)), st.just(12.5), st.just(0), st.booleans(), st.booleans()),
+    background=st.none() | st.builds(Color, *[st.integers(0, 255)] * 3, st.sampled_from((255, 128))),
+    brightness=st.sampled_from((0.0, 20.0, -100.0)),
+    contrast=st.sampled_from((0.0, 50.0, -100.0)),
+    blur=st.sampled_from((0.0, 2.5)),
+    pixelate=st.integers(0, 100),
+    quality=st.integers(0, 100),
+    format=st.sampled_from(("auto", "jpeg", "webp", "avif", "png", "gif")),
+)
+requests = st.builds(
+    ImageRequest,
+    source=st.just("local"),
+    locator=st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=30),
+    transform=st.none() | pictures.map(canonical),
+    download=st.none() | st.text("ab /?:é", max_size=9),
+    expires=st.integers(0, 2**31),
+)
+
+
+@given(requests)
+@settings(max_examples=400)
+def test_what_is_built_is_parsed_again(request: ImageRequest) -> None:
+    target = DOOR.build(request)
+    assert DOOR.parse(DOOR.split(target).payload) == request
+
+
+BYTES = re.compile("[!-~]")
+MUTABLE = (f"/unsafe{PLAIN}", f"/unsafe{BASE64}", f"/_/pr:small/enc/{ENCRYPTED}", "/info/_/p:5/plain/local:///a.jpg")
+
+
+@given(
+    st.sampled_from(MUTABLE),
+    st.lists(st.tuples(st.floats(0, 1), st.sampled_from("%/:@.=?-_0aZ~é\\\0"), st.booleans()), min_size=1, max_size=6),
+)
+@settings(max_examples=1500)
+def test_mutated_urls_give_no_error_but_ours(target: str, changes: list[tuple[float, str, bool]]) -> None:
+    for where, character, insert in changes:
+        at = int(where * len(target))
+        target = target[:at] + character + target[at + (not insert) :]
+    cipher = Cipherer(bytes.fromhex(CIPHER_KEY))
+    door = Imgproxy(web="web", local="local", presets=PRESETS, cipher=cipher)
+    for dialect in (ImgproxyInfo(door), door):
+        if dialect.matches(target):
+            try:
+                signed = dialect.split(target)
+                with pytest.raises((SignatureInvalid, SignatureMissing)):
+                    KeySalt([PAIR]).verify(signed)
+                dialect.parse(signed.payload)
+            except ImgproxyError:
+                pass
+
+
+@given(st.binary(max_size=40), st.text(max_size=40))
+@settings(max_examples=200)
+def test_no_forgery_is_accepted(mac: bytes, path: str) -> None:
+    signature = base64.urlsafe_b64encode(mac).decode().rstrip("=")
+    with pytest.raises(SignatureInvalid):
+        KeySalt([PAIR]).verify(Signed(f"/{path}", signature))
+
+
+def test_info_says_what_a_picture_is() -> None:
+    info = ImgproxyInfo(DOOR)
+    target = "/info/unsafe/palette:4/exp:99/cb:1/plain/local:///a.jpg"
+    assert info.matches(target)
+    request = info.parse(info.split(target).payload)
+    assert request.transform is not None
+    assert request.transform.format == "json"
+    assert request.expires == 99
+    assert request.transform.report is not None
+    assert request.transform.report.palette == 4
+    with pytest.raises(InvalidOption):
+        info.parse("/detect_objects:1/plain/local:///a.jpg")
+    with pytest.raises(InvalidTarget, match="extension"):
+        info.parse("/plain/local:///a.jpg@png")
