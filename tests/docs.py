@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imgproxy import errors, metrics
+from imgproxy.configuration import aliases
 from imgproxy.formats import FORMATS
-from imgproxy.urls import native
+from imgproxy.urls import native, processing
 from imgproxy.web.errors import status_of
 
 README = Path(__file__).parent.parent / "README.md"
@@ -46,6 +47,8 @@ def errors_table() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "options": native.table,
+    "processing": processing.table,
+    "aliases": aliases.table,
     "formats": formats_table,
     "errors": errors_table,
     "metrics": metrics.table,
