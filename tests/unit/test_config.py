@@ -191,4 +191,4 @@ def test_the_dockerfile_sets_settings_that_exist() -> None:
     assert settings.cache.directory == "/var/cache/imgproxy"
     assert f"EXPOSE {settings.server.port}" in text
     assert "USER 10001" in text
-    assert "-c requirements.lock -b requirements.lock ." in text
+    assert '-c requirements.lock -b requirements.lock ".[formats]"' in text
