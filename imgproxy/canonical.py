@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
-from imgproxy.parts import Components, Report
-from imgproxy.spec import DATA, PALETTES, SWATCHES, Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Transform
+from imgproxy.encoding import JpegOptions, PngOptions, Qualities, WebpOptions
+from imgproxy.layers import Layer, Mark, Text
+from imgproxy.parts import Border, Bounds, Color, Components, Corners, Duotone, Gravity, Mask, Region, Report, Sides
+from imgproxy.spec import DATA, ENCODING, PALETTES, SWATCHES, Transform
 
 _SQUARE = Corners(0, 0, 0, 0)
+_NOTHING = Transform()
 
 
 def canonical(transform: Transform) -> Transform:
     """The one spelling of `transform`: what has no effect beside the rest is back at its default. Idempotent."""
+    if not transform.then:
+        return _link(transform)
+    once = {name: getattr(transform, name) for name in (*ENCODING, "report")}
+    plain = {name: getattr(_NOTHING, name) for name in once}
+    links = [_link(transform), *map(_link, transform.then)]
+    # Each by itself: what is said once of the whole chain is said by the first.
+    links = [link for each in links if (link := msgspec.structs.replace(each, then=(), **plain)) != _NOTHING]
+    first, *rest = links or [_NOTHING]
+    return _link(msgspec.structs.replace(first, then=tuple(rest), **once))
+
+
+def _link(transform: Transform) -> Transform:
     for rule in (
         _plain_report,
         _plain_negotiation,
         _plain_encoding,
+        _plain_search,
+        _plain_layers,
         _plain_parts,
+        _plain_shades,
         _plain_mask,
         _plain_border,
         _plain_sizes,
@@ -75,23 +95,122 @@ def _plain_encoding(asked: Transform) -> dict[str, object]:
     return changes
 
 
+def _plain_search(asked: Transform) -> dict[str, object]:
+    """Qualities and options of formats that cannot come of it."""
+    changes: dict[str, object] = {"skip": tuple(sorted(set(asked.skip)))}
+    if asked.format in DATA:
+        return _UNENCODED
+    possible = _possible(asked)
+    if asked.quality:
+        changes["qualities"] = None
+    elif asked.qualities:
+        kept = Qualities(*(getattr(asked.qualities, name) if name in possible else 0 for name in _RATED))
+        changes["qualities"] = kept if kept != Qualities() else None
+    if possible.isdisjoint(("jpeg", "webp", "avif")) or (asked.lossless and not asked.negotiate):
+        changes |= {"max_bytes": 0, "auto_quality": None}
+    for name, nothing in (("jpeg", JpegOptions()), ("png", PngOptions()), ("webp", WebpOptions()), ("avif", None)):
+        if name not in possible or getattr(asked, name) == nothing:
+            changes[name] = None
+    if asked.format != "auto":
+        changes["best"] = False
+    if asked.bounds == Bounds():
+        changes["bounds"] = None
+    return changes
+
+
+_RATED = Qualities.__struct_fields__
+_UNENCODED: dict[str, object] = {
+    "best": False,
+    "qualities": None,
+    "max_bytes": 0,
+    "auto_quality": None,
+    "jpeg": None,
+    "png": None,
+    "webp": None,
+    "avif": None,
+    "skip": (),
+    "metadata": "",
+    "profile": False,
+}
+
+
+def _possible(asked: Transform) -> frozenset[str]:
+    if asked.format == "auto":
+        return frozenset(("jpeg", "png", "gif", "webp", "avif"))
+    return frozenset((asked.format, "webp", "avif") if asked.negotiate else (asked.format,))
+
+
+def _plain_layers(asked: Transform) -> dict[str, object]:
+    if asked.tells_original:
+        return {"mark": None, "text": None}
+    mark, text = asked.mark, asked.text
+    return {
+        "mark": _plain_mark(mark) if mark and mark.opacity else None,
+        "text": _plain_text(text) if text and text.opacity and text.words else None,
+    }
+
+
+def _plain_mark(mark: Mark) -> Mark:
+    plain = _plain_layer(mark)
+    if plain.tile:
+        return plain
+    # Padding is nothing but an offset, except where that is a fraction of the side, or is measured from the centre.
+    x, y = (_padded(at, offset, plain.pad) for at, offset in ((plain.x, plain.offset_x), (plain.y, plain.offset_y)))
+    return plain if x is None or y is None else msgspec.structs.replace(plain, offset_x=x, offset_y=y, pad=0)
+
+
+def _padded(at: float, offset: float, pad: int) -> float | None:
+    if at == 0.5:
+        return offset
+    return offset + pad if at in (0, 1) and (offset >= 1 or not offset) and offset + pad <= 16384 else None
+
+
+def _plain_text(text: Text) -> Text:
+    plain = _plain_layer(text)
+    if plain.fit or plain.scale:
+        return msgspec.structs.replace(plain, size=12, lead=0, fit=not plain.scale)
+    return msgspec.structs.replace(plain, height=0)
+
+
+_L = TypeVar("_L", bound=Layer)
+
+
+def _plain_layer(layer: _L) -> _L:
+    changes: dict[str, object] = {}
+    if layer.tile:
+        changes |= {"x": 0.5, "y": 0.5, "pad": 0, "offset_x": max(0, layer.offset_x), "offset_y": max(0, layer.offset_y)}
+    if layer.scale:
+        changes |= {"width": 0, "height": 0}
+    return msgspec.structs.replace(layer, **changes)
+
+
 def _plain_parts(asked: Transform) -> dict[str, object]:
     """Regions, paddings, blocks and tints that leave every pixel as it is, and what colours say beside their colour."""
     changes: dict[str, object] = {}
     if asked.region == Region(0, 0, 0, 0):
         changes["region"] = None
-    if asked.cut and not (asked.cut.width or asked.cut.height):
-        changes["cut"] = None
+    cut = asked.cut
+    if cut and not cut.aspect:
+        changes["cut"] = msgspec.structs.replace(cut, grow=False) if cut.width or cut.height else None
     if asked.padding == Sides(0, 0, 0, 0):
         changes["padding"] = None
     if not asked.sharpen:
         changes["sharpen_radius"] = 1
     if asked.pixelate == 1:
         changes["pixelate"] = 0
-    if not (asked.unsharp and asked.unsharp_radius):
-        changes |= {"unsharp": 0, "unsharp_radius": 2.5}
     if asked.trim and asked.trim.color:
         changes["trim"] = msgspec.structs.replace(asked.trim, color=_opaque(asked.trim.color))
+    return changes
+
+
+def _plain_shades(asked: Transform) -> dict[str, object]:
+    changes: dict[str, object] = {}
+    if asked.colorize and not asked.colorize.color.alpha:
+        changes["colorize"] = None
+    if asked.gradient and not asked.gradient.color.alpha:
+        changes["gradient"] = None
+    if not (asked.unsharp and asked.unsharp_radius):
+        changes |= {"unsharp": 0, "unsharp_radius": 2.5, "unsharp_shrunk": False}
     if asked.duotone:
         plain = Duotone(_opaque(asked.duotone.dark), _opaque(asked.duotone.light), asked.duotone.amount)
         changes["duotone"] = plain if plain.amount else None

@@ -10,8 +10,9 @@ from imgproxy.cache.disk import DiskStore, input_fd
 from imgproxy.cache.entry import Entry, Facts
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import NotAnImage
-from imgproxy.jobs.pool import Pool
+from imgproxy.jobs.pool import Inputs, Pool
 from imgproxy.jobs.wire import Extent, Finished, Job, Limits
+from imgproxy.marks import Marks, Open
 from imgproxy.originals import Original
 from imgproxy.renditions import Renditions
 from imgproxy.request import INTERIM, RENDITION, Identity, Variant, etag
@@ -24,11 +25,18 @@ class Drawing:
     """`seconds` is the wall-clock budget of one render. `upgrades` None: whatever is drawn is final."""
 
     def __init__(
-        self, store: DiskStore, pool: Pool, renditions: Renditions, seconds: float, upgrades: Upgrades | None = None
+        self,
+        store: DiskStore,
+        pool: Pool,
+        renditions: Renditions,
+        marks: Marks,
+        seconds: float,
+        upgrades: Upgrades | None = None,
     ) -> None:
         self._store = store
         self._pool = pool
         self._renditions = renditions
+        self._marks = marks
         self._seconds = seconds
         self.upgrades = upgrades
 
@@ -45,8 +53,11 @@ class Drawing:
         """The stored result. Raises ImageError and CapacityError leaves, and what kept the original from arriving."""
         await original.whole()
         limits = msgspec.convert(source.limits, Limits, from_attributes=True)
-        async with self._renditions.smaller(identity, original) as smaller:
-            spool, finished = await self._drawn(variant, identity, original, smaller, trace, limits)
+        async with (
+            self._renditions.smaller(identity, original) as smaller,
+            self._marks.open(variant.transform, identity.marks, trace) as marks,
+        ):
+            spool, finished = await self._drawn(variant, identity, original, smaller, marks, trace, limits)
             if finished.rendition == "wanted":
                 self._renditions.wanted(source, identity, original)
         spool.finish_external(finished.length)
@@ -71,8 +82,15 @@ class Drawing:
         trace.stored = spool.stored
         return entry
 
-    async def _drawn(
-        self, variant: Variant, identity: Identity, original: Original, smaller: Entry | None, trace: Trace, limits: Limits
+    async def _drawn(  # noqa: PLR0913 -- one picture, and all it is drawn from
+        self,
+        variant: Variant,
+        identity: Identity,
+        original: Original,
+        smaller: Entry | None,
+        marks: Open,
+        trace: Trace,
+        limits: Limits,
     ) -> tuple[Spool, Finished]:
         content = await original.whole()
         job = Job(
@@ -86,34 +104,32 @@ class Drawing:
             pace=self.upgrades.pace if self.upgrades is not None and original.storable else None,
             rules=self._renditions.rules,
             rendition=Extent(smaller.offset, smaller.length) if smaller is not None else None,
+            marks=marks.extents,
+            fonts=dict(marks.fonts),
         )
         if not job.source_length:
             raise NotAnImage("the original is empty")
         source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
+        rendition_fd = smaller.handle.fd if smaller is not None and smaller.handle is not None else None
         try:
-            return await self._rendered(job, source_fd, smaller, identity, trace)
+            return await self._rendered(job, Inputs(source_fd, rendition_fd, marks.descriptors), identity, trace)
         finally:
             os.close(source_fd)
 
-    async def _rendered(
-        self, job: Job, source_fd: int, smaller: Entry | None, identity: Identity, trace: Trace
-    ) -> tuple[Spool, Finished]:
+    async def _rendered(self, job: Job, inputs: Inputs, identity: Identity, trace: Trace) -> tuple[Spool, Finished]:
         spool = self._store.draft(identity)
         try:
-            return spool, await self._render_into(spool, job, source_fd, smaller, trace)
+            return spool, await self._render_into(spool, job, inputs, trace)
         except OSError:
             # The disk filled up under the render process: the answer matters more than keeping it.
             spool = self._store.draft(identity, memory=True)
-            return spool, await self._render_into(spool, job, source_fd, smaller, trace)
+            return spool, await self._render_into(spool, job, inputs, trace)
 
-    async def _render_into(self, spool: Spool, job: Job, source_fd: int, smaller: Entry | None, trace: Trace) -> Finished:
+    async def _render_into(self, spool: Spool, job: Job, inputs: Inputs, trace: Trace) -> Finished:
         out_fd = spool.output_fd()
-        rendition_fd = smaller.handle.fd if smaller is not None and smaller.handle is not None else None
         try:
             with trace.stage("render"):
-                finished = await self._pool.render(
-                    job, source_fd, out_fd, lambda seconds: trace.add("queue", seconds), rendition_fd
-                )
+                finished = await self._pool.render(job, inputs, out_fd, lambda seconds: trace.add("queue", seconds))
         finally:
             os.close(out_fd)
         if finished.rendition == "used":

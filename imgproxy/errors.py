@@ -6,6 +6,7 @@ ImgproxyError                    ours to mend: nobody foresaw it, or a stored fi
 │   ├── InvalidTarget            the URL does not parse
 │   ├── InvalidOption            an option is unknown, doubled, or out of its bounds
 │   ├── InvalidRange             a Range that lies outside the stored bytes
+│   ├── OptionForbidden          an option that this server lets no URL have
 │   ├── SignatureMissing
 │   ├── SignatureInvalid
 │   ├── GrantInvalid             the token itself does not verify
@@ -24,6 +25,8 @@ ImgproxyError                    ours to mend: nobody foresaw it, or a stored fi
 │   ├── Undecodable              truncated or broken
 │   ├── ImageTooLarge            pixels, sides, or frames beyond the limits
 │   ├── ResultTooLarge           what was asked for is beyond the limits
+│   ├── InvalidMarkup            a text that is to be drawn is not the markup it says it is
+│   ├── HashsumMismatch          its bytes are not those that the URL is for
 │   ├── RenderTimeout            took longer than its deadline
 │   ├── RenderCrashed            the render process died of it
 │   └── Quarantined              it killed render processes before
@@ -67,6 +70,10 @@ class InvalidOption(RequestError):
     def __init__(self, option: str, message: str) -> None:
         super().__init__(message)
         self.option = option
+
+
+class OptionForbidden(InvalidOption):
+    code = "option-forbidden"
 
 
 class InvalidRange(RequestError):
@@ -149,6 +156,14 @@ class ImageTooLarge(ImageError):
 
 class ResultTooLarge(ImageError):
     code = "result-too-large"
+
+
+class InvalidMarkup(ImageError):
+    code = "invalid-markup"
+
+
+class HashsumMismatch(ImageError):
+    code = "hashsum-mismatch"
 
 
 class RenderTimeout(ImageError):

@@ -7,14 +7,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness, Validators
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.freshness import judge
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
-from imgproxy.errors import ImgproxyError, OriginFailed, SourceError
+from imgproxy.errors import ImgproxyError, OriginFailed, SourceError, SourceForbidden, SourceNotFound
 from imgproxy.request import Identity, etag
 from imgproxy.sources.source import Fetched, NotModified, Source
 from imgproxy.trace import Trace
@@ -89,6 +91,30 @@ class Originals:
         entry = await self._store.open(identity)
         return _original(entry) if entry is not None else None
 
+    async def best(
+        self, source: Source, identity: Identity, trace: Trace, background: Background
+    ) -> tuple[Original, Literal["hit", "stale", "miss"]]:
+        """A local file as it is; else a stored original while it is fresh or allowed stale, else a fresh one, or where that
+        cannot be had the old one; and which of these. Raises SourceError leaves."""
+        if identity.validator:
+            return await self.local(source, identity), "miss"
+        stored = await self.stored(identity)
+        entry = stored.content if stored is not None else None
+        verdict = judge(entry.facts, time.time()) if isinstance(entry, Entry) else "expired"
+        if stored is not None and verdict == "fresh":
+            return stored, "hit"
+        if stored is not None and verdict == "stale":
+            background.start(lambda trace: self.fresh(source, identity, trace))
+            return stored, "stale"
+        try:
+            with trace.stage("fetch"):
+                found = await self.fresh(source, identity, trace)
+        except SourceError as error:
+            if not isinstance(entry, Entry) or stored is None or not may_hide(error, entry.facts):
+                raise
+            return stored, "stale"
+        return with_bytes(found), "miss"
+
     async def fresh(self, source: Source, identity: Identity, trace: Trace, have: Facts | None = None) -> Original | Unchanged:
         """A fresh original, fetched or confirmed by its origin where the stored one is not; Unchanged only for the version in
         `have`.
@@ -151,6 +177,20 @@ class Originals:
         )
         trace.stored = spool.stored
         return _original(await self._store.commit(spool, facts))
+
+
+def may_hide(error: ImgproxyError, facts: Facts) -> bool:
+    """stale-if-error (RFC 5861 §4): a failure of the origin's or ours may be hidden; that the picture is gone or forbidden is
+    an answer.
+    """
+    return judge(facts, time.time()) in ("stale", "usable-on-error") and not isinstance(error, SourceNotFound | SourceForbidden)
+
+
+def with_bytes(found: Original | Unchanged) -> Original:
+    """Raises OriginFailed."""
+    if isinstance(found, Unchanged):
+        raise OriginFailed("the origin confirmed a version that is not stored here")
+    return found
 
 
 def _local(source: Source, identity: Identity, fetched: Fetched | NotModified) -> Original:

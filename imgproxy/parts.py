@@ -55,11 +55,16 @@ class Region(msgspec.Struct, frozen=True, array_like=True):
 class Cut(msgspec.Struct, frozen=True, array_like=True):
     """A part of the upright original, placed by `gravity` (None: the centre; no smart one): pixels from 1, or fractions of its
     sides below 1; 0 means all of that side.
+
+    `aspect`, width over height, is the shape that is cut out of that part, or with `grow` around it as far as there is
+    picture; 0: its own.
     """
 
     width: Length
     height: Length
     gravity: Gravity | None = None
+    aspect: Annotated[float, Meta(ge=0, le=1000)] = 0
+    grow: bool = False
 
 
 class Sides(msgspec.Struct, frozen=True, array_like=True):
@@ -109,6 +114,46 @@ class Duotone(msgspec.Struct, frozen=True, array_like=True):
     dark: Color
     light: Color
     amount: Annotated[float, Meta(ge=0, le=100)] = 100
+
+
+class Colorize(msgspec.Struct, frozen=True, array_like=True):
+    """A colour laid over the picture as densely as its alpha says; with `inside` only where there is picture."""
+
+    color: Color
+    inside: bool = False
+
+
+class Gradient(msgspec.Struct, frozen=True, array_like=True):
+    """A colour laid over the picture: not at all up to `start`, as densely as its alpha says from `stop` on, evenly between.
+
+    Both are fractions of the way across the picture in the direction of `angle`, degrees clockwise, 0 being down.
+    """
+
+    color: Color
+    angle: Annotated[float, Meta(ge=0, lt=360)] = 0
+    start: Fraction = 0
+    stop: Fraction = 1
+
+
+class Hashsum(msgspec.Struct, frozen=True, array_like=True):
+    """`digest` is in small hexadecimal digits."""
+
+    kind: Literal["md5", "sha1", "sha256", "sha512"]
+    digest: Annotated[str, Meta(pattern="^[0-9a-f]{32,128}$")]
+
+
+_Bound = Annotated[int, Meta(ge=0, le=2**40)]
+
+
+class Bounds(msgspec.Struct, frozen=True, array_like=True):
+    """Limits of one request, beside the server's: bytes of the original, its pixels (of all frames), frames, and pixels of one
+    frame of an animation. 0: none.
+    """
+
+    source_bytes: _Bound = 0
+    source_pixels: _Bound = 0
+    source_frames: _Bound = 0
+    frame_pixels: _Bound = 0
 
 
 class Trim(msgspec.Struct, frozen=True, array_like=True):

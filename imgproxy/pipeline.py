@@ -1,6 +1,7 @@
 """The life of a picture request, top to bottom: READ THIS FIRST.
 
-    request → source → version → variant → key → (the client has it?) → memory → disk → flight(fetch → render → store) → Picture
+    request → source → version → variant → marks → key → (the client has it?) → memory → disk →
+    flight(fetch → render → store) → Picture
 
 `Images.get` is the line; each stage is a call into one room. Nothing here knows HTTP, libvips or Prometheus.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
-from imgproxy.cache.entry import Entry, Facts, Freshness
+from imgproxy.cache.entry import Entry, Freshness
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.freshness import Verdict, judge
 from imgproxy.cache.hot import HotCache
@@ -27,16 +28,13 @@ from imgproxy.drawing import Drawing
 from imgproxy.errors import (
     CapacityError,
     ImageError,
-    ImgproxyError,
     NotAnImage,
-    OriginFailed,
     SourceError,
-    SourceForbidden,
-    SourceNotFound,
     SourceUnknown,
 )
 from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
-from imgproxy.originals import Original, Originals, Unchanged
+from imgproxy.marks import Marks
+from imgproxy.originals import Original, Originals, Unchanged, may_hide, with_bytes
 from imgproxy.request import RENDITION, Identity, ImageRequest, Variant, etag, identify, negotiate
 from imgproxy.sources.source import Source
 from imgproxy.spec import Transform
@@ -78,10 +76,11 @@ class Caches:
 class Images:
     """One per web process. `recipe` fingerprints the encoder settings."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- every room on the line
         self,
         sources: Mapping[str, Source],
         originals: Originals,
+        marks: Marks,
         caches: Caches,
         drawing: Drawing,
         background: Background,
@@ -89,6 +88,7 @@ class Images:
     ) -> None:
         self._sources = sources
         self._originals = originals
+        self._marks = marks
         self._caches = caches
         self._drawing = drawing
         self._background = background
@@ -127,7 +127,23 @@ class Images:
     async def _variant(
         self, source: Source, version: str, variant: Variant, has: Callable[[str], bool], trace: Trace
     ) -> Picture:
-        identity = identify(variant, source.origin, version, self._recipe)
+        found = await self._marks.find(variant.transform, trace)
+        identity = identify(variant, source.origin, version, self._recipe, found.versions)
+        picture = await self._answer(source, version, variant, identity, has, trace)
+        if not found.versions:
+            return picture
+        freshness = min(picture.freshness, found.freshness or picture.freshness, key=lambda each: each.max_age)
+        return dataclasses.replace(picture, freshness=freshness, storable=picture.storable and found.storable)
+
+    async def _answer(
+        self,
+        source: Source,
+        version: str,
+        variant: Variant,
+        identity: Identity,
+        has: Callable[[str], bool],
+        trace: Trace,
+    ) -> Picture:
         for grade in ("", RENDITION) if version else ():
             if has(tag := etag(identity, grade=grade)):
                 trace.cache = "unchanged"
@@ -173,7 +189,7 @@ class Images:
         try:
             return await self._made(source, variant, identity, old, trace)
         except (SourceError, CapacityError) as error:
-            if old is None or not _may_hide(error, old.facts):
+            if old is None or not may_hide(error, old.facts):
                 raise
             trace.cache = "stale"
             return old
@@ -222,7 +238,7 @@ class Images:
             if old is not None and (isinstance(found, Unchanged) or (found.storable and found.digest == old.facts.digest)):
                 trace.cache = "revalidated"
                 return await self._caches.results.refresh(old, found.validated_at, found.freshness, found.validators)
-            original = _with_bytes(found)
+            original = with_bytes(found)
             # Much may have come while it arrived.
             self._drawing.admit()
         return await self._drawing.draw(source, variant, identity, original, trace)
@@ -232,7 +248,8 @@ class Images:
         if identity.validator and has(tag := etag(identity)):
             trace.cache = "unchanged"
             return Picture(None, "", tag, 0, source.freshness, source)
-        original = await self._best_original(source, identity, trace)
+        trace.cache = "miss"
+        original, trace.cache = await self._originals.best(source, identity, trace, self._background)
         head = await _head(original.content)
         format = sniff(head)
         if format is None:
@@ -244,51 +261,12 @@ class Images:
         age = 0 if identity.validator else max(0, int(time.time() - original.validated_at))
         return Picture(original.content, format.media_type, tag, age, original.freshness, source, storable=original.storable)
 
-    async def _best_original(self, source: Source, identity: Identity, trace: Trace) -> Original:
-        """A local file as it is; else a stored original while it is fresh or allowed stale, else a fresh one."""
-        if identity.validator:
-            trace.cache = "miss"
-            return await self._originals.local(source, identity)
-        stored = await self._originals.stored(identity)
-        entry = stored.content if stored is not None else None
-        verdict = judge(entry.facts, time.time()) if isinstance(entry, Entry) else "expired"
-        if stored is not None and verdict == "fresh":
-            trace.cache = "hit"
-            return stored
-        if stored is not None and verdict == "stale":
-            trace.cache = "stale"
-            self._background.start(lambda trace: self._originals.fresh(source, identity, trace))
-            return stored
-        trace.cache = "miss"
-        try:
-            with trace.stage("fetch"):
-                found = await self._originals.fresh(source, identity, trace)
-        except SourceError as error:
-            if not isinstance(entry, Entry) or stored is None or not _may_hide(error, entry.facts):
-                raise
-            trace.cache = "stale"
-            return stored
-        return _with_bytes(found)
-
 
 def _verdict(entry: Entry | None, version: str) -> Verdict:
     """An entry whose identity has the original's version is as fresh as that version."""
     if entry is None:
         return "expired"
     return "fresh" if version else judge(entry.facts, time.time())
-
-
-def _may_hide(error: ImgproxyError, facts: Facts) -> bool:
-    """stale-if-error (RFC 5861 §4): a failure of the origin's or ours may be hidden; that the picture is gone or forbidden is
-    an answer.
-    """
-    return judge(facts, time.time()) in ("stale", "usable-on-error") and not isinstance(error, SourceNotFound | SourceForbidden)
-
-
-def _with_bytes(found: Original | Unchanged) -> Original:
-    if isinstance(found, Unchanged):
-        raise OriginFailed("the origin confirmed a version that is not stored here")
-    return found
 
 
 async def _head(content: Entry | Spool) -> bytes:

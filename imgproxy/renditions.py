@@ -22,7 +22,7 @@ from imgproxy.cache.entry import Entry, Facts
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.negative import Negatives
 from imgproxy.errors import CapacityError, ImageError, ImgproxyError
-from imgproxy.jobs.pool import Pool
+from imgproxy.jobs.pool import Inputs, Pool
 from imgproxy.jobs.wire import Job, Limits, RenditionRules
 from imgproxy.originals import Original
 from imgproxy.request import RENDITION, Identity
@@ -196,7 +196,7 @@ class Renditions:
             out_fd = spool.output_fd()
             try:
                 with trace.stage("rendition"):
-                    finished = await self._pool.render(job, source_fd, out_fd)
+                    finished = await self._pool.render(job, Inputs(source_fd), out_fd)
             except OSError as error:
                 raise CapacityError("there is no room for a rendition") from error
             finally:

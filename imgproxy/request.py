@@ -29,7 +29,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `transform` None asks for the original's own bytes. `expires` (seconds since the epoch, 0: never) is when the URL
     stops being good; `download` is the file name for Content-Disposition, without extension, or None; `inline` says that it is
-    one to save the picture under, and that it is shown.
+    one to save the picture under, and that it is shown. `fallback` is the source and the locator of what is answered instead of
+    a picture that cannot be had.
     """
 
     source: str
@@ -38,6 +39,7 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     download: str | None = None
     inline: bool = False
     expires: int = 0
+    fallback: tuple[str, str] | None = None
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +110,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     `origin` is the source's name and fingerprint of its configuration, `validator` the version of the original where that is
     known before it is opened (local files) else "", `transform` canonical bytes (b"" for an original), `recipe` a fingerprint
-    of the encoder settings (b"" for an original).
+    of the encoder settings (b"" for an original), `marks` what the pictures are, in which versions, that are laid over it.
     """
 
     origin: str
@@ -117,6 +119,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, dict=True):
     transform: bytes = b""
     accepts: Accepts = ()
     recipe: bytes = b""
+    marks: tuple[str, ...] = ()
     epoch: int = PIXEL_EPOCH
 
     @cached_property
@@ -125,8 +128,8 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, dict=True):
         return blake2b(_encode(self), digest_size=32).hexdigest()
 
 
-def identify(variant: Variant, origin: str, validator: str, recipe: bytes) -> Identity:
-    return Identity(origin, variant.locator, validator, encode(variant.transform), variant.accepts, recipe)
+def identify(variant: Variant, origin: str, validator: str, recipe: bytes, marks: tuple[str, ...] = ()) -> Identity:
+    return Identity(origin, variant.locator, validator, encode(variant.transform), variant.accepts, recipe, marks)
 
 
 RENDITION = "rendition"

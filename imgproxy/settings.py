@@ -84,9 +84,19 @@ class ImgproxySettings(Section, frozen=True):
     only_presets: bool = False
     allowed_options: list[str] = []
     encryption_key: Secret = ""
+    watermark: str = ""  # NAME/PATH of the picture that wm: lays over others where wmu: names none
+    watermark_opacity: Annotated[float, Meta(ge=0, le=1)] = 1
+    security_options: bool = False  # whether URLs may set limits of their own
+    base64_filename: bool = False  # whether the last segment after base64 is a name for people
+    url_replacements: list[str] = []  # "prefix=replacement" for the beginning of pictures' URLs
 
     def __repr__(self) -> str:  # ends up in logs and tracebacks
         return f"ImgproxySettings(enabled={self.enabled!r}, prefix={self.prefix!r}, web={self.web!r}, local={self.local!r})"
+
+
+class TextSettings(Section, frozen=True):
+    fonts: tuple[str, ...] = ("/usr/share/fonts", "/usr/local/share/fonts")  # files, and directories of them
+    font: str = "DejaVu Sans"  # where a URL names none; if it is not there, the first that is
 
 
 class LimitSettings(Section, frozen=True):
@@ -206,6 +216,7 @@ class Settings(Section, frozen=True):
     signing: SigningSettings = SigningSettings()
     imgproxy: ImgproxySettings = ImgproxySettings()
     sources: dict[str, FilesSource | HttpSource] = {}
+    text: TextSettings = TextSettings()
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()
     render: RenderSettings = RenderSettings()

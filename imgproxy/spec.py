@@ -11,15 +11,22 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from imgproxy.encoding import AutoQuality, AvifOptions, JpegOptions, PngOptions, Qualities, WebpOptions
+from imgproxy.formats import FormatName
+from imgproxy.layers import Mark, Text
 from imgproxy.parts import (
     Border,
+    Bounds,
     Color,
+    Colorize,
     Components,
     Corners,
     Cut,
     Duotone,
     Fraction,
+    Gradient,
     Gravity,
+    Hashsum,
     Length,
     Mask,
     Percent,
@@ -32,29 +39,42 @@ from imgproxy.parts import (
 
 __all__ = [
     "DATA",
+    "ENCODING",
     "PALETTES",
     "PIXEL_EPOCH",
     "SWATCHES",
+    "AutoQuality",
+    "AvifOptions",
     "Border",
+    "Bounds",
     "Color",
+    "Colorize",
     "Components",
     "Corners",
     "Cut",
     "Duotone",
     "Fit",
     "Fraction",
+    "Gradient",
     "Gravity",
+    "Hashsum",
+    "JpegOptions",
     "Length",
+    "Mark",
     "Mask",
     "OutputFormat",
     "Percent",
+    "PngOptions",
+    "Qualities",
     "Quality",
     "Recipe",
     "Region",
     "Report",
     "Sides",
+    "Text",
     "Transform",
     "Trim",
+    "WebpOptions",
     "Window",
     "decode",
     "encode",
@@ -90,6 +110,13 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     frame: Annotated[int, Meta(ge=0, le=65535)] = 0
     """Only this frame or page of the original, from 1, the last where there are fewer. 0: the first, or all where it moves."""
+    pages: Annotated[int, Meta(ge=1, le=100)] = 1
+    """So many, from `frame` on, below each other, as one still picture; fewer where there are not so many."""
+    thumbnail: bool = False
+    """The small picture that an AVIF or HEIC has beside its own, where there is one."""
+    hashsum: Hashsum | None = None
+    """What the original's bytes must have; for anything else it is refused."""
+    bounds: Bounds | None = None
     orient: Annotated[int, Meta(ge=0, le=8)] = 0
     turn: Literal[0, 90, 180, 270] = 0
     """Degrees clockwise, before anything is measured: sizes, regions and gravity are those of the turned picture."""
@@ -123,6 +150,10 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     min_height: Annotated[int, Meta(ge=0, le=16384)] = 0
     max_width: Annotated[int, Meta(ge=0, le=16384)] = 0
     max_height: Annotated[int, Meta(ge=0, le=16384)] = 0
+    max_side: Annotated[int, Meta(ge=0, le=16384)] = 0
+    """Where a side of the result would be longer, everything is drawn smaller, so that it is not. 0: it is not looked at."""
+    kernel: Literal["lanczos3", "lanczos2", "cubic", "linear", "nearest"] = "lanczos3"
+    """With which it is scaled."""
 
     flip_horizontal: bool = False
     flip_vertical: bool = False
@@ -142,6 +173,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     monochrome: Color | None = None
     sepia: Annotated[float, Meta(ge=0, le=100)] = 0
     duotone: Duotone | None = None
+    colorize: Colorize | None = None
+    gradient: Gradient | None = None
     # `blur`, `sharpen_radius` and `unsharp_radius` are sigmas in pixels of the result; `sharpen` 100 is libvips' m2 = 10;
     # `pixelate` is a block's side.
     blur: Annotated[float, Meta(ge=0, le=2000)] = 0
@@ -149,12 +182,16 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     sharpen_radius: Annotated[float, Meta(ge=0.01, le=10)] = 1
     unsharp: Percent = 0
     unsharp_radius: Annotated[float, Meta(ge=0, le=500)] = 2.5
+    unsharp_shrunk: bool = False
+    """Only where the picture was made smaller."""
     pixelate: Annotated[int, Meta(ge=0, le=100)] = 0
 
     mask: Mask | None = None
     padding: Sides | None = None
     border: Border | None = None
     background: Color | None = None
+    mark: Mark | None = None
+    text: Text | None = None
 
     format: OutputFormat = "auto"
     negotiate: bool = False
@@ -167,6 +204,25 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     """Subsampling of JPEG and AVIF; "": what suits the quality."""
     colors: Annotated[int, Meta(ge=0, le=256)] = 0
     """At most so many of a palette PNG or a GIF, from 2; 0: as many as the format has."""
+    best: bool = False
+    """Of the formats that would do, the one with the fewest bytes; all are tried."""
+    qualities: Qualities | None = None
+    max_bytes: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    """The quality of a lossy format is lowered until the result has no more, or is 10 or less; 0: it is not."""
+    auto_quality: AutoQuality | None = None
+    jpeg: JpegOptions | None = None
+    png: PngOptions | None = None
+    webp: WebpOptions | None = None
+    avif: AvifOptions | None = None
+    skip: tuple[FormatName, ...] = ()
+    """An original in one of these goes out as it is, where that is a format that would do."""
+    metadata: Literal["", "copyright", "all"] = ""
+    """What survives beside what the settings keep."""
+    profile: bool = False
+    """The colour profile survives, and the picture is in its space."""
+
+    then: tuple[Transform, ...] = ()
+    """What is done to the result of all this before it is encoded, one after the other; only this one says how that is done."""
 
     report: Report | None = None
     """What a format of `DATA` tells; None: what is known of the original, six swatches, or a BlurHash of 4 × 3."""
@@ -177,12 +233,52 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
         return self.format == "json" and not (self.report and self.report.swatches)
 
     @property
+    def chain(self) -> tuple[Transform, ...]:
+        """This one and those that follow, each with all that is said of the encoding."""
+        encoding = {name: getattr(self, name) for name in ENCODING}
+        first = msgspec.structs.replace(self, then=())
+        return (first, *(msgspec.structs.replace(each, **encoding) for each in self.then)) if self.then else (self,)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The pictures that are laid over this one, in the order in which they are drawn."""
+        return tuple(each.mark for each in (self, *self.then) if each.mark is not None)
+
+    @property
+    def unmarked(self) -> Transform:
+        """The same without them."""
+        if not self.marks:
+            return self
+        then = tuple(msgspec.structs.replace(each, mark=None) for each in self.then)
+        return msgspec.structs.replace(self, mark=None, then=then)
+
+    @property
     def keeps_pixels(self) -> bool:
         """Whether nothing but the encoding is asked for, so that the original's own bytes would be a right answer."""
-        return self == Transform(**{name: getattr(self, name) for name in _ENCODING})
+        return self == Transform(**{name: getattr(self, name) for name in _PLAINLY})
 
 
-_ENCODING = ("format", "negotiate", "quality", "compress", "lossless", "chroma")
+_PLAINLY = ("format", "negotiate", "quality", "compress", "lossless", "chroma")
+"""What decides on the encoding alone, and on no more than its quality."""
+
+ENCODING = (
+    *_PLAINLY,
+    "colors",
+    "best",
+    "qualities",
+    "max_bytes",
+    "auto_quality",
+    "jpeg",
+    "png",
+    "webp",
+    "avif",
+    "skip",
+    "metadata",
+    "profile",
+    "hashsum",
+    "bounds",
+)
+"""What is said once of a whole chain: how its result is encoded, and what its original must be."""
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
@@ -197,6 +293,8 @@ def _builtins(value: object) -> object:
     # msgspec omits a default by identity, and 400 and 400.0 are equal but not the same bytes: neither will do for a key.
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, tuple):
+        return [_builtins(each) for each in value]
     if not isinstance(value, msgspec.Struct):
         return value
     if value.__struct_config__.array_like:

@@ -22,8 +22,9 @@ from imgproxy.cache.flight import Flights
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import CapacityError, ImgproxyError
-from imgproxy.jobs.pool import Pool
+from imgproxy.jobs.pool import Inputs, Pool
 from imgproxy.jobs.wire import Finished, Job, Limits, Quick, Thorough
+from imgproxy.marks import Marks
 from imgproxy.originals import Originals
 from imgproxy.request import Identity, Variant, etag
 from imgproxy.settings import UpgradeSettings
@@ -57,10 +58,11 @@ class Upgrades:
     `outcomes` and `saved_bytes` count since the start.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- every room that an upgrade goes through
         self,
         shared: Shared,
         originals: Originals,
+        marks: Marks,
         pool: Pool,
         background: Background,
         settings: UpgradeSettings,
@@ -68,6 +70,7 @@ class Upgrades:
     ) -> None:
         self._shared = shared
         self._originals = originals
+        self._marks = marks
         self._pool = pool
         self._background = background
         self._settings = settings
@@ -162,17 +165,19 @@ class Upgrades:
             raise CapacityError("there is no room for a better picture")
         source_fd = input_fd(original.content)
         try:
-            finished = await self._render(job, source_fd, spool, trace)
+            async with self._marks.open(variant.transform, identity.marks, trace) as marks:
+                job = msgspec.structs.replace(job, marks=marks.extents, fonts=dict(marks.fonts))
+                finished = await self._render(job, Inputs(source_fd, marks=marks.descriptors), spool, trace)
         finally:
             os.close(source_fd)
         spool.finish_external(finished.length)
         return spool, finished
 
-    async def _render(self, job: Job, source_fd: int, spool: Spool, trace: Trace) -> Finished:
+    async def _render(self, job: Job, inputs: Inputs, spool: Spool, trace: Trace) -> Finished:
         out_fd = spool.output_fd()
         try:
             with trace.stage("upgrade"):
-                return await self._pool.render(job, source_fd, out_fd)
+                return await self._pool.render(job, inputs, out_fd)
         except OSError as error:
             raise CapacityError("there is no room for a better picture") from error
         finally:

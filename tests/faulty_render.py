@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imgproxy.errors import Undecodable
@@ -114,11 +114,18 @@ class Faulty:
         real.prepare(allow_old)
 
     def render(
-        self, job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None], costs: Costs
+        self,
+        job: Job,
+        source: bytes,
+        out_fd: int,
+        recipe: Recipe,
+        watch: Callable[[Stoppable], None],
+        costs: Costs,
+        marks: Sequence[bytes],
     ) -> Finished:
         found = FAULT.search(source)
         if found is None:
-            return real.render(job, source, out_fd, recipe, watch, costs)
+            return real.render(job, source, out_fd, recipe, watch, costs, marks)
         name = found[1]
         # Whatever dies here has half written its result before.
         os.write(out_fd, b"half a result")

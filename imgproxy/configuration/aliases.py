@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from imgproxy.configuration.layers import Text, Tree
 from imgproxy.errors import SettingsError
 
-WEB, LOCAL = "imgproxy-web", "imgproxy-local"
-"""The sources that allowed sources and the local root become."""
+WEB, LOCAL, WATERMARK = "imgproxy-web", "imgproxy-local", "imgproxy-watermark"
+"""The sources that allowed sources, the local root and the directory of a watermark become."""
 
 Placed = Iterator[tuple[str, object]]
 
@@ -88,6 +88,24 @@ def _qualities(text: str) -> Placed:
         yield f"encode.{name}_quality", Text(quality)
 
 
+def _watermark_path(text: str) -> Placed:
+    directory, slash, name = text.rpartition("/")
+    if not (slash and name):
+        raise ValueError('expected the whole path of a file, such as "/srv/logo.png"')
+    yield "imgproxy.enabled", True
+    yield "imgproxy.watermark", f"{WATERMARK}/{name}"
+    yield f"sources.{WATERMARK}.type", "files"
+    yield f"sources.{WATERMARK}.root", directory or "/"
+
+
+def _watermark_url(text: str) -> Placed:
+    yield "imgproxy.watermark", f"{WEB}/{text}"
+
+
+def _replacements(text: str) -> Placed:
+    yield "imgproxy.url_replacements", [part.strip() for part in text.split(";") if part.strip()]
+
+
 def _ttl(text: str) -> Placed:
     for name in (WEB, LOCAL):
         yield f"sources.{name}.freshness.max_age", Text(text)
@@ -106,6 +124,12 @@ ALIASES: tuple[Alias, ...] = (
     Alias("ALLOWED_PROCESSING_OPTIONS", "`imgproxy.allowed_options`", _list("imgproxy.allowed_options")),
     Alias("SOURCE_URL_ENCRYPTION_KEY", "`imgproxy.encryption_key`", _scalar("imgproxy.encryption_key")),
     Alias("BASE_URL", "`imgproxy.base_url`", _scalar("imgproxy.base_url")),
+    Alias("URL_REPLACEMENTS", "`imgproxy.url_replacements`", _replacements),
+    Alias("BASE64_URL_INCLUDES_FILENAME", "`imgproxy.base64_filename`", _scalar("imgproxy.base64_filename")),
+    Alias("ALLOW_SECURITY_OPTIONS", "`imgproxy.security_options`", _scalar("imgproxy.security_options")),
+    Alias("WATERMARK_PATH", f"`sources.{WATERMARK}`, and `imgproxy.watermark`", _watermark_path),
+    Alias("WATERMARK_URL", "`imgproxy.watermark`; its host must be allowed", _watermark_url),
+    Alias("WATERMARK_OPACITY", "`imgproxy.watermark_opacity`", _scalar("imgproxy.watermark_opacity")),
     Alias("LOCAL_FILESYSTEM_ROOT", f"`sources.{LOCAL}`, and `imgproxy.local`", _local),
     Alias("ALLOWED_SOURCES", f"`sources.{WEB}.allow`, and `imgproxy.web`; whole hosts only", _allowed),
     Alias("QUALITY", "`encode.jpeg_quality`", _quality),

@@ -13,6 +13,7 @@ from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.places import parse_pattern, parse_url
 from imgproxy.urls.imgproxy import Imgproxy
 from imgproxy.urls.presets import read_presets, refuse_loops
+from imgproxy.urls.replacements import read_replacements
 
 Problem = tuple[str, str]
 """(dotted key, what is wrong with it)."""
@@ -87,10 +88,33 @@ def _imgproxy(settings: Settings) -> Iterator[Problem]:
             yield f"imgproxy.{key}", f'there is no source "{name}" of the type {"http" if key == "web" else "files"}'
     if door.separator.strip() != door.separator or "/" in door.separator or "?" in door.separator:
         yield "imgproxy.separator", "expected characters that a path segment may have"
+    yield from _imgproxy_pictures(settings)
     try:
-        Imgproxy(separator=door.separator, presets=presets_of(door)).try_presets()
+        trial = Imgproxy(
+            separator=door.separator, web="web", local="local", presets=presets_of(door), watermark=watermark_of(door)
+        )
+        trial.try_presets()
     except (OSError, ValueError, InvalidOption, InvalidTarget) as error:
         yield "imgproxy.presets", str(error)
+
+
+def _imgproxy_pictures(settings: Settings) -> Iterator[Problem]:
+    door = settings.imgproxy
+    if door.watermark and (watermark_of(door) or ("",))[0] not in settings.sources:
+        yield (
+            "imgproxy.watermark",
+            f'expected the name of a source and a path in it, such as "brand/logo.png"; got "{door.watermark}"',
+        )
+    try:
+        read_replacements(door.url_replacements)
+    except ValueError as error:
+        yield "imgproxy.url_replacements", str(error)
+
+
+def watermark_of(door: ImgproxySettings) -> tuple[str, str] | None:
+    """The source and the locator of the server's own; None where there is none."""
+    source, _, locator = door.watermark.partition("/")
+    return (source, locator) if source and locator else None
 
 
 def presets_of(door: ImgproxySettings) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +22,10 @@ import msgspec
 from imgproxy.errors import (
     Draining,
     FormatUnavailable,
+    HashsumMismatch,
     ImageError,
     ImageTooLarge,
+    InvalidMarkup,
     NotAnImage,
     QueueFull,
     QueueTimeout,
@@ -45,7 +47,17 @@ GRACE = 0.4
 (`processes/deadline.py`) together."""
 
 _FAILURES: dict[str, type[ImageError]] = {
-    leaf.code: leaf for leaf in (NotAnImage, FormatUnavailable, Undecodable, ImageTooLarge, ResultTooLarge, RenderTimeout)
+    leaf.code: leaf
+    for leaf in (
+        NotAnImage,
+        FormatUnavailable,
+        Undecodable,
+        ImageTooLarge,
+        ResultTooLarge,
+        InvalidMarkup,
+        HashsumMismatch,
+        RenderTimeout,
+    )
 }
 
 Cause = Literal["crash", "deadline"]
@@ -61,30 +73,37 @@ class _DiedError(Exception):
         self.cause: Cause = cause
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Descriptors of what a job is drawn from: its source, the rendition of `job.rendition`, and those of `job.marks`."""
+
+    source: int
+    rendition: int | None = None
+    marks: tuple[int, ...] = ()
+
+
 @dataclass(slots=True)
 class _Call:
-    """One job under way. `until` is when it has waited long enough, `sock` its present connection while it is in the queue.
-    `rendition_fd` goes with `job.rendition`."""
+    """One job under way. `until` is when it has waited long enough, `sock` its present connection while it is in the queue."""
 
     job: Job
-    source_fd: int
+    inputs: Inputs
     out_fd: int
     waited: Callable[[float], None] | None
     until: float
-    rendition_fd: int | None = None
     sock: socket.socket | None = None
 
     @property
     def source(self) -> tuple[int, int, int]:
-        return self.source_fd, self.job.source_offset, self.job.source_length
+        return self.inputs.source, self.job.source_offset, self.job.source_length
 
     @property
     def descriptors(self) -> list[int]:
-        both = [self.source_fd, self.out_fd]
-        return both if self.rendition_fd is None else [*both, self.rendition_fd]
+        rendition = [] if self.inputs.rendition is None else [self.inputs.rendition]
+        return [self.inputs.source, self.out_fd, *rendition, *self.inputs.marks]
 
     def forget_rendition(self) -> None:
-        self.rendition_fd = None
+        self.inputs = replace(self.inputs, rendition=None)
         self.job = msgspec.structs.replace(self.job, rendition=None)
 
 
@@ -125,10 +144,9 @@ class Pool:
     async def render(
         self,
         job: Job,
-        source_fd: int,
+        inputs: Inputs,
         out_fd: int,
         waited: Callable[[float], None] | None = None,
-        rendition_fd: int | None = None,
     ) -> Finished:
         """Draw the job into `out_fd` from its present position on; `waited` is told the seconds in the queue.
 
@@ -137,7 +155,7 @@ class Pool:
         Raises ImageError and CapacityError leaves, and OSError when the result cannot be written.
         """
         start = os.lseek(out_fd, 0, os.SEEK_CUR)
-        call = _Call(self._bounded(job, source_fd), source_fd, out_fd, waited, self._patience(), rendition_fd)
+        call = _Call(self._bounded(job, inputs.source), inputs, out_fd, waited, self._patience())
         died = False
         while True:
             suspect = await self._turn(call)
@@ -149,7 +167,7 @@ class Pool:
                 self.deaths[death.cause] += 1
                 if job.makes_rendition:
                     raise RenderCrashed("making a rendition of it stopped the render process") from None
-                if call.rendition_fd is not None:
+                if call.inputs.rendition is not None:
                     # It may have been the rendition: the original gets its chance, and is not blamed.
                     call.forget_rendition()
                     os.ftruncate(out_fd, start)

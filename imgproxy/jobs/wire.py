@@ -1,7 +1,7 @@
 """What crosses the socket between a web and a render process: one msgpack message a packet (SOCK_SEQPACKET), descriptors
 beside the first.
 
-    web ──Job + (source_fd, out_fd[, rendition_fd])──► render
+    web ──Job + (source_fd, out_fd[, rendition_fd][, mark_fd…])──► render
     web ◄──Started──────────────────── render     the wait in the queue is over
     web ◄──Finished | Failed────────── render     EOF instead of either: the render process died
 
@@ -61,6 +61,19 @@ class RenditionRules(msgspec.Struct, frozen=True, array_like=True):
     least_pixels: int
 
 
+class Font(msgspec.Struct, frozen=True, array_like=True):
+    """A face by the name that Pango knows it by, and its file."""
+
+    name: str
+    file: str
+
+
+MOST_MARKS = 8
+"""Of one job."""
+
+MOST_DESCRIPTORS = 3 + MOST_MARKS
+
+
 class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """`source_length` bytes of the source begin at `source_offset` of its descriptor; the result goes to the other one's
     current position. `seconds` is the wall-clock budget from Started on. `pace` None: encoded as the settings say.
@@ -79,6 +92,10 @@ class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     rules: RenditionRules | None = None
     rendition: Extent | None = None
     makes_rendition: bool = False
+    marks: tuple[Extent, ...] = ()
+    """Where `transform.marks` are, each in a descriptor of its own, at most `MOST_MARKS`."""
+    fonts: dict[str, Font] = {}
+    """What the fonts of its texts are called."""
 
 
 class Started(msgspec.Struct, frozen=True, tag=True):
@@ -106,7 +123,15 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     """`code` is the code of an ImageError leaf, or `write` when the result could not be written (errno in `message`)."""
 
     code: Literal[
-        "not-an-image", "format-unavailable", "undecodable", "image-too-large", "result-too-large", "render-timeout", "write"
+        "not-an-image",
+        "format-unavailable",
+        "undecodable",
+        "image-too-large",
+        "result-too-large",
+        "render-timeout",
+        "invalid-markup",
+        "hashsum-mismatch",
+        "write",
     ]
     message: str
 

@@ -55,7 +55,8 @@ class WebHandoff(Struct, frozen=True, kw_only=True):
 
 class RenderHandoff(Struct, frozen=True, kw_only=True):
     """What decodes hostile pictures gets no secret to lose: no keys, no sources. `result_bytes` bounds what it may write;
-    with `idle` it has only the processor time that nobody else wants.
+    with `idle` it has only the processor time that nobody else wants. `fonts` are places that it may read beside the usual
+    ones.
     """
 
     render: RenderSettings
@@ -63,6 +64,7 @@ class RenderHandoff(Struct, frozen=True, kw_only=True):
     log: LogSettings
     listener: int
     result_bytes: int
+    fonts: tuple[str, ...] = ()
     idle: bool = False
 
 

@@ -13,8 +13,9 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Protocol
 
@@ -47,14 +48,28 @@ class Engine(Protocol):
     def prepare(self, allow_old: bool) -> None:
         """Make libvips ready and try it. Raises SettingsError."""
 
-    def render(
-        self, job: wire.Job, source: bytes, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None], costs: Costs
+    def render(  # noqa: PLR0913 -- a job, and all that a process has for it
+        self,
+        job: wire.Job,
+        source: bytes,
+        out_fd: int,
+        recipe: Recipe,
+        watch: Callable[[Stoppable], None],
+        costs: Costs,
+        marks: Sequence[bytes],
     ) -> wire.Finished:
         """Draw `source` into `out_fd`; learn from it what encoding costs. Raises ImageError, or OSError when the result cannot
         be written."""
 
-    def render_rendition(
-        self, job: wire.Job, rendition_fd: int, out_fd: int, recipe: Recipe, watch: Callable[[Stoppable], None], costs: Costs
+    def render_rendition(  # noqa: PLR0913 -- as above
+        self,
+        job: wire.Job,
+        rendition_fd: int,
+        out_fd: int,
+        recipe: Recipe,
+        watch: Callable[[Stoppable], None],
+        costs: Costs,
+        marks: Sequence[bytes],
     ) -> wire.Finished | None:
         """As `render`, from the rendition in `rendition_fd`; None, and nothing written, where it may not serve."""
 
@@ -91,7 +106,7 @@ def _confine(handoff: RenderHandoff) -> None:
         return
     if not confine.single_threaded():
         raise SettingsError("a thread was started before Landlock was, and would escape it")
-    if confine.landlock(confine.readable()) == 0:
+    if confine.landlock([*confine.readable(), *map(Path, handoff.fonts)]) == 0:
         log(logging.WARNING, "landlock-missing", reason="this kernel has no Landlock; render processes can read files")
 
 
@@ -161,14 +176,16 @@ class Renderer:
         return reply
 
     def _attempt(self, job: wire.Job, descriptors: list[int], watch: Watch) -> wire.Finished | wire.Failed:
-        source_fd, out_fd, *rendition_fd = descriptors
+        source_fd, out_fd, *others = descriptors
+        rendition_fd = others.pop(0) if job.rendition is not None and others else None
         try:
-            if job.rendition is not None and rendition_fd:
-                finished = self.engine.render_rendition(job, rendition_fd[0], out_fd, self.recipe, watch, self.costs)
+            marks = [_read(fd, extent.offset, extent.length) for fd, extent in zip(others, job.marks, strict=True)]
+            if rendition_fd is not None:
+                finished = self.engine.render_rendition(job, rendition_fd, out_fd, self.recipe, watch, self.costs, marks)
                 if finished is not None:
                     return finished
             source = _read(source_fd, job.source_offset, job.source_length)
-            return self.engine.render(job, source, out_fd, self.recipe, watch, self.costs)
+            return self.engine.render(job, source, out_fd, self.recipe, watch, self.costs, marks)
         except ImageError as error:
             return wire.Failed(code=error.code, message=str(error)[:_MESSAGE])  # type: ignore[arg-type]  # of the leaves it raises
         except MemoryError:
@@ -188,15 +205,15 @@ class Renderer:
 
 
 def _hello(connection: socket.socket) -> tuple[bytes, list[int]]:
-    """What the web process hands over: the job, and two or three descriptors. Raises TimeoutError."""
+    """What the web process hands over: the job, and its descriptors. Raises TimeoutError."""
     # recv_fds of Python 3.11 does not pass its flags on, so that MSG_DONTWAIT would wait for ever.
     connection.setblocking(False)
     try:
         # It is there already in nearly every case.
-        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 3)
+        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, wire.MOST_DESCRIPTORS)
     except BlockingIOError:
         connection.settimeout(HELLO_TIMEOUT)
-        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, 3)
+        packet, descriptors, _, _ = socket.recv_fds(connection, wire.MAX_PACKET, wire.MOST_DESCRIPTORS)
     connection.setblocking(True)
     return packet, descriptors
 

@@ -119,6 +119,7 @@ def _render_handoff(settings: Settings, jobs: socket.socket) -> RenderHandoff:
         encode=settings.encode,
         log=settings.log,
         listener=jobs.fileno(),
+        fonts=settings.text.fonts,
         # Four channels of sixteen bits, uncompressed, is more than any encoder here makes of a pixel; and more than a rendition
         # has of its first level's, all levels together.
         result_bytes=8 * max(pixels, settings.cache.renditions.largest**2) + 2**20,

@@ -16,10 +16,12 @@ ICON_PIXELS = 64 * 64
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """`why` is one sentence for whoever wonders."""
+    """`why` is one sentence for whoever wonders. `others` are formats that would do as well, where the one with the
+    fewest bytes is asked for."""
 
     format: Format
     why: str
+    others: tuple[Format, ...] = ()
 
 
 def choose(transform: Transform, accepts: Sequence[str], facts: Facts, *, size: tuple[int, int], alpha: bool) -> Choice:
@@ -39,6 +41,7 @@ def choose(transform: Transform, accepts: Sequence[str], facts: Facts, *, size: 
     older, why = _for_older(transform, facts, size, alpha)
     moves = facts.frames > 1 and older.animation
     passed_over = []
+    found = []
     for name in accepts:
         modern = FORMATS[name]
         if moves and not modern.animation:
@@ -46,7 +49,11 @@ def choose(transform: Transform, accepts: Sequence[str], facts: Facts, *, size: 
         elif not holds(modern, size):
             passed_over.append(f"{name} cannot hold {size[0]}×{size[1]}")
         else:
-            return Choice(modern, "; ".join((*passed_over, "the client accepts it")))
+            found.append(modern)
+    if transform.best:
+        return Choice(older, "; ".join((*passed_over, why)), tuple(found))
+    if found:
+        return Choice(found[0], "; ".join((*passed_over, "the client accepts it")))
     return Choice(older, "; ".join((*passed_over, why)))
 
 

@@ -8,7 +8,7 @@ import pyvips
 
 from imgproxy.render.metadata import keep_flags
 from imgproxy.render.swatches import save_blurhash, save_css, save_json
-from imgproxy.spec import PALETTES, Recipe, Transform
+from imgproxy.spec import PALETTES, JpegOptions, PngOptions, Recipe, Transform, WebpOptions
 
 Saver = Callable[[pyvips.Image, int, Transform, Recipe], bytes]
 """(image, quality, transform, recipe) → bytes. The image is sRGB with 8 bits, its metadata already what is to be kept."""
@@ -18,6 +18,9 @@ def quality(transform: Transform, recipe: Recipe, name: str) -> int:
     """1–100; what the URL says, or what the settings do."""
     if transform.quality:
         return transform.quality
+    named: int = getattr(transform.qualities, name, 0)
+    if named:
+        return named
     defaults = {"jpeg": recipe.jpeg_quality, "webp": recipe.webp_quality, "avif": recipe.avif_quality}
     if name not in defaults:
         return 100
@@ -28,12 +31,17 @@ def save_jpeg(image: pyvips.Image, quality: int, transform: Transform, recipe: R
     if image.hasalpha():
         # White: what a page mostly is, where the URL names no background.
         image = image.flatten(background=[255, 255, 255])
+    asked = transform.jpeg or JpegOptions()
     return bytes(
         image.jpegsave_buffer(
             Q=quality,
-            interlace=recipe.jpeg_progressive,
+            interlace=recipe.jpeg_progressive if asked.progressive is None else asked.progressive,
             optimize_coding=recipe.jpeg_optimize,
-            subsample_mode=_SUBSAMPLING.get(transform.chroma, "auto"),
+            subsample_mode="off" if asked.full_chroma else _SUBSAMPLING.get(transform.chroma, "auto"),
+            trellis_quant=asked.trellis_quant,
+            overshoot_deringing=asked.overshoot_deringing,
+            optimize_scans=asked.optimize_scans,
+            quant_table=asked.quant_table,
             keep=keep_flags(recipe),
         )
     )
@@ -41,11 +49,16 @@ def save_jpeg(image: pyvips.Image, quality: int, transform: Transform, recipe: R
 
 def save_png(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
     options: dict[str, object] = {"compression": recipe.png_compression, "keep": keep_flags(recipe)}
-    if transform.colors or ((transform.compress or transform.quality) and not transform.lossless):
+    asked = transform.png or PngOptions()
+    colors = transform.colors or (asked.colors if asked.quantize else 0)
+    lossy = transform.compress or transform.quality or (transform.qualities and transform.qualities.png)
+    if colors or (lossy and not transform.lossless):
         # Effort 1 of 10: the higher ones take six times as long and lose as much as they gain.
         options |= {"palette": True, "Q": 100 if transform.lossless else quality, "effort": 1}
-    if transform.colors:
-        options["bitdepth"] = _bits(transform.colors)
+    if colors:
+        options["bitdepth"] = _bits(colors)
+    if asked.interlaced:
+        options["interlace"] = True
     if not ("palette" in options or image.get_typeof("palette")):
         # A third fewer bytes of a photograph at no cost; what had a palette repeats whole runs, which filters break up.
         options["filter"] = "sub"
@@ -53,9 +66,17 @@ def save_png(image: pyvips.Image, quality: int, transform: Transform, recipe: Re
 
 
 def save_webp(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
-    if transform.lossless:
-        return bytes(image.webpsave_buffer(lossless=True, effort=recipe.webp_effort, keep=keep_flags(recipe)))
-    return bytes(image.webpsave_buffer(Q=quality, effort=recipe.webp_effort, keep=keep_flags(recipe)))
+    options: dict[str, object] = {"effort": recipe.webp_effort, "keep": keep_flags(recipe)}
+    asked = transform.webp or WebpOptions()
+    if transform.lossless or asked.compression == "lossless":
+        return bytes(image.webpsave_buffer(lossless=True, **options))
+    if asked.compression == "near_lossless":
+        options["near_lossless"] = True
+    if asked.smart_subsample:
+        options["smart_subsample"] = True
+    if asked.preset != "default":
+        options["preset"] = asked.preset
+    return bytes(image.webpsave_buffer(Q=quality, **options))
 
 
 def save_avif(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
@@ -67,10 +88,16 @@ def save_avif(image: pyvips.Image, quality: int, transform: Transform, recipe: R
             # More bits than the picture has abort the process (seen with libvips 8.18.7).
             bitdepth=8,
             lossless=transform.lossless,
-            subsample_mode="off" if transform.lossless else _SUBSAMPLING.get(transform.chroma, "on"),
+            subsample_mode=_avif_chroma(transform),
             keep=keep_flags(recipe),
         )
     )
+
+
+def _avif_chroma(transform: Transform) -> str:
+    if transform.lossless:
+        return "off"
+    return transform.avif.subsample if transform.avif else _SUBSAMPLING.get(transform.chroma, "on")
 
 
 def save_gif(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -18,18 +18,19 @@ import pyvips
 from imgproxy.errors import Undecodable
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Finished, Job, Quick
-from imgproxy.render import frames, metadata, rendition, report, trim
+from imgproxy.render import frames, metadata, refusal, rendition, report, trim
 from imgproxy.render.choose import Choice, choose
 from imgproxy.render.costs import Costs
+from imgproxy.render.draw import Drawable, Drawn, Overlays, draw, has_alpha, plan_of, staged
 from imgproxy.render.encode import SAVERS, quality
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.libvips import ERRORS, forget_errors, prepare
 from imgproxy.render.load import Original, Watch
 from imgproxy.render.pace import Encoder, at_pace, paced
-from imgproxy.render.plan import Box, Plan, plan
+from imgproxy.render.plan import Plan
 from imgproxy.render.rendition import Rendition, Unreadable
 from imgproxy.render.sample import SIDE
-from imgproxy.render.steps import FINISHING, SHAPING, Step
+from imgproxy.render.stage import Stage, stacked
 from imgproxy.render.verbatim import strip
 from imgproxy.spec import DATA, Recipe, Transform
 
@@ -37,15 +38,6 @@ __all__ = ["Watch", "prepare", "render", "render_rendition"]
 
 LOWEST_QUALITY = 20
 """Below it, re-encoding in order not to be larger than the original is not worth it."""
-
-
-class Drawn(msgspec.Struct, frozen=True):
-    """A finished picture, not yet encoded; `image` is a lazy tall image of all `frames`."""
-
-    image: pyvips.Image
-    plan: Plan
-    choice: Choice
-    frames: int
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,46 +51,64 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     rendition: Literal["", "used", "wanted"] = ""
 
 
-def render(
-    job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Watch | None = None, costs: Costs | None = None
+def render(  # noqa: PLR0913 -- a job, and all that a process has for it
+    job: Job,
+    source: bytes,
+    out_fd: int,
+    recipe: Recipe,
+    watch: Watch | None = None,
+    costs: Costs | None = None,
+    marks: Sequence[bytes] = (),
 ) -> Finished:
     """Draws what `job` asks of `source`, the whole original, and writes it at the current position of `out_fd`.
 
     Where the job asks for a rendition of `source`, that is what it makes; it is written in parts, anything else only when it
     is complete. `watch` is shown each image that is loaded; calling `set_kill(True)` on those from another thread ends the
     evaluation with Undecodable, except inside an encoder or decoder that does not return.
-    `costs` is what was learnt of this machine by the jobs before; this one adds to it.
+    `costs` is what was learnt of this machine by the jobs before; this one adds to it. `marks` are the pictures, whole, that
+    `job.transform.marks` lays over it.
 
-    Raises NotAnImage, Undecodable, ImageTooLarge, ResultTooLarge, and OSError from writing.
+    Raises NotAnImage, FormatUnavailable, Undecodable, ImageTooLarge, ResultTooLarge, HashsumMismatch, InvalidMarkup, and
+    OSError from writing.
     """
     stages: dict[str, float] = {}
+    recipe = metadata.keeping(recipe, job.transform)
     try:
         if job.makes_rendition:
             return _rendition_of(job, source, out_fd, watch, stages)
-        result = _result(job, source, at_pace(job, recipe), watch, stages, Encoder(job, costs or Costs()))
+        job = refusal.bounded(job, source)
+        result = _result(job, source, at_pace(job, recipe), watch, stages, Encoder(job, costs or Costs()), marks)
     except ERRORS as error:
         forget_errors()
         raise Undecodable("the original is truncated or broken") from error
     return _finished(result, out_fd, stages)
 
 
-def render_rendition(
-    job: Job, rendition_fd: int, out_fd: int, recipe: Recipe, watch: Watch | None = None, costs: Costs | None = None
+def render_rendition(  # noqa: PLR0913 -- as above
+    job: Job,
+    rendition_fd: int,
+    out_fd: int,
+    recipe: Recipe,
+    watch: Watch | None = None,
+    costs: Costs | None = None,
+    marks: Sequence[bytes] = (),
 ) -> Finished | None:
     """As `render`, but from `job.rendition` in `rendition_fd`. None, and nothing written, where that does not serve or cannot
     be read, for any reason: then it has to be the original."""
     stages: dict[str, float] = {}
-    if job.rendition is None or recipe.keep:
-        return None  # a rendition has no metadata
+    asked = job.transform
+    if job.rendition is None or metadata.keeping(recipe, asked).keep or asked.hashsum or asked.bounds or asked.skip:
+        return None  # a rendition has neither metadata nor the original's bytes
     try:
         with _stage(stages, "load"):
             smaller = Rendition.open(rendition_fd, job.rendition, watch)
             refuse(smaller.facts, job.limits)
             job = _seen_small(job)
-            drawing = _plan(job, smaller.facts, None, recipe)
+            drawing = plan_of(job, job.transform.chain[0], smaller.facts, None, recipe)
         if not smaller.serves(drawing):
             return None
-        result = _from(smaller, drawing, at_pace(job, recipe), stages, Encoder(job, costs or Costs()))
+        overlays = Overlays(job, marks, recipe, watch)
+        result = _from(smaller, drawing, at_pace(job, recipe), stages, Encoder(job, costs or Costs()), overlays)
     except (Unreadable, *ERRORS):
         forget_errors()
         return None
@@ -127,39 +137,83 @@ def _finished(result: Result, out_fd: int, stages: dict[str, float]) -> Finished
     )
 
 
-def _result(job: Job, source: bytes, recipe: Recipe, watch: Watch | None, stages: dict[str, float], encoder: Encoder) -> Result:
+def _result(  # noqa: PLR0913 -- one job, and what it is drawn with
+    job: Job,
+    source: bytes,
+    recipe: Recipe,
+    watch: Watch | None,
+    stages: dict[str, float],
+    encoder: Encoder,
+    marks: Sequence[bytes],
+) -> Result:
     transform = job.transform
     with _stage(stages, "load"):
-        original = Original(source, watch)
-        refuse(original.facts, job.limits)
-        original.whole()
-        if transform.frame:
-            original.show(transform.frame)
-            refuse(original.facts, job.limits)
-        if transform.tells_original:
+        original = _opened(job, source, watch)
+        if isinstance(original, Original) and transform.tells_original:
             return _report(original, job, source, recipe)
+        if isinstance(original, Original) and _skips(job, original):
+            return _as_it_is(original, source)
         job = _seen_small(job)
-        trimmed = trim.measure(original, transform) if transform.trim else None
-        drawing = _plan(job, original.facts, trimmed, recipe)
-    result = _from(original, drawing, recipe, stages, encoder, source)
+        first = job.transform.chain[0]
+        trimmed = trim.measure(original, first) if first.trim else None
+        drawing = plan_of(job, first, original.facts, trimmed, recipe)
+    result = _from(original, drawing, recipe, stages, encoder, Overlays(job, marks, recipe, watch), source)
     if job.rules is not None and not recipe.keep and rendition.wanted(original.facts, drawing, job.rules):
         return msgspec.structs.replace(result, rendition="wanted")
     return result
 
 
-def _from(
-    original: Original | Rendition,
+def _opened(job: Job, source: bytes, watch: Watch | None) -> Original | Stage:
+    transform = job.transform
+    original = Original(source, watch, thumbnail=transform.thumbnail)
+    refuse(original.facts, job.limits)
+    refusal.refuse_frames(original.facts, transform.bounds)
+    if transform.pages > 1:
+        return stacked(original, transform.frame or 1, transform.pages, job.limits)
+    original.whole()
+    if transform.frame:
+        original.show(transform.frame)
+        refuse(original.facts, job.limits)
+    return original
+
+
+def _skips(job: Job, original: Original) -> bool:
+    name, transform = original.format.name, job.transform
+    asked = transform.format == name or (transform.format == "auto" and (name in ("jpeg", "png", "gif") or name in job.accepts))
+    return name in transform.skip and asked and original.format.passthrough
+
+
+def _as_it_is(original: Original, source: bytes) -> Result:
+    facts = original.facts
+    return Result(
+        data=source,
+        format=original.format.name,
+        width=facts.width,
+        height=facts.height,
+        frames=facts.frames,
+        why="it is not to be processed",
+    )
+
+
+def _from(  # noqa: PLR0913 -- one picture, and what it is drawn with
+    original: Drawable,
     drawing: Plan,
     recipe: Recipe,
     stages: dict[str, float],
     encoder: Encoder,
+    overlays: Overlays,
     source: bytes = b"",
 ) -> Result:
     """`source` are the original's own bytes, where it is the original that is drawn from."""
     job = encoder.job
     with _stage(stages, "steps"):
+        for following in job.transform.chain[1:]:
+            original = staged(original, drawing, recipe, overlays)
+            trimmed = trim.measure(original, following) if following.trim else None
+            drawing = plan_of(job, following, original.facts, trimmed, recipe)
         choice = _choose(job, original.facts, drawing)
-        drawn = _settled(job, original.facts, _draw(original, drawing, choice, recipe))
+        over = overlays.of(drawing)
+        drawn = _settled(job, original.facts, draw(original, drawing, choice, recipe, over))
     interim = isinstance(job.pace, Quick) and paced(job, drawn.choice)
     with _stage(stages, "save"):
         image, choice, encoded = encoder.encode(drawn.image, drawn.choice, recipe)
@@ -170,58 +224,8 @@ def _from(
     return msgspec.structs.replace(result, interim=True) if interim else result
 
 
-def _plan(job: Job, facts: Facts, trimmed: Box | None, recipe: Recipe) -> Plan:
-    planned = plan(job.transform, facts, job.limits, trimmed)
-    keeps_profile = "icc" in recipe.keep and facts.icc and not facts.cmyk
-    return msgspec.structs.replace(planned, keeps_profile=True) if keeps_profile else planned
-
-
 def _choose(job: Job, facts: Facts, planned: Plan) -> Choice:
-    return choose(
-        job.transform, job.accepts, facts, size=(planned.width, planned.height), alpha=_has_alpha(job.transform, facts, planned)
-    )
-
-
-def _has_alpha(transform: Transform, facts: Facts, planned: Plan) -> bool:
-    covered = transform.background is not None and transform.background.alpha == 255
-    return (facts.alpha or planned.clears) and not covered
-
-
-def _draw(original: Original | Rendition, planned: Plan, choice: Choice, recipe: Recipe) -> Drawn:
-    count = original.facts.frames if choice.format.animation else 1
-    loaded = original.load(planned, count)
-    shaped = [_fold(SHAPING, frame, planned) for frame in frames.split(loaded, count)]
-    if planned.smart and planned.crop:
-        shaped[0] = shaped[0].copy_memory()
-        planned = _smart_crop(shaped[0], planned, planned.crop)
-    finished = [_fold(FINISHING, frame, planned) for frame in shaped]
-    joined = frames.join(finished, original.header if count == 1 else loaded)
-    pruned = metadata.prune(joined, recipe, kept_profile=planned.keeps_profile)
-    return Drawn(_grey_again(pruned, original.facts, planned, choice), planned, choice, count)
-
-
-def _fold(steps: tuple[Step, ...], image: pyvips.Image, planned: Plan) -> pyvips.Image:
-    for step in steps:
-        image = step(image, planned)
-    return image
-
-
-def _smart_crop(image: pyvips.Image, planned: Plan, box: Box) -> Plan:
-    """The plan with the crop where libvips finds most to see, in all frames where it is in the first."""
-    found = image.smartcrop(box.width, box.height, interesting=planned.smart)
-    # What is cut off at the left and top is remembered as a negative offset.
-    return msgspec.structs.replace(planned, crop=Box(-found.xoffset, -found.yoffset, box.width, box.height), smart=None)
-
-
-def _grey_again(image: pyvips.Image, facts: Facts, planned: Plan, choice: Choice) -> pyvips.Image:
-    """One channel for a grey original where nothing has put colour into it, in the formats that can say so."""
-    asked = planned.transform
-    tinted = asked.monochrome or asked.sepia or asked.duotone
-    coloured = tinted or asked.border or asked.background or (asked.mask and asked.mask.background)
-    if not facts.grey or coloured or planned.keeps_profile or choice.format.name not in ("jpeg", "png"):
-        return image
-    grey = image[0].bandjoin(image[3]) if image.hasalpha() else image[0]
-    return grey.copy(interpretation="b-w")
+    return choose(job.transform, job.accepts, facts, size=(planned.width, planned.height), alpha=has_alpha(facts, planned))
 
 
 def _settled(job: Job, facts: Facts, drawn: Drawn) -> Drawn:
@@ -270,7 +274,7 @@ def _smaller(job: Job, source: bytes, original: Original, drawn: Drawn, encoded:
     while len(encoded) > len(source) and asked > LOWEST_QUALITY:
         asked = max(LOWEST_QUALITY, asked * 3 // 4)
         # What was read sequentially is read again.
-        again = _draw(original, drawn.plan, drawn.choice, recipe)
+        again = draw(original, drawn.plan, drawn.choice, recipe)
         encoded = _encode(again, job.transform, recipe, asked)
         why = f"{drawn.choice.why}; quality {asked} so as not to be larger than the original"
     return _as_result(drawn, encoded, why)
@@ -308,7 +312,7 @@ def _report(original: Original, job: Job, source: bytes, recipe: Recipe) -> Resu
 def _seen_small(job: Job) -> Job:
     """Colours are looked for in a small copy: where nothing is asked for that is measured in pixels, no larger one is drawn."""
     asked = job.transform
-    plain = msgspec.structs.replace(asked, format="auto", report=None, frame=0, orient=0)
+    plain = msgspec.structs.replace(asked, format="auto", report=None, frame=0, orient=0, hashsum=None, bounds=None)
     if asked.format not in DATA or plain != Transform():
         return job
     return msgspec.structs.replace(job, transform=msgspec.structs.replace(asked, width=SIDE, height=SIDE))
@@ -317,8 +321,8 @@ def _seen_small(job: Job) -> Job:
 def _small(original: Original, job: Job, recipe: Recipe) -> pyvips.Image:
     """What colours are looked for in, upright and at most `SIDE` pixels a side."""
     asked = Transform(width=SIDE, height=SIDE, orient=job.transform.orient, frame=job.transform.frame)
-    planned = _plan(msgspec.structs.replace(job, transform=asked), original.facts, None, recipe)
-    return _draw(original, planned, Choice(FORMATS["json"], "asked for"), recipe).image
+    planned = plan_of(job, asked, original.facts, None, recipe)
+    return draw(original, planned, Choice(FORMATS["json"], "asked for"), recipe).image
 
 
 def _write(out_fd: int, data: bytes) -> None:

@@ -24,14 +24,17 @@ Watch = Callable[[pyvips.Image], None]
 class Original:
     """One original in memory. `source` must outlive every image loaded from here: libvips reads from it."""
 
-    def __init__(self, source: bytes, watch: Watch | None = None) -> None:
-        """Reads the header. Raises NotAnImage, FormatUnavailable, Undecodable."""
+    def __init__(self, source: bytes, watch: Watch | None = None, *, thumbnail: bool = False) -> None:
+        """Reads the header; of the `thumbnail` where that is asked for and there is one.
+
+        Raises NotAnImage, FormatUnavailable, Undecodable."""
         found = sniff(source[:SNIFF_BYTES])
         if found is None or not found.readable:
             raise NotAnImage("the original does not begin like any picture format this server reads")
         self._source = source
         self._watch = watch
         self._page = 0
+        self._thumbnail = thumbnail and found.loader == "heifload"
         self.format: Format = found
         if found.name == "svg":
             svg.refuse_nested_entities(source)
@@ -42,12 +45,16 @@ class Original:
 
     def show(self, frame: int) -> None:
         """From now on there is only this frame or page, from 1; the last where there are fewer. Raises Undecodable."""
-        pages = int(self.header.get("n-pages")) if "n-pages" in self.header.get_fields() else 1
-        self._page = min(frame, pages) - 1
+        self._page = min(frame, self.pages) - 1
         if self._page:
             self._turn_page()
             self.facts = _facts(self.format, self.header, self.header)
         self.facts = msgspec.structs.replace(self.facts, frames=1)
+
+    @property
+    def pages(self) -> int:
+        """How many frames or pages there are."""
+        return int(self.header.get("n-pages")) if "n-pages" in self.header.get_fields() else 1
 
     def whole(self) -> None:
         """Raises Undecodable when the file is cut short in a way that its decoder would pass over.
@@ -105,6 +112,8 @@ class Original:
     def _open(self, **options: object) -> pyvips.Image:
         if self._page:
             options["page"] = self._page
+        if self._thumbnail:
+            options["thumbnail"] = True
         try:
             image = pyvips.Operation.call(
                 f"{self.format.loader}_source",

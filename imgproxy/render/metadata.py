@@ -8,7 +8,7 @@ import msgspec
 import pyvips
 
 from imgproxy.render.facts import Facts
-from imgproxy.spec import Recipe
+from imgproxy.spec import Recipe, Transform
 
 # VipsForeignKeep.
 _KEEP = {"exif": 1, "copyright": 1, "xmp": 2, "iptc": 4, "icc": 8}
@@ -91,6 +91,13 @@ def _text(header: pyvips.Image, field: str) -> str:
 def _is_twice(both: str) -> bool:
     half = (len(both) - 2) // 2
     return both == f"{both[:half]} ({both[:half]}"
+
+
+def keeping(recipe: Recipe, transform: Transform) -> Recipe:
+    """`recipe` with what the URL says is to survive as well."""
+    more = {"": (), "copyright": ("copyright",), "all": ("exif", "xmp", "iptc")}[transform.metadata]
+    kept = {*recipe.keep, *more, *(("icc",) if transform.profile else ())}
+    return msgspec.structs.replace(recipe, keep=tuple(sorted(kept))) if kept != set(recipe.keep) else recipe
 
 
 def keep_flags(recipe: Recipe) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import pyvips
@@ -18,6 +19,7 @@ from imgproxy.jobs.wire import Job, Quick, Thorough
 from imgproxy.render.choose import Choice, holds
 from imgproxy.render.costs import Costs
 from imgproxy.render.encode import SAVERS, quality
+from imgproxy.render.search import saved, searches
 from imgproxy.spec import Recipe, Transform
 
 THOROUGH_WEBP = 6
@@ -26,6 +28,8 @@ THOROUGH_WEBP = 6
 
 def at_pace(job: Job, recipe: Recipe) -> Recipe:
     """`recipe` with the efforts of the job's pace."""
+    if searches(job.transform):
+        return recipe
     match job.pace:
         case Quick():
             return msgspec.structs.replace(recipe, avif_effort=0)
@@ -37,7 +41,7 @@ def at_pace(job: Job, recipe: Recipe) -> Recipe:
 
 def paced(job: Job, choice: Choice) -> bool:
     """Whether the job's pace makes a difference."""
-    return job.pace is not None and choice.format.name == "avif"
+    return job.pace is not None and choice.format.name == "avif" and not searches(job.transform)
 
 
 @dataclass(slots=True)
@@ -55,6 +59,9 @@ class Encoder:
     def encode(self, image: pyvips.Image, choice: Choice, recipe: Recipe) -> tuple[pyvips.Image, Choice, bytes]:
         """What was encoded, how, and its bytes. `recipe` is the one `at_pace`."""
         pace = self.job.pace
+        if searches(self.job.transform):
+            seen = image.copy_memory()
+            return seen, *self._searched(seen, choice, recipe)
         if pace is None or not paced(self.job, choice):
             return image, choice, self._save(image, choice, recipe)
         seen = image.copy_memory()
@@ -62,6 +69,20 @@ class Encoder:
         if isinstance(pace, Quick):
             return seen, *self._quick(seen, choice, webp, recipe, pace.within)
         return seen, *self._thorough(seen, choice, webp, recipe)
+
+    def _searched(self, seen: pyvips.Image, choice: Choice, recipe: Recipe) -> tuple[Choice, bytes]:
+        """In each format that would do, at the quality that is searched; the fewest bytes."""
+        asked = self.job.transform
+        choices = [choice, *(Choice(other, "it has the fewest bytes") for other in choice.others)]
+        tried = []
+        for each in choices:
+            name = each.format.name
+            save = partial(self._at, seen, each, recipe)
+            tried.append((each, saved(save, quality(asked, recipe, name), seen, each.format, asked)))
+        return min(tried, key=lambda found: len(found[1]))
+
+    def _at(self, seen: pyvips.Image, choice: Choice, recipe: Recipe, at: int) -> bytes:
+        return SAVERS[choice.format.name](seen, at, self.job.transform, recipe)
 
     def _quick(
         self, seen: pyvips.Image, choice: Choice, webp: Choice | None, recipe: Recipe, within: float

@@ -67,7 +67,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     picture, whose size is `stored`; `resized` is the size, stored way up, that it gets. `keeps_profile`: it stays in its own
     RGB space. `crop` and `canvas` are upright; `canvas` is where the picture lies on a larger ground (x, y), and its size.
     `smart` says that x and y of `crop` are still to be found. `corners` are the radii of the mask, where they were asked for.
-    `width`×`height` is the result; by an angle other than a quarter turn it is off by at most two pixels.
+    `dpr` is the device pixel ratio that was possible. `width`×`height` is the result; by an angle other than a quarter turn it
+    is off by at most two pixels.
     """
 
     transform: Transform
@@ -84,8 +85,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     corners: Corners | None = None
     padding: Sides | None = None
     border: Frame | None = None
+    dpr: float = 1.0
     width: int
     height: int
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether the picture gets smaller."""
+        whole = self.region or Box(0, 0, *self.stored)
+        return self.resized[0] < whole.width or self.resized[1] < whole.height
 
     @property
     def clears(self) -> bool:
@@ -101,6 +109,24 @@ def plan(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None
 
     Raises ResultTooLarge when the result would be beyond the limits, ImageTooLarge when a vector would have to be drawn so.
     """
+    planned = _planned(transform, facts, limits, trimmed)
+    most = transform.max_side
+    if not most or max(planned.width, planned.height) <= most:
+        return _allowed(planned, facts, limits)
+    # All at once, paddings and offsets included. Rounding each may leave a pixel too many.
+    smaller, dpr = planned, planned.dpr
+    while max(smaller.width, smaller.height) > most and dpr > 1 / 16384:
+        dpr *= min(most / max(smaller.width, smaller.height), 0.999)
+        smaller = _planned(msgspec.structs.replace(transform, dpr=dpr), facts, limits, trimmed)
+    return _allowed(msgspec.structs.replace(smaller, transform=transform), facts, limits)
+
+
+def _allowed(planned: Plan, facts: Facts, limits: Limits) -> Plan:
+    _refuse_result(planned.width, planned.height, facts.frames, limits)
+    return planned
+
+
+def _planned(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None) -> Plan:
     orientation = turned(transform.orient or facts.orientation, transform.turn)
     region = _region(transform.region, trimmed or Box(0, 0, *facts.upright(orientation)))
     region = _cut(transform.cut, region) if transform.cut else region
@@ -116,7 +142,6 @@ def plan(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None
     padding, border = _edges(transform, scaling.dpr)
     radii = transform.mask.radii if transform.mask else None
     width, height = _result_size(transform.rotate, ground, padding)
-    _refuse_result(width, height, facts.frames, limits)
     return Plan(
         transform=transform,
         shrink=_jpeg_shrink(facts, stored, resized),
@@ -131,6 +156,7 @@ def plan(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None
         corners=_corners(radii, scaling.dpr) if radii else None,
         padding=padding,
         border=border,
+        dpr=scaling.dpr,
         width=width,
         height=height,
     )
@@ -157,8 +183,18 @@ def _cut(cut: Cut, within: Box) -> Box:
         min(side, max(1, round(asked * side if asked < 1 else asked))) if asked else side
         for asked, side in ((cut.width, within.width), (cut.height, within.height))
     )
+    if cut.aspect:
+        width, height = _shaped(width, height, cut, within)
     box = _placed(cut.gravity or Gravity(), within, width, height, 1)
     return Box(within.x + box.x, within.y + box.y, width, height)
+
+
+def _shaped(width: int, height: int, cut: Cut, within: Box) -> tuple[int, int]:
+    """In the shape that is asked for: within what is cut, or around it and within the picture."""
+    if cut.grow:
+        width, height = max(width, round(height * cut.aspect)), max(height, round(width / cut.aspect))
+        width, height = min(width, within.width), min(height, within.height)
+    return max(1, min(width, round(height * cut.aspect))), max(1, min(height, round(width / cut.aspect)))
 
 
 def _placed(gravity: Gravity, within: Box, width: int, height: int, dpr: float) -> Box:
@@ -334,7 +370,16 @@ def serving_level(planned: Plan, levels: Sequence[tuple[int, int]]) -> int | Non
     """Which level of a rendition `planned`, made for its original, can be drawn from: the smallest that does. None: it has to
     be the original, because all of its pixels, a part of it, or its own colours are asked for, or more than the levels have."""
     asked = planned.transform
-    if asked.frame or asked.trim or planned.region or asked.keeps_pixels or asked.tells_original or planned.keeps_profile:
+    if (
+        asked.frame
+        or asked.thumbnail
+        or asked.pages > 1
+        or asked.trim
+        or planned.region
+        or asked.keeps_pixels
+        or asked.tells_original
+        or planned.keeps_profile
+    ):
         return None
     serving = None
     for level, (width, height) in enumerate(levels):

@@ -8,10 +8,11 @@ from imgproxy.render import frames
 from imgproxy.render.colour import to_srgb
 from imgproxy.render.load import Original
 from imgproxy.render.plan import Box, turned, upright
+from imgproxy.render.stage import Stage
 from imgproxy.spec import Color, Transform, Trim
 
 
-def measure(original: Original, transform: Transform) -> Box:
+def measure(original: Original | Stage, transform: Transform) -> Box:
     """In upright pixels; the whole picture when nothing would be left. Of an animation, what is left of any frame."""
     facts, asked = original.facts, transform.trim or Trim()
     orientation = turned(transform.orient or facts.orientation, transform.turn)
@@ -48,7 +49,7 @@ def _padded(box: Box, pad: int, width: int, height: int) -> Box:
     return Box(left, top, right - left, bottom - top)
 
 
-def _corner(original: Original, orientation: int) -> list[float]:
+def _corner(original: Original | Stage, orientation: int) -> list[float]:
     image = to_srgb(original.full(1))
     # A sequential image is read once: the row is taken, then the pixel.
     x, y = _corner_at(image, orientation)

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from imgproxy.spec import Color, Cut, Duotone, Gravity, Sides, Transform, Trim
+from imgproxy.spec import Color, Colorize, Cut, Duotone, Gradient, Gravity, Sides, Transform, Trim
+from imgproxy.urls.base64url import unbase64
 from imgproxy.urls.numbers import Number, read_number
 
 FITS = {"fit": "fit", "fill": "cover", "fill-down": "cover-down", "force": "stretch", "auto": "auto"}
-FORMATS = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif"}
 ANCHORS = {
     "ce": (0.5, 0.5),
     "no": (0.5, 0.0),
@@ -35,12 +35,32 @@ Arguments = Sequence[str]
 
 @dataclass(slots=True)
 class Asked:
-    """What the options of one URL have said so far: of the picture, and beside it. Later ones override earlier ones."""
+    """What the options of one URL have said so far: of the picture, and beside it. Later ones override earlier ones.
 
-    picture: dict[str, Any] = field(default_factory=lambda: {"rules": "imgproxy"})
+    `links` are those of a chain, the first one alone where there is none; what is said now is said of the last.
+    """
+
+    links: list[dict[str, Any]] = field(default_factory=lambda: [{"rules": "imgproxy"}])
     beside: dict[str, Any] = field(default_factory=dict)
     raw: bool = False
     attachment: bool = False
+
+    @property
+    def picture(self) -> dict[str, Any]:
+        return self.links[-1]
+
+    @picture.setter
+    def picture(self, said: dict[str, Any]) -> None:
+        self.links[-1] = said
+
+    @property
+    def watermark(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.picture.setdefault("watermark", {})
+        return found
+
+    def follow(self) -> None:
+        """What comes now is done to the result of what was."""
+        self.links.append({"rules": "imgproxy"})
 
 
 def boolean(text: str) -> bool:
@@ -171,7 +191,8 @@ def crop(asked: Asked, arguments: Arguments) -> None:
     placed = gravity(arguments[2:]) if len(arguments) > 2 else None
     if placed and placed.kind not in ("anchor", "focal"):
         raise ValueError
-    asked.picture["cut"] = Cut(sides[0], sides[1] if len(sides) > 1 else 0, placed)
+    before = asked.picture.get("cut") or Cut(0, 0)
+    asked.picture["cut"] = Cut(sides[0], sides[1] if len(sides) > 1 else 0, placed, before.aspect, before.grow)
 
 
 def trim(asked: Asked, arguments: Arguments) -> None:
@@ -251,15 +272,68 @@ def duotone(asked: Asked, arguments: Arguments) -> None:
     asked.picture["duotone"] = Duotone(dark, light, round(_UNIT.read(arguments[0]) * 100, 6))
 
 
-def format_(asked: Asked, arguments: Arguments) -> None:
-    asked.picture["format"] = format_named(arguments[0])
+def colorize(asked: Asked, arguments: Arguments) -> None:
+    alpha = round(_UNIT.read(arguments[0]) * 255)
+    ink = color(arguments[1]) if len(arguments) > 1 and arguments[1] else _BLACK
+    inside = len(arguments) > 2 and boolean(arguments[2])
+    asked.picture["colorize"] = Colorize(msgspec.structs.replace(ink, alpha=alpha), inside) if alpha else None
 
 
-def format_named(text: str) -> str:
-    """Of an extension. Raises ValueError."""
-    if text not in FORMATS:
+_DIRECTIONS = {"down": 0.0, "left": 90.0, "up": 180.0, "right": 270.0}
+
+
+def gradient(asked: Asked, arguments: Arguments) -> None:
+    alpha = round(_UNIT.read(arguments[0]) * 255)
+    _, ink, direction, start, stop = (*arguments, *("",) * 5)[:5]
+    angle = _DIRECTIONS.get(direction)
+    if angle is None:
+        angle = Number(ge=-3600, le=3600).read(direction) % 360 if direction else 0.0
+    ends = _UNIT.read(start) if start else 0.0, _UNIT.read(stop) if stop else 1.0
+    shade = msgspec.structs.replace(color(ink) if ink else _BLACK, alpha=alpha)
+    asked.picture["gradient"] = Gradient(shade, angle, *ends) if alpha else None
+
+
+_NEIGHBOURS, _NEAR = 8, 0.85
+"""A kernel of three by three, and the sigma of a blur that is about as wide."""
+
+
+def unsharp(asked: Asked, arguments: Arguments) -> None:
+    mode, weight, divider = (*arguments, "", "")[:3]
+    if mode not in ("none", "always", "auto"):
         raise ValueError
-    return FORMATS[text]
+    positive = Number(gt=0, le=1000)
+    amount = _NEIGHBOURS * (positive.read(weight) if weight else 1) / (positive.read(divider) if divider else 24)
+    asked.picture |= {
+        "unsharp": 0 if mode == "none" else round(min(100.0, 100 * amount), 6),
+        "unsharp_radius": _NEAR,
+        "unsharp_shrunk": mode == "auto",
+    }
+
+
+def kernel(asked: Asked, arguments: Arguments) -> None:
+    if arguments[0] not in ("nearest", "linear", "cubic", "lanczos2", "lanczos3"):
+        raise ValueError
+    asked.picture["kernel"] = arguments[0]
+
+
+def crop_aspect(asked: Asked, arguments: Arguments) -> None:
+    aspect = Number.of(Cut, "aspect").read(arguments[0])
+    grow = len(arguments) > 1 and boolean(arguments[1])
+    before = asked.picture.get("cut") or Cut(0, 0)
+    asked.picture["cut"] = msgspec.structs.replace(before, aspect=aspect, grow=grow and bool(aspect))
+
+
+def page(asked: Asked, arguments: Arguments) -> None:
+    asked.picture["frame"] = Number(ge=0, le=65534, whole=True).read(arguments[0]) + 1
+
+
+def still(asked: Asked, arguments: Arguments) -> None:
+    if boolean(arguments[0]):
+        asked.picture["frame"] = asked.picture.get("frame") or 1
+
+
+def fallback(asked: Asked, arguments: Arguments) -> None:
+    asked.beside["fallback"] = unbase64(arguments[0]) if arguments[0] else None
 
 
 def expires(asked: Asked, arguments: Arguments) -> None:

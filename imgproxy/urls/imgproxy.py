@@ -6,7 +6,6 @@ is what is signed.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
@@ -14,18 +13,25 @@ from urllib.parse import quote
 import msgspec
 
 from imgproxy.canonical import canonical
-from imgproxy.errors import InvalidOption, InvalidTarget, SourceUnknown
+from imgproxy.errors import InvalidOption, InvalidTarget, OptionForbidden, SourceUnknown
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Transform
-from imgproxy.urls.arguments import Asked, boolean, format_named
+from imgproxy.spec import ENCODING, Transform
+from imgproxy.urls.arguments import Asked, boolean
+from imgproxy.urls.base64url import read_bytes, unbase64
 from imgproxy.urls.dialect import Signed
+from imgproxy.urls.encodings import format_
 from imgproxy.urls.encrypted import Cipherer
 from imgproxy.urls.presets import MAX_DEPTH
-from imgproxy.urls.processing import BY_NAME, NOT_OFFERED, PROCESSING, apply, table
+from imgproxy.urls.processing import BY_NAME, NOT_OFFERED, PROCESSING, SECURITY, apply, table
+from imgproxy.urls.replacements import Replacement
 from imgproxy.urls.saying import options_of
 from imgproxy.urls.values import percent_decode
+from imgproxy.urls.watermarks import layered
 
 __all__ = ["PROCESSING", "Imgproxy", "table"]
+
+MAX_LINKS = 8
+"""Of a chain."""
 
 MAX_SEGMENTS = 64
 """Options of one URL, those of its presets included."""
@@ -36,7 +42,6 @@ UNSIGNED = ("unsafe", "_", "insecure")
 _STRAY = re.compile("[^!-~]|#")
 _COLLAPSED = re.compile(r"([a-z][a-z0-9+.-]*):/+")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
-_BASE64 = re.compile("[A-Za-z0-9_-]*")
 
 
 class Imgproxy:
@@ -45,6 +50,8 @@ class Imgproxy:
     `web` is the source that `http://` and `https://` URLs are of, `local` the one of `local:///`; "" where there is none.
     `presets` have been read and checked; the one called `default` comes before every URL's own options. With `only_presets`
     the first segment names presets and nothing else. `allowed`: the options that a URL (not a preset) may have; () for all.
+    `watermark` is the source and the locator of the server's own, which is laid on with `watermark_opacity`. With `security`
+    URLs may set limits. With `file_names` the last segment after base64 is a name for people.
     """
 
     def __init__(  # noqa: PLR0913 -- what the settings say of it, each by name
@@ -59,6 +66,11 @@ class Imgproxy:
         only_presets: bool = False,
         allowed: Sequence[str] = (),
         cipher: Cipherer | None = None,
+        watermark: tuple[str, str] | None = None,
+        watermark_opacity: float = 1,
+        security: bool = False,
+        file_names: bool = False,
+        replacements: Sequence[Replacement] = (),
     ) -> None:
         if not (prefix.startswith("/") and prefix.endswith("/")):
             raise ValueError("a prefix begins and ends with a slash")
@@ -71,6 +83,11 @@ class Imgproxy:
         self._only_presets = only_presets
         self._allowed = frozenset(allowed)
         self._cipher = cipher
+        self._watermark = watermark
+        self._watermark_opacity = watermark_opacity
+        self._security = security
+        self._file_names = file_names
+        self._replacements = tuple(replacements)
 
     def matches(self, target: str) -> bool:
         return target.startswith(self.prefix)
@@ -99,7 +116,7 @@ class Imgproxy:
         source, locator, extension = self.named(segments[count:])
         if extension:
             try:
-                asked.picture["format"] = format_named(extension)
+                format_(asked, [extension])
             except ValueError:
                 raise InvalidOption("format", f"the extension {_shown(extension)} is of no format that goes out") from None
         return self._request(source, locator, asked)
@@ -109,19 +126,14 @@ class Imgproxy:
         `request`."""
         if request.transform is not None:
             request = msgspec.structs.replace(request, transform=canonical(request.transform))
-        if request.source == self._local:
-            url = f"local:///{request.locator}"
-        elif request.source == self._web:
-            url = request.locator
-        else:
-            raise InvalidTarget(f"no URL scheme stands for the source {request.source}")
+        url = self._spelled(request.source, request.locator)
         try:
             # A slash that begins the path would be taken for one of the scheme's.
             scheme, slashes, rest = url.partition(":///" if request.source == self._local else "://")
             plain = scheme + slashes + quote(rest, safe="" if rest.startswith("/") else "/:!$&'()*+,;=~")
         except UnicodeEncodeError:
             raise InvalidTarget("the path is not text") from None
-        pieces = [self.separator.join(option) for option in options_of(request)]
+        pieces = [self.separator.join(option) for option in options_of(request, self._spelled)]
         path = f"/{'/'.join([*pieces, 'plain', plain])}"
         try:
             if self.parse(_mended(path)) == request:
@@ -130,12 +142,20 @@ class Imgproxy:
             pass
         raise InvalidTarget("this request cannot be written as an imgproxy URL")
 
+    def _spelled(self, source: str, locator: str) -> str:
+        """The URL that stands for a picture. Raises InvalidTarget."""
+        if source == self._local:
+            return f"local:///{locator}"
+        if source == self._web:
+            return locator
+        raise InvalidTarget(f"no URL scheme stands for the source {source}")
+
     def try_presets(self) -> None:
         """Raises InvalidOption or InvalidTarget where a preset asks for what no URL may."""
         for name in self._presets:
             asked = Asked()
             self._preset(asked, name, [MAX_SEGMENTS])
-            canonical(Transform(**asked.picture))
+            self._transform(asked)
 
     def named(self, segments: Sequence[str]) -> tuple[str, str, str]:
         """The source and the locator that the last segments of a path are for, and the extension, "" where there is none.
@@ -143,6 +163,8 @@ class Imgproxy:
         Raises InvalidTarget and SourceUnknown.
         """
         url, extension = self._source(segments)
+        for replacement in self._replacements:
+            url = replacement.of(url)
         return *self._place(url if url.startswith(self._base_url) else self._base_url + url), extension
 
     def segments(self, payload: str) -> list[str]:
@@ -153,15 +175,20 @@ class Imgproxy:
         return payload.split("/")[1:]
 
     def options(self, segments: Sequence[str]) -> int:
-        """How many of a path's segments are options: those with a separator before the first without one."""
+        """How many of a path's segments are options, or between links of a chain: those before the first that is neither."""
         count = 0
-        while count < len(segments) and self.separator in segments[count]:
+        while count < len(segments) and (self.separator in segments[count] or (segments[count] == _LINK and count)):
             count += 1
             if count > MAX_SEGMENTS:
                 raise InvalidTarget(f"the URL has more than {MAX_SEGMENTS} options")
         return count
 
     def _apply(self, asked: Asked, segment: str, budget: list[int], depth: int = 0) -> None:
+        if segment == _LINK:
+            if len(asked.links) == MAX_LINKS:
+                raise InvalidTarget(f"the URL chains more than {MAX_LINKS} transforms")
+            asked.follow()
+            return
         name, *arguments = segment.split(self.separator)
         if not depth and self._allowed and name not in self._allowed:
             raise InvalidOption(_shown(name), f"the option {_shown(name)} is not allowed here")
@@ -172,6 +199,8 @@ class Imgproxy:
         budget[0] -= 1
         if budget[0] < 0:
             raise InvalidTarget(f"the URL has more than {MAX_SEGMENTS} options")
+        if name in SECURITY and not (self._security or depth):
+            raise OptionForbidden(_shown(name), f"this server lets no URL say {_shown(name)}")
         if name in ("filename", "fn"):
             _filename(asked, name, arguments)
             return
@@ -199,16 +228,18 @@ class Imgproxy:
                 raise InvalidTarget("there is more than one @ in the plain URL; write %40 for those that are part of it")
             return percent_decode(url), extensions[0] if extensions else ""
         encrypted = segments[0] == "enc"
+        if self._file_names and len(segments) > encrypted + 1:
+            segments = segments[:-1]
         encoded, *extensions = "".join(segments[encrypted:]).split(".")
         if len(extensions) > 1:
             raise InvalidTarget("there is more than one . after the base64")
-        return self._decrypted(encoded) if encrypted else _unbase64(encoded), extensions[0] if extensions else ""
+        return self._decrypted(encoded) if encrypted else unbase64(encoded), extensions[0] if extensions else ""
 
     def _decrypted(self, encoded: str) -> str:
         if self._cipher is None:
             raise InvalidTarget("this server has no key for encrypted URLs")
         try:
-            url = self._cipher.decrypt(_bytes(encoded))
+            url = self._cipher.decrypt(read_bytes(encoded))
             self._place(url)
         except (ValueError, InvalidTarget, SourceUnknown):
             # One answer, whatever is wrong with it: see `Cipherer.decrypt`.
@@ -232,8 +263,23 @@ class Imgproxy:
             beside["download"] = locator.partition("?")[0].rpartition("/")[2].partition(".")[0]
         if "download" in beside:
             beside["inline"] = not asked.attachment
-        transform = None if asked.raw else canonical(Transform(**asked.picture))
+        if beside.get("fallback") is not None:
+            beside["fallback"] = self._place(beside["fallback"])
+        transform = None if asked.raw else self._transform(asked)
+        if asked.raw and "hashsum" in asked.links[0]:
+            raise InvalidOption("hashsum", "hashsum is of pictures that are drawn; raw ones go out unread")
         return ImageRequest(source=source, locator=locator, transform=transform, **beside)
+
+    def _transform(self, asked: Asked) -> Transform:
+        first, *rest = [layered(link, self._place, self._watermark, self._watermark_opacity) for link in asked.links]
+        for link in rest:
+            # Wherever in a chain it is said, it is said of the whole.
+            first |= {name: link.pop(name) for name in _ONCE & link.keys()}
+        return canonical(Transform(**first, then=tuple(Transform(**link) for link in rest)))
+
+
+_ONCE = frozenset((*ENCODING, "frame", "pages", "thumbnail"))
+_LINK = "-"
 
 
 def _mended(path: str) -> str:
@@ -253,26 +299,7 @@ def _filename(asked: Asked, name: str, arguments: Sequence[str]) -> None:
     if not 1 <= len(arguments) <= 2:
         raise InvalidOption(name, f"{name} takes 1 to 2 arguments; got {len(arguments)}")
     encoded = len(arguments) == 2 and boolean(arguments[1])
-    asked.beside["download"] = _unbase64(arguments[0]) if encoded else percent_decode(arguments[0])
-
-
-def _unbase64(text: str) -> str:
-    """Raises InvalidTarget."""
-    try:
-        decoded = _bytes(text).decode()
-    except ValueError:
-        raise InvalidTarget("what stands for the picture's URL is neither plain/ nor base64 of one") from None
-    if "\0" in decoded:
-        raise InvalidTarget("the URL has a NUL character")
-    return decoded
-
-
-def _bytes(text: str) -> bytes:
-    """Raises ValueError. Padding may be there or not; the alphabet is the one for URLs."""
-    text = text.rstrip("=")
-    if not _BASE64.fullmatch(text):
-        raise ValueError("not base64")
-    return base64.urlsafe_b64decode(f"{text}{'=' * (-len(text) % 4)}")
+    asked.beside["download"] = unbase64(arguments[0]) if encoded else percent_decode(arguments[0])
 
 
 def _shown(text: str) -> str:

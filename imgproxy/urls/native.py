@@ -15,7 +15,8 @@ from imgproxy.request import ImageRequest
 from imgproxy.spec import Transform
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.needs import Given
-from imgproxy.urls.options import OPTIONS, Option, table
+from imgproxy.urls.option import Option
+from imgproxy.urls.options import OPTIONS, table
 from imgproxy.urls.values import percent_decode
 
 __all__ = ["OPTIONS", "Native", "table"]

@@ -114,6 +114,29 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Hundredths:
+    """Hundredths in the URL, of 1 in the Transform. Decimal arithmetic, so that both ways are exact."""
+
+    upto: int
+
+    @property
+    def expected(self) -> str:
+        return f"a number from 0 to {self.upto}"
+
+    def read(self, text: str) -> float:
+        if not 0 <= read_number(text) <= self.upto:
+            raise ValueError
+        return float(Decimal(text) / 100)
+
+    def write(self, value: float) -> str:
+        text = f"{Decimal(repr(value)) * 100:f}"
+        text = text.rstrip("0").removesuffix(".") if "." in text else text
+        if len(text) > _DIGITS or self.read(text) != value:
+            raise ValueError
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class Counterclockwise:
     """Degrees counter-clockwise in the URL, clockwise in the Transform. Decimal arithmetic, so that both ways are exact."""
 

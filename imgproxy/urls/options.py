@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-import msgspec
+from dataclasses import replace
 
 from imgproxy.formats import FORMATS
 from imgproxy.spec import Border, Corners, Duotone, Gravity, Region, Report, Sides, Transform, Trim
@@ -16,6 +14,7 @@ from imgproxy.urls.needs import (
     A_DRAWING,
     A_DUOTONE,
     A_LOSSLESS_FORMAT,
+    A_LOSSY_FORMAT,
     A_MASK,
     A_PAGE,
     A_PALETTE,
@@ -30,9 +29,10 @@ from imgproxy.urls.needs import (
     FITS,
     PIXELS,
     THE_PALETTE,
-    Need,
 )
 from imgproxy.urls.numbers import Counterclockwise, Length, Number, Ratio
+from imgproxy.urls.option import Option
+from imgproxy.urls.overlay_options import OVERLAYS
 from imgproxy.urls.values import (
     Anything,
     Choice,
@@ -46,27 +46,6 @@ from imgproxy.urls.values import (
     Trimmed,
     Value,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option. `fields` are the fields it sets, of Transform where `picture` and of ImageRequest elsewhere.
-
-    With several fields its value is a tuple in their order; `field.part` is a part of a struct that an earlier row sets, or of
-    `base` where none has.
-    """
-
-    name: str
-    fields: tuple[str, ...]
-    value: Value
-    example: str
-    meaning: str
-    needs: Need | None = None
-    picture: bool = True
-    text: bool = False
-    """Whether `+` is a space."""
-    base: msgspec.Struct | None = None
-
 
 _FLIPS = {"h": (True, False), "v": (False, True), "hv": (True, True)}
 # 0 is imgix's "as it is stored", which EXIF calls 1.
@@ -229,6 +208,7 @@ OPTIONS: tuple[Option, ...] = (
         A_BORDER,
     ),
     Option("bg", ("background",), HexColor(), "fff", "Background behind clear parts, `fit=fill`, `mask`, `pad` and `rot`."),
+    *OVERLAYS,
     Option(
         "palette",
         ("report",),
@@ -269,6 +249,14 @@ OPTIONS: tuple[Option, ...] = (
         "75",
         "Quality, in formats that have one.",
         A_PICTURE,
+    ),
+    Option(
+        "max-bytes",
+        ("max_bytes",),
+        replace(Number.of(Transform, "max_bytes"), ge=1),
+        "50000",
+        "Quality is lowered, down to 10, until there are no more bytes.",
+        A_LOSSY_FORMAT,
     ),
     Option(
         "lossless", ("lossless",), _YES, "true", "Without loss, where the format can: WebP, AVIF, and PNG.", A_LOSSLESS_FORMAT

@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Color, Cut, Gravity, Transform
+from imgproxy.spec import Color, Cut, Gravity, Mark, Text, Transform
 from imgproxy.urls.arguments import ANCHORS, FITS
+from imgproxy.urls.base64url import base64_of
 from imgproxy.urls.numbers import write_number
+from imgproxy.urls.saying_encodings import saving
 
 _TYPES = {fit: name for name, fit in FITS.items()}
 _NAMES = {point: name for name, point in ANCHORS.items()}
-_EXTENSIONS = {"jpeg": "jpg"}
 
 Option = tuple[str, ...]
 
 
-def options_of(request: ImageRequest) -> list[Option]:
+Spelled = Callable[[str, str], str]
+"""The URL of a picture, by its source and its locator. Raises InvalidTarget."""
+
+
+def options_of(request: ImageRequest, spelled: Spelled) -> list[Option]:
     """Each a name and its arguments. What imgproxy has no word for is left out: whoever reads them back sees that."""
     said: list[Option] = []
     if request.transform is None:
         said.append(("raw", "1"))
     else:
-        said += [*_size(request.transform), *_shape(request.transform), *_look(request.transform), *_finish(request.transform)]
+        chain = request.transform.chain
+        said += [*saving(request.transform), *_link(chain[0], spelled)]
+        for each in chain[1:]:
+            said += [("-",), *_link(each, spelled)]
     if request.expires:
         said.append(("exp", str(request.expires)))
+    if request.fallback is not None:
+        said.append(("fiu", base64_of(spelled(*request.fallback))))
     if request.download is not None:
-        said.append(("fn", _hidden(request.download), "1"))
+        said.append(("fn", base64_of(request.download), "1"))
         if not request.inline:
             said.append(("att", "1"))
     return said
 
 
-def _hidden(text: str) -> str:
+def _link(asked: Transform, spelled: Spelled) -> list[Option]:
+    layer = asked.mark or asked.text
+    over = _watermark(layer, spelled) if layer else ()
+    return [*_source(asked), *_size(asked), *_shape(asked), *_look(asked), *_finish(asked), *over]
 
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+def _watermark(layer: Mark | Text, spelled: Spelled) -> Iterator[Option]:
+    position = {"grid": "re", "chess": "ch"}.get(layer.tile) or _NAMES.get((layer.x, layer.y), "")
+    numbers = (write_number(layer.offset_x), write_number(layer.offset_y), write_number(layer.scale))
+    yield ("wm", _share(layer.opacity), position, *numbers)
+    if isinstance(layer, Mark):
+        yield ("wmu", base64_of(spelled(layer.source, layer.locator)))
+    else:
+        yield ("wmt", base64_of(layer.words))
+    if layer.width or layer.height:
+        yield ("wms", write_number(layer.width), write_number(layer.height))
+    if layer.rotate:
+        yield ("wmr", write_number(layer.rotate))
+    if layer.shadow:
+        yield ("wmsh", write_number(layer.shadow))
 
 
 def _size(asked: Transform) -> Iterator[Option]:
@@ -73,6 +99,8 @@ def _point(gravity: Gravity, *, whole: bool = False) -> Option:
 def _shape(asked: Transform) -> Iterator[Option]:
     if asked.cut:
         yield ("c", *_cut(asked.cut))
+    if asked.cut and asked.cut.aspect:
+        yield ("car", write_number(asked.cut.aspect), str(int(asked.cut.grow)))
     if asked.trim:
         color = _hex(asked.trim.color) if asked.trim.color else ""
         yield ("t", write_number(asked.trim.tolerance), color, str(int(asked.trim.even_x)), str(int(asked.trim.even_y)))
@@ -85,6 +113,19 @@ def _shape(asked: Transform) -> Iterator[Option]:
         yield ("rot", str(asked.turn))
     if asked.flip_horizontal or asked.flip_vertical:
         yield ("fl", str(int(asked.flip_horizontal)), str(int(asked.flip_vertical)))
+
+
+def _source(asked: Transform) -> Iterator[Option]:
+    if asked.frame:
+        yield ("pg", str(asked.frame - 1))
+    if asked.pages > 1:
+        yield ("pgs", str(asked.pages))
+    if asked.thumbnail:
+        yield ("eth", "1")
+    if asked.kernel != "lanczos3":
+        yield ("ra", asked.kernel)
+    if asked.max_side:
+        yield ("mrd", str(asked.max_side))
 
 
 def _cut(cut: Cut) -> Option:
@@ -117,10 +158,16 @@ def _finish(asked: Transform) -> Iterator[Option]:
         yield ("sh", write_number(asked.sharpen_radius))
     if asked.pixelate:
         yield ("pix", str(asked.pixelate))
-    if asked.quality:
-        yield ("q", str(asked.quality))
-    if asked.format != "auto":
-        yield ("f", _EXTENSIONS.get(asked.format, asked.format))
+    if asked.unsharp:
+        mode = "auto" if asked.unsharp_shrunk else "always"
+        yield ("ush", mode, "1", write_number(round(800 / asked.unsharp, 9)))
+    if asked.colorize:
+        color = asked.colorize.color
+        yield ("col", _share(color.alpha / 255), _hex(color), str(int(asked.colorize.inside)))
+    if asked.gradient:
+        shade = asked.gradient
+        ends = (write_number(shade.start), write_number(shade.stop))
+        yield ("gr", _share(shade.color.alpha / 255), _hex(shade.color), write_number(shade.angle), *ends)
 
 
 def _share(value: float) -> str:

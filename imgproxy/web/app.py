@@ -21,9 +21,11 @@ from imgproxy.cache.flight import Flights
 from imgproxy.cache.hot import HotCache
 from imgproxy.cache.negative import Negatives
 from imgproxy.drawing import Drawing
+from imgproxy.fonts import Fonts
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import RenditionRules
+from imgproxy.marks import Marks
 from imgproxy.metrics import INTERVAL, Metrics
 from imgproxy.originals import Originals
 from imgproxy.pipeline import Caches, Images
@@ -55,7 +57,7 @@ class Site:
 def recipe_of(settings: Settings) -> bytes:
     """A fingerprint of what decides a result's bytes in the settings, for every result's identity."""
     upgrade = settings.upgrade
-    parts = (settings.encode, upgrade.effort) if upgrade.enabled else (settings.encode,)
+    parts = (settings.encode, settings.text, upgrade.effort if upgrade.enabled else None)
     return blake2b(msgspec.msgpack.encode(parts), digest_size=8).digest()
 
 
@@ -164,6 +166,7 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
     """The line of `pipeline.py`, with all that stands beside it."""
     directory, bans = storage.directory, storage.bans
     originals = Originals(storage.originals, Flights(directory / "originals.lock", bans), storage.negatives)
+    marks = Marks(sources, originals, Fonts(settings.text.fonts, settings.text.font), background)
     kept = Kept(storage.renditions, Flights(directory / "renditions.lock", bans), Negatives(FORGET, bans))
     renditions = Renditions(kept, pool, background, rendition_rules(settings), settings.render.deadline)
     upgrades = None
@@ -171,23 +174,29 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
         # A lock file of its own, because of the patience: who waits here keeps nobody waiting, and must not do it once more.
         upgrading: Flights[Outcome] = Flights(directory / "upgrades.lock", bans, patience=3 * settings.upgrade.deadline)
         shared = Shared(storage.results, upgrading, Negatives(RETRY, bans))
-        upgrades = make_upgrades(settings, runtime, shared, originals, background, lambda: pool.waiting > 0)
+        upgrades = make_upgrades(settings, runtime, shared, originals, marks, background, lambda: pool.waiting > 0)
         metrics.sampled(sampling_upgrades(metrics, upgrades))
-    drawing = Drawing(storage.results, pool, renditions, settings.render.deadline, upgrades)
+    drawing = Drawing(storage.results, pool, renditions, marks, settings.render.deadline, upgrades)
     flights: Flights[Entry] = Flights(directory / "results.lock", bans)
     caches = Caches(hot=storage.hot, results=storage.results, flights=flights, negatives=storage.negatives)
-    return Images(sources, originals, caches, drawing, background, recipe_of(settings))
+    return Images(sources, originals, marks, caches, drawing, background, recipe_of(settings))
 
 
-def make_upgrades(
-    settings: Settings, runtime: Path, shared: Shared, originals: Originals, background: Background, busy: Callable[[], bool]
+def make_upgrades(  # noqa: PLR0913 -- every room that an upgrade goes through
+    settings: Settings,
+    runtime: Path,
+    shared: Shared,
+    originals: Originals,
+    marks: Marks,
+    background: Background,
+    busy: Callable[[], bool],
 ) -> Upgrades:
     """What makes better AVIF behind the answers of this process."""
     section = settings.upgrade
     patient = msgspec.structs.replace(settings.render, queue_timeout=section.deadline, svg_deadline=section.deadline)
     # No quarantine: it would refuse an original to everybody because encoding it thoroughly took too long.
     pool = Pool(runtime / "upgrade.sock", patient, Quarantine(runtime / "quarantine", 0))
-    return Upgrades(shared, originals, pool, background, section, busy)
+    return Upgrades(shared, originals, marks, pool, background, section, busy)
 
 
 def rendition_rules(settings: Settings) -> RenditionRules | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imgproxy.configuration.checks import presets_of
+from imgproxy.configuration.checks import presets_of, watermark_of
 from imgproxy.keysalt import KeySalt
 from imgproxy.settings import ImgproxySettings, Settings
 from imgproxy.signing import Signer, Verifier
@@ -13,6 +13,7 @@ from imgproxy.urls.encrypted import Cipherer
 from imgproxy.urls.imgproxy import Imgproxy
 from imgproxy.urls.imgproxy_info import ImgproxyInfo
 from imgproxy.urls.native import Native
+from imgproxy.urls.replacements import read_replacements
 
 Door = tuple[Dialect, Verifier]
 
@@ -40,6 +41,11 @@ def make_imgproxy(door: ImgproxySettings) -> Imgproxy:
         only_presets=door.only_presets,
         allowed=door.allowed_options,
         cipher=Cipherer(bytes.fromhex(door.encryption_key)) if door.encryption_key else None,
+        watermark=watermark_of(door),
+        watermark_opacity=door.watermark_opacity,
+        security=door.security_options,
+        file_names=door.base64_filename,
+        replacements=read_replacements(door.url_replacements),
     )
 
 

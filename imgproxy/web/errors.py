@@ -9,6 +9,7 @@ from imgproxy import errors
 STATUS: dict[type[errors.ImgproxyError], int] = {
     errors.RequestError: 400,
     errors.InvalidRange: 416,
+    errors.OptionForbidden: 403,
     errors.SignatureMissing: 403,
     errors.SignatureInvalid: 403,
     errors.GrantInvalid: 403,
@@ -22,6 +23,7 @@ STATUS: dict[type[errors.ImgproxyError], int] = {
     errors.OriginTimeout: 504,
     errors.ImageError: 422,
     errors.FormatUnavailable: 415,
+    errors.InvalidMarkup: 400,
     errors.CapacityError: 503,
 }
 """A class that is not here has its nearest ancestor's."""

@@ -67,7 +67,7 @@ class ImageHandler:
         try:
             return await self._send(request, asked)
         except (SourceError, ImageError) as error:
-            if not self._fallback.image:
+            if not (self._fallback.image or asked.fallback):
                 raise
             request[ERROR] = type(error).code
             return await self._send_fallback(request, asked)
@@ -77,15 +77,20 @@ class ImageHandler:
         trace = request[TRACE]
         picture = await self._images.get(asked, _accept(request), lambda tag: has(matches, tag), trace)
         response = await send(request, asked, picture, trace, write_timeout=self._server.write_timeout)
-        self._answers.offer(request, asked, picture, trace)
+        # A mark may be purged or change on its own account, which no hot answer would notice.
+        if asked.transform is None or not asked.transform.marks:
+            self._answers.offer(request, asked, picture, trace)
         return response
 
     async def _send_fallback(self, request: web.Request, asked: ImageRequest) -> web.StreamResponse:
-        """The fallback picture, transformed as was asked, so that it fits where the real one was to stand. `Imgproxy-Error`
-        says why.
+        """The fallback picture, that of the URL or else the configured one, transformed as was asked, so that it fits where the
+        real one was to stand. `Imgproxy-Error` says why.
         """
         fallback = self._fallback
-        instead = structs.replace(asked, source=FALLBACK_SOURCE, locator=Path(fallback.image).name, download=None)
+        source, locator = asked.fallback or (FALLBACK_SOURCE, Path(fallback.image).name)
+        # What was wrong may have been a mark, and no other picture has the sum that was asked for.
+        transform = asked.transform and structs.replace(asked.transform.unmarked, hashsum=None, bounds=None)
+        instead = structs.replace(asked, source=source, locator=locator, transform=transform, download=None, fallback=None)
         trace = request[TRACE]
         picture = await self._images.get(instead, _accept(request), lambda _tag: False, trace)
         brief = dataclasses.replace(picture, etag="", age=0, freshness=Freshness(int(fallback.max_age)))

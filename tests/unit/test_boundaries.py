@@ -92,7 +92,9 @@ def test_the_environment_is_read_in_the_settings_only() -> None:
 
 
 def test_render_knows_nothing_of_the_server() -> None:
-    allowed = {f"imgproxy.{name}" for name in ("spec", "parts", "formats", "errors", "jobs.wire", "request")}
+    allowed = {
+        f"imgproxy.{name}" for name in ("spec", "parts", "layers", "encoding", "formats", "errors", "jobs.wire", "request")
+    }
     for name in MODULES:
         if name.startswith("imgproxy.render"):
             strangers = {found for found in ours(name) if not found.startswith("imgproxy.render")} - allowed
@@ -102,6 +104,8 @@ def test_render_knows_nothing_of_the_server() -> None:
 PURE = [
     "spec",
     "parts",
+    "layers",
+    "encoding",
     "canonical",
     "formats",
     "request",

@@ -14,8 +14,10 @@ from imgproxy.cache.entry import Entry, Facts, Freshness
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.negative import Negatives
 from imgproxy.errors import Undecodable
+from imgproxy.fonts import Fonts
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
+from imgproxy.marks import Marks
 from imgproxy.originals import Originals
 from imgproxy.request import INTERIM, RENDITION, Identity, Variant, etag
 from imgproxy.settings import FilesSource, LimitSettings, RenderSettings, Settings, UpgradeSettings
@@ -46,7 +48,13 @@ class Bench:
         shared = Shared(self.results, Flights(None, self.bans), self.failures)
         pool = Pool(directory / "nobody.sock", RenderSettings(), Quarantine(directory / "quarantine", 0))
         self.upgrades = Upgrades(
-            shared, self.originals, pool, self.background, UpgradeSettings(queue=2, max_age=60), lambda: busy
+            shared,
+            self.originals,
+            Marks({}, self.originals, Fonts((), ""), self.background),
+            pool,
+            self.background,
+            UpgradeSettings(queue=2, max_age=60),
+            lambda: busy,
         )
 
     async def interim(self, width: int = 50, version: str | None = None) -> Entry:

@@ -14,11 +14,13 @@ from imgproxy.render.plan import Plan
 from imgproxy.render.steps.background import background
 from imgproxy.render.steps.blur import blur
 from imgproxy.render.steps.border import border
+from imgproxy.render.steps.colorize import colorize
 from imgproxy.render.steps.colour import colour
 from imgproxy.render.steps.crop import crop
 from imgproxy.render.steps.duotone import duotone
 from imgproxy.render.steps.extend import extend
 from imgproxy.render.steps.flip import flip
+from imgproxy.render.steps.gradient import gradient
 from imgproxy.render.steps.hue import hue
 from imgproxy.render.steps.invert import invert
 from imgproxy.render.steps.light import light
@@ -59,6 +61,8 @@ FINISHING: tuple[Step, ...] = (
     sharpen,
     unsharp,
     pixelate,
+    colorize,
+    gradient,
     mask,
     padding,
     border,

@@ -14,7 +14,7 @@ from imgproxy.render.steps.blur import LARGEST, blurred
 
 def unsharp(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     amount, radius = plan.transform.unsharp / 100, plan.transform.unsharp_radius
-    if not (amount and radius):
+    if not (amount and radius) or (plan.transform.unsharp_shrunk and not plan.shrinks):
         return image
     # A wide blur looks far ahead of the row that it is mixed with, which a sequential image gives once.
     still = image.copy_memory() if radius > LARGEST else image

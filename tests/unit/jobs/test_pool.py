@@ -26,7 +26,7 @@ from imgproxy.errors import (
     ResultTooLarge,
     Undecodable,
 )
-from imgproxy.jobs.pool import Pool
+from imgproxy.jobs.pool import Inputs, Pool
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import Extent, Failed, Finished
 from imgproxy.processes.sockets import listen_for_jobs
@@ -56,7 +56,7 @@ async def render(
     """The answer, and what is in the file it was drawn into behind a header."""
     source_fd, out_fd = memory(source), memory(b"header")
     try:
-        finished = await pool.render(job(source, seconds), source_fd, out_fd, waited)
+        finished = await pool.render(job(source, seconds), Inputs(source_fd), out_fd, waited)
         return finished, os.pread(out_fd, 100, 0)
     finally:
         os.close(source_fd)
@@ -104,7 +104,7 @@ async def test_a_death_over_a_rendition_gives_the_original_its_chance_and_no_bla
     try:
         with Peer(path, [note, note, note]):
             asked = msgspec.structs.replace(job(PICTURE), rendition=Extent(0, 7))
-            assert await pool.render(asked, source_fd, out_fd, None, rendition) == DONE
+            assert await pool.render(asked, Inputs(source_fd, rendition), out_fd) == DONE
         assert os.pread(out_fd, 100, 0) == b"headerdone"
     finally:
         for descriptor in (source_fd, out_fd, rendition):
@@ -120,7 +120,7 @@ async def test_a_death_over_making_a_rendition_is_not_tried_again_and_no_reason_
     source_fd, out_fd = memory(PICTURE), memory()
     try:
         with Peer(path, [die]), pytest.raises(RenderCrashed):
-            await pool.render(msgspec.structs.replace(job(PICTURE), makes_rendition=True), source_fd, out_fd)
+            await pool.render(msgspec.structs.replace(job(PICTURE), makes_rendition=True), Inputs(source_fd), out_fd)
     finally:
         os.close(source_fd)
         os.close(out_fd)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imgproxy.errors import ImageError, ImageTooLarge, Quarantined, RenderCrashed, RenderTimeout, Undecodable
-from imgproxy.jobs.pool import Pool
+from imgproxy.jobs.pool import Inputs, Pool
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import Finished
 from imgproxy.processes.confine import landlock_abi
@@ -38,7 +38,7 @@ def pool(server: Server, tmp_path: Path) -> Pool:
 async def render(pool: Pool, source: bytes = PICTURE, seconds: float = 10) -> tuple[Finished, bytes]:
     source_fd, out_fd = memory(source), memory(b"header")
     try:
-        finished = await pool.render(job(source, seconds), source_fd, out_fd)
+        finished = await pool.render(job(source, seconds), Inputs(source_fd), out_fd)
         return finished, os.pread(out_fd, 1 << 20, 0)
     finally:
         os.close(source_fd)

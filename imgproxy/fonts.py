@@ -1,0 +1,74 @@
+"""The fonts that texts may be set in: those in the configured files and directories, by the full names of their faces."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fontTools.ttLib import TTFont, TTLibError
+
+from imgproxy.errors import InvalidOption
+from imgproxy.jobs.wire import Font
+
+_SUFFIXES = frozenset((".ttf", ".otf"))
+_PLAIN = (" regular", " book", " roman")
+"""What a face is called that is nothing special, and nobody says."""
+
+
+class Fonts:
+    """`places` are files, and directories with files at any depth; `usual` the name of the face where none is asked for.
+
+    They are looked for when the first one is asked for: most servers set no text.
+    """
+
+    def __init__(self, places: Iterable[str], usual: str) -> None:
+        self._places = tuple(places)
+        self._usual = usual
+        self._known: dict[str, Font] | None = None
+
+    async def find(self, name: str) -> Font:
+        """The face of that name, in any case; "" for the usual one, or where that is missing the first there is. Raises
+        InvalidOption."""
+        if self._known is None:
+            self._known = await asyncio.to_thread(_found, self._places)
+        known = self._known
+        if not known:
+            raise InvalidOption("font", "this server has no fonts to set text in")
+        if not name:
+            return known.get(_key(self._usual)) or known[min(known)]
+        if _key(name) in known:
+            return known[_key(name)]
+        near = difflib.get_close_matches(_key(name)[:64], known, n=1, cutoff=0.4)
+        hint = f"; did you mean {known[near[0]].name}?" if near else ""
+        raise InvalidOption("font", f"there is no font {name[:40]!a}{hint}")
+
+
+def _key(name: str) -> str:
+    key = name.lower().strip()
+    return next((key.removesuffix(suffix) for suffix in _PLAIN if key.endswith(suffix)), key)
+
+
+def _found(places: Iterable[str]) -> dict[str, Font]:
+    known: dict[str, Font] = {}
+    for file in _files(places):
+        try:
+            with TTFont(file, lazy=True) as font:
+                name = font["name"].getBestFullName()
+        except (OSError, TTLibError, KeyError, ValueError, AssertionError):
+            continue  # a broken font is none
+        if name:
+            known.setdefault(_key(name), Font(_key_case(name), str(file)))
+    return known
+
+
+def _key_case(name: str) -> str:
+    """Without what `_key` drops: Pango takes a style that a family has not by that name for a part of the family's."""
+    return name[: len(_key(name))]
+
+
+def _files(places: Iterable[str]) -> Iterator[Path]:
+    for place in map(Path, places):
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
+        yield from (file for file in found if file.suffix.lower() in _SUFFIXES and file.is_file())

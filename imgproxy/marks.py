@@ -1,0 +1,107 @@
+"""What is laid over pictures, as far as it is not in the URL: other pictures, and the fonts of texts.
+
+Which version a mark has is part of what a result is, so it is found before a result is looked for, on every request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from imgproxy.background import Background
+from imgproxy.cache.disk import input_fd
+from imgproxy.cache.entry import Entry, Freshness
+from imgproxy.errors import InvalidOption, OriginFailed, SourceError, SourceUnknown
+from imgproxy.fonts import Fonts
+from imgproxy.jobs.wire import MOST_MARKS, Extent, Font
+from imgproxy.originals import Original, Originals
+from imgproxy.request import Identity
+from imgproxy.sources.source import Source
+from imgproxy.spec import Mark, Transform
+from imgproxy.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The marks of one transform. `versions` tells theirs from all others; `freshness` is that of the one that is soonest to be
+    asked for again, None where all are local; `storable` whether caches may keep what has them."""
+
+    versions: tuple[str, ...] = ()
+    freshness: Freshness | None = None
+    storable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """For a job: descriptors and where in them the marks are, and the faces of its texts."""
+
+    descriptors: tuple[int, ...] = ()
+    extents: tuple[Extent, ...] = ()
+    fonts: Mapping[str, Font] = field(default_factory=dict)
+
+
+class Marks:
+    """One per web process."""
+
+    def __init__(self, sources: Mapping[str, Source], originals: Originals, fonts: Fonts, background: Background) -> None:
+        self._sources = sources
+        self._originals = originals
+        self._fonts = fonts
+        self._background = background
+
+    async def find(self, transform: Transform, trace: Trace) -> Found:
+        """What `transform` lays over its picture, fetched where it is not here. Raises SourceError leaves, SourceUnknown,
+        InvalidTarget and InvalidOption."""
+        await self._faces(transform)
+        marks = transform.marks
+        if not marks:
+            return Found()
+        if len(marks) > MOST_MARKS:
+            raise InvalidOption("mark", f"there are {len(marks)} marks, at most {MOST_MARKS} are drawn")
+        found = await asyncio.gather(*(self._find(mark, trace) for mark in marks))
+        fetched = [original.freshness for identity, original in found if not identity.validator]
+        return Found(
+            tuple(f"{identity.key} {original.digest}" for identity, original in found),
+            min(fetched, key=lambda freshness: freshness.max_age, default=None),
+            all(original.storable for _, original in found),
+        )
+
+    @asynccontextmanager
+    async def open(self, transform: Transform, versions: tuple[str, ...], trace: Trace) -> AsyncIterator[Open]:
+        """The very ones that `find` had; the descriptors are good inside. Raises as `find`, and OriginFailed where there is
+        another version by now."""
+        fonts = await self._faces(transform)
+        with ExitStack() as stack:
+            descriptors, extents = [], []
+            for mark, version in zip(transform.marks, versions, strict=True):
+                identity, original = await self._find(mark, trace)
+                if f"{identity.key} {original.digest}" != version:
+                    raise OriginFailed("a mark changed while it was drawn")
+                content = await original.whole()
+                descriptor = input_fd(content) if isinstance(content, Entry) else content.input_fd()
+                stack.callback(os.close, descriptor)
+                descriptors.append(descriptor)
+                extents.append(Extent(content.offset, content.length if isinstance(content, Entry) else content.written))
+            yield Open(tuple(descriptors), tuple(extents), fonts)
+
+    async def _faces(self, transform: Transform) -> dict[str, Font]:
+        asked = {each.text.font for each in (transform, *transform.then) if each.text is not None}
+        return {name: await self._fonts.find(name) for name in sorted(asked)}
+
+    async def _find(self, mark: Mark, trace: Trace) -> tuple[Identity, Original]:
+        try:
+            source = self._sources[mark.source]
+        except KeyError:
+            raise SourceUnknown(f"the mark is of a source {mark.source!r}, which is not there") from None
+        try:
+            source.check(mark.locator)
+            version = await source.version(mark.locator)
+            identity = Identity(source.origin, mark.locator, version)
+            original, _ = await self._originals.best(source, identity, trace, self._background)
+            await original.whole()
+        except SourceError as error:
+            raise type(error)(f"the mark that is laid over it: {error}") from error
+        return identity, original

@@ -1,0 +1,131 @@
+"""draw: from an original, and what is laid over it, to a finished picture that is not yet encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+import pyvips
+
+from imgproxy.errors import ImageError, Undecodable
+from imgproxy.formats import FORMATS
+from imgproxy.jobs.wire import Job
+from imgproxy.render import frames, metadata
+from imgproxy.render.choose import Choice
+from imgproxy.render.facts import Facts, refuse
+from imgproxy.render.libvips import ERRORS, forget_errors
+from imgproxy.render.load import Original, Watch
+from imgproxy.render.overlay import Overlay, lay, overlay
+from imgproxy.render.plan import Box, Plan, plan
+from imgproxy.render.rendition import Rendition
+from imgproxy.render.stage import Stage, stage
+from imgproxy.render.steps import FINISHING, SHAPING, Step
+from imgproxy.spec import Recipe, Transform
+
+Drawable = Original | Rendition | Stage
+"""What is drawn from."""
+
+
+class Drawn(msgspec.Struct, frozen=True):
+    """A finished picture, not yet encoded; `image` is a lazy tall image of all `frames`."""
+
+    image: pyvips.Image
+    plan: Plan
+    choice: Choice
+    frames: int
+
+
+@dataclass(slots=True)
+class Overlays:
+    """The layers of one job: `marks` in the order in which the links of its chain name them."""
+
+    job: Job
+    marks: Sequence[bytes]
+    recipe: Recipe
+    watch: Watch | None
+    used: int = 0
+
+    def of(self, planned: Plan) -> tuple[Overlay, ...]:
+        """What the next link lays over its result."""
+        sized = None
+        if planned.transform.mark is not None:
+            sized = partial(self._sized, self.marks[self.used])
+            self.used += 1
+        return overlay(planned, sized, self.job.fonts, self.job.limits)
+
+    def _sized(self, source: bytes, asked: Transform) -> pyvips.Image:
+        try:
+            mark = Original(source, self.watch)
+            refuse(mark.facts, self.job.limits)
+            mark.whole()
+            limits = self.job.limits
+            planned = plan(asked, mark.facts, limits)
+            return draw(mark, planned, Choice(FORMATS["png"], "a mark"), self.recipe).image
+        except ImageError as error:
+            raise type(error)(f"the mark that is laid over it: {error}") from error
+        except ERRORS as error:
+            forget_errors()
+            raise Undecodable("the mark that is laid over it is truncated or broken") from error
+
+
+def plan_of(job: Job, transform: Transform, facts: Facts, trimmed: Box | None, recipe: Recipe) -> Plan:
+    planned = plan(transform, facts, job.limits, trimmed)
+    keeps_profile = "icc" in recipe.keep and facts.icc and not facts.cmyk
+    return msgspec.structs.replace(planned, keeps_profile=True) if keeps_profile else planned
+
+
+def staged(original: Drawable, drawing: Plan, recipe: Recipe, overlays: Overlays) -> Stage:
+    """What one link of a chain hands to the next: all frames, since only the end knows whether the result moves."""
+    drawn = draw(original, drawing, Choice(FORMATS["webp"], "handed on"), recipe, overlays.of(drawing))
+    return stage(drawn.image, drawn.frames, original.facts, keeps_profile=drawing.keeps_profile)
+
+
+def has_alpha(facts: Facts, planned: Plan) -> bool:
+    background = planned.transform.background
+    covered = background is not None and background.alpha == 255
+    return (facts.alpha or planned.clears) and not covered
+
+
+def draw(original: Drawable, planned: Plan, choice: Choice, recipe: Recipe, overlays: tuple[Overlay, ...] = ()) -> Drawn:
+    count = original.facts.frames if choice.format.animation else 1
+    loaded = original.load(planned, count)
+    shaped = [_fold(SHAPING, frame, planned) for frame in frames.split(loaded, count)]
+    if planned.smart and planned.crop:
+        shaped[0] = shaped[0].copy_memory()
+        planned = _smart_crop(shaped[0], planned, planned.crop)
+    finished = [_laid(_fold(FINISHING, frame, planned), overlays, planned) for frame in shaped]
+    joined = frames.join(finished, original.header if count == 1 else loaded)
+    pruned = metadata.prune(joined, recipe, kept_profile=planned.keeps_profile)
+    return Drawn(_grey_again(pruned, original.facts, planned, choice), planned, choice, count)
+
+
+def _fold(steps: tuple[Step, ...], image: pyvips.Image, planned: Plan) -> pyvips.Image:
+    for step in steps:
+        image = step(image, planned)
+    return image
+
+
+def _laid(image: pyvips.Image, overlays: tuple[Overlay, ...], planned: Plan) -> pyvips.Image:
+    for over in overlays:
+        image = lay(image, over, planned.dpr)
+    return image
+
+
+def _smart_crop(image: pyvips.Image, planned: Plan, box: Box) -> Plan:
+    """The plan with the crop where libvips finds most to see, in all frames where it is in the first."""
+    found = image.smartcrop(box.width, box.height, interesting=planned.smart)
+    # What is cut off at the left and top is remembered as a negative offset.
+    return msgspec.structs.replace(planned, crop=Box(-found.xoffset, -found.yoffset, box.width, box.height), smart=None)
+
+
+def _grey_again(image: pyvips.Image, facts: Facts, planned: Plan, choice: Choice) -> pyvips.Image:
+    """One channel for a grey original where nothing has put colour into it, in the formats that can say so."""
+    asked = planned.transform
+    tinted = asked.monochrome or asked.sepia or asked.duotone or asked.colorize or asked.gradient or asked.mark or asked.text
+    coloured = tinted or asked.border or asked.background or (asked.mask and asked.mask.background)
+    if not facts.grey or coloured or planned.keeps_profile or choice.format.name not in ("jpeg", "png"):
+        return image
+    grey = image[0].bandjoin(image[3]) if image.hasalpha() else image[0]
+    return grey.copy(interpretation="b-w")
