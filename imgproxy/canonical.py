@@ -9,7 +9,7 @@ import msgspec
 from imgproxy.encoding import JpegOptions, PngOptions, Qualities, WebpOptions
 from imgproxy.layers import Layer, Mark, Text
 from imgproxy.parts import Border, Bounds, Color, Components, Corners, Duotone, Gravity, Mask, Region, Report, Sides
-from imgproxy.spec import DATA, ENCODING, PALETTES, SWATCHES, Transform
+from imgproxy.spec import DATA, ONCE, PALETTES, SWATCHES, Transform
 
 _SQUARE = Corners(0, 0, 0, 0)
 _NOTHING = Transform()
@@ -19,13 +19,16 @@ def canonical(transform: Transform) -> Transform:
     """The one spelling of `transform`: what has no effect beside the rest is back at its default. Idempotent."""
     if not transform.then:
         return _link(transform)
-    once = {name: getattr(transform, name) for name in (*ENCODING, "report")}
+    once = {name: getattr(transform, name) for name in ONCE}
     plain = {name: getattr(_NOTHING, name) for name in once}
-    links = [_link(transform), *map(_link, transform.then)]
+
+    # A picture that was drawn lies upright: 1 says nothing.
+    rest = [msgspec.structs.replace(each, orient=0) if each.orient == 1 else each for each in transform.then]
+    links = [_link(each) for each in (transform, *rest)]
     # Each by itself: what is said once of the whole chain is said by the first.
     links = [link for each in links if (link := msgspec.structs.replace(each, then=(), **plain)) != _NOTHING]
-    first, *rest = links or [_NOTHING]
-    return _link(msgspec.structs.replace(first, then=tuple(rest), **once))
+    first, *then = links or [_NOTHING]
+    return _link(msgspec.structs.replace(first, then=tuple(then), **once))
 
 
 def _link(transform: Transform) -> Transform:

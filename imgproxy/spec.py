@@ -39,7 +39,7 @@ from imgproxy.parts import (
 
 __all__ = [
     "DATA",
-    "ENCODING",
+    "ONCE",
     "PALETTES",
     "PIXEL_EPOCH",
     "SWATCHES",
@@ -234,8 +234,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     @property
     def chain(self) -> tuple[Transform, ...]:
-        """This one and those that follow, each with all that is said of the encoding."""
-        encoding = {name: getattr(self, name) for name in ENCODING}
+        """This one and those that follow, each with all that is said of the whole."""
+        encoding = {name: getattr(self, name) for name in ONCE}
         first = msgspec.structs.replace(self, then=())
         return (first, *(msgspec.structs.replace(each, **encoding) for each in self.then)) if self.then else (self,)
 
@@ -261,7 +261,10 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 _PLAINLY = ("format", "negotiate", "quality", "compress", "lossless", "chroma")
 """What decides on the encoding alone, and on no more than its quality."""
 
-ENCODING = (
+ONCE = (
+    "frame",
+    "pages",
+    "thumbnail",
     *_PLAINLY,
     "colors",
     "best",
@@ -277,8 +280,9 @@ ENCODING = (
     "profile",
     "hashsum",
     "bounds",
+    "report",
 )
-"""What is said once of a whole chain: how its result is encoded, and what its original must be."""
+"""What is said once of a whole chain: what its original is, and how its result is encoded."""
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

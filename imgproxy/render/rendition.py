@@ -16,8 +16,9 @@ import pyvips
 from imgproxy.errors import Undecodable
 from imgproxy.jobs.wire import Extent, Job, RenditionRules
 from imgproxy.render.facts import Facts, refuse
+from imgproxy.render.levels import rendition_levels, serving_level
 from imgproxy.render.load import Original, Watch
-from imgproxy.render.plan import Plan, plan, rendition_levels, serving_level
+from imgproxy.render.plan import Plan, plan
 from imgproxy.render.steps.colour import colour
 from imgproxy.render.steps.resize import scaled
 from imgproxy.spec import Transform

@@ -10,12 +10,12 @@ from imgproxy.errors import InvalidTarget
 _BASE64 = re.compile("[A-Za-z0-9_-]*")
 
 
-def unbase64(text: str) -> str:
-    """Raises InvalidTarget for what is not base64 of UTF-8, or has a NUL."""
+def unbase64(text: str, wrong: str = "what should be text in base64 is not") -> str:
+    """Raises InvalidTarget, saying what is `wrong`, for what is not base64 of UTF-8, or has a NUL."""
     try:
         decoded = read_bytes(text).decode()
     except ValueError:
-        raise InvalidTarget(f"{text[:40]!a} is not text in base64") from None
+        raise InvalidTarget(wrong) from None
     if "\0" in decoded:
         raise InvalidTarget("the URL has a NUL character")
     return decoded

@@ -15,7 +15,7 @@ import msgspec
 from imgproxy.canonical import canonical
 from imgproxy.errors import InvalidOption, InvalidTarget, OptionForbidden, SourceUnknown
 from imgproxy.request import ImageRequest
-from imgproxy.spec import ENCODING, Transform
+from imgproxy.spec import ONCE, Transform
 from imgproxy.urls.arguments import Asked, boolean
 from imgproxy.urls.base64url import read_bytes, unbase64
 from imgproxy.urls.dialect import Signed
@@ -233,7 +233,7 @@ class Imgproxy:
         encoded, *extensions = "".join(segments[encrypted:]).split(".")
         if len(extensions) > 1:
             raise InvalidTarget("there is more than one . after the base64")
-        return self._decrypted(encoded) if encrypted else unbase64(encoded), extensions[0] if extensions else ""
+        return self._decrypted(encoded) if encrypted else unbase64(encoded, _NO_URL), extensions[0] if extensions else ""
 
     def _decrypted(self, encoded: str) -> str:
         if self._cipher is None:
@@ -278,8 +278,9 @@ class Imgproxy:
         return canonical(Transform(**first, then=tuple(Transform(**link) for link in rest)))
 
 
-_ONCE = frozenset((*ENCODING, "frame", "pages", "thumbnail"))
+_ONCE = frozenset(ONCE)
 _LINK = "-"
+_NO_URL = "what stands for the picture's URL is neither plain/ nor base64 of one"
 
 
 def _mended(path: str) -> str:

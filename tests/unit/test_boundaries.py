@@ -113,6 +113,7 @@ PURE = [
     "render.plan",
     "render.geometry",
     "render.resizing",
+    "render.levels",
 ]
 
 
@@ -146,13 +147,13 @@ def test_there_are_no_circles() -> None:
 
 
 FLOORS = [
-    ["errors", "formats", "parts"],
+    ["errors", "formats", "parts", "layers", "encoding"],
     ["spec"],
     ["canonical"],
     ["request", "trace", "settings", "logs"],
     ["cache.*", "cache", "urls.*", "urls", "sources.*", "sources", "jobs.*", "jobs", "metrics", "signing"],
     ["configuration.*", "configuration", "keysalt"],
-    ["render.*", "render", "originals", "drawing", "renditions", "upgrades", "background", "offline"],
+    ["render.*", "render", "originals", "drawing", "renditions", "upgrades", "background", "offline", "marks", "fonts"],
     ["pipeline"],
     ["web.*", "web"],
     ["processes.*", "processes", "explain"],

@@ -10,7 +10,8 @@ from imgproxy.errors import ImageTooLarge
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import RenditionRules
 from imgproxy.render.facts import Facts
-from imgproxy.render.plan import plan, rendition_levels, serving_level
+from imgproxy.render.levels import rendition_levels, serving_level
+from imgproxy.render.plan import plan
 from imgproxy.spec import Transform, Trim
 from tests.unit.render.drawing import LIMITS, RED, animation, close, drawn, opened, plain, render
 

@@ -17,7 +17,8 @@ from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Extent, Finished, RenditionRules
 from imgproxy.render import engine
 from imgproxy.render.facts import Facts
-from imgproxy.render.plan import plan, rendition_levels, serving_level
+from imgproxy.render.levels import rendition_levels, serving_level
+from imgproxy.render.plan import plan
 from imgproxy.request import RENDITION
 from imgproxy.spec import Color, Gravity, Recipe, Region, Transform, Trim, encode
 from tests.unit.render import drawing

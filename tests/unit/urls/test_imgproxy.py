@@ -9,11 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgproxy.canonical import canonical
-from imgproxy.errors import ImgproxyError, InvalidOption, InvalidTarget, SignatureInvalid, SignatureMissing, SourceUnknown
+from imgproxy.encoding import AutoQuality, AvifOptions, JpegOptions, PngOptions, Qualities, WebpOptions
+from imgproxy.errors import (
+    ImgproxyError,
+    InvalidOption,
+    InvalidTarget,
+    OptionForbidden,
+    SignatureInvalid,
+    SignatureMissing,
+    SourceUnknown,
+)
 from imgproxy.keysalt import KeySalt
+from imgproxy.layers import Mark, Text
 from imgproxy.request import ImageRequest
 from imgproxy.signing import authorize
-from imgproxy.spec import Color, Cut, Duotone, Gravity, Sides, Transform, Trim
+from imgproxy.spec import Bounds, Color, Colorize, Cut, Duotone, Gradient, Gravity, Hashsum, Sides, Transform, Trim
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.encrypted import Cipherer
 from imgproxy.urls.imgproxy import MAX_SEGMENTS, Imgproxy
@@ -21,6 +31,7 @@ from imgproxy.urls.imgproxy_info import ImgproxyInfo
 from imgproxy.urls.native import Native
 from imgproxy.urls.presets import read_presets, refuse_loops
 from imgproxy.urls.processing import NOT_OFFERED, PROCESSING, table
+from imgproxy.urls.replacements import read_replacements
 
 PAIR = ("736563726574", "68656C6C6F")
 CIPHER_KEY = "1eb5b0e971ad7f45324c1bb15c947cb207c43152fa5c6c7f35c4f36e0c18e0f1"
@@ -30,6 +41,10 @@ BASE64 = "/rs:fill:300:400:0/g:sm/aHR0cDovL2V4YW1w/bGUuY29tL2ltYWdl/cy9jdXJpb3Np
 PLAIN = "/rs:fill:300:400:0/g:sm/plain/http://example.com/images/curiosity.jpg@png"
 
 DOOR = Imgproxy(web="web", local="local")
+OWN = ("brand", "logo.png")
+FULL = Imgproxy(web="web", local="local", watermark=OWN, watermark_opacity=0.5, security=True)
+MARKED = "bG9jYWw6Ly8vbG9nby5wbmc"  # local:///logo.png
+MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 
 def parse(options: str, door: Imgproxy = DOOR, url: str = "local:///a.jpg") -> ImageRequest:
@@ -111,6 +126,7 @@ def test_where_a_picture_is(target: str, source: str, locator: str) -> None:
 
 BOX: dict[str, Any] = {"width": 30, "height": 20}
 NOWE = Gravity("anchor", 0, 0)
+LOGO: dict[str, Any] = {"source": "local", "locator": "logo.png"}
 
 
 @pytest.mark.parametrize(
@@ -171,6 +187,62 @@ NOWE = Gravity("anchor", 0, 0)
         ("pix:8", {"pixelate": 8}),
         ("f:jpg/q:55", {"format": "jpeg", "quality": 55}),
         ("sm:1/scp:1/kcr:0/eth:0/ph:0/cb:v7", {}),
+        ("sm:0", {"metadata": "all"}),
+        ("kcr:1", {"metadata": "copyright"}),
+        ("sm:0/sm:1", {}),
+        ("scp:0/eth:1", {"profile": True, "thumbnail": True}),
+        ("ush:always:1:16", {"unsharp": 50, "unsharp_radius": 0.85}),
+        ("ush:auto", {"unsharp": 33.333333, "unsharp_radius": 0.85, "unsharp_shrunk": True}),
+        ("ush:always/ush:none", {}),
+        ("col:0.5:ff0000:1", {"colorize": Colorize(Color(255, 0, 0, 128), True)}),
+        ("col:0:ff0000", {}),
+        ("gr:1:00ff00:right:0.25:0.5", {"gradient": Gradient(Color(0, 255, 0), 270, 0.25, 0.5)}),
+        ("gr:0.5::45", {"gradient": Gradient(Color(0, 0, 0, 128), 45)}),
+        ("ra:nearest", {"kernel": "nearest"}),
+        ("c:100:80/car:1.5", {"cut": Cut(100, 80, None, 1.5)}),
+        ("car:2:1/c:100:80:no", {"cut": Cut(100, 80, Gravity("anchor", 0.5, 0), 2, True)}),
+        ("car:0:1", {}),
+        ("pg:2/pgs:3", {"frame": 3, "pages": 3}),
+        ("da:1", {"frame": 1}),
+        ("pg:4/da:1", {"frame": 5}),
+        ("da:0", {}),
+        ("mb:5000", {"max_bytes": 5000}),
+        ("mb:5000/f:png", {"format": "png"}),
+        ("fq:jpg:70:webp:60", {"qualities": Qualities(70, 60)}),
+        ("fq:jpg:70:webp:60/f:webp", {"format": "webp", "qualities": Qualities(0, 60)}),
+        ("fq:jpg:70/q:50", {"quality": 50}),
+        ("aq:size:20000:10:95", {"auto_quality": AutoQuality("size", 20000, 10, 95)}),
+        ("aq:dssim", {"auto_quality": AutoQuality("dssim", 0.02)}),
+        ("aq:dssim/aq:none", {}),
+        ("f:best", {"best": True, "format": "auto", "negotiate": True}),
+        ("f:best/f:png", {"format": "png"}),
+        ("jpgo:1:1::1::3", {"jpeg": JpegOptions(progressive=True, full_chroma=True, overshoot_deringing=True, quant_table=3)}),
+        ("jpgo:1/f:png", {"format": "png"}),
+        ("pngo:1:1:16", {"png": PngOptions(interlaced=True, quantize=True, colors=16)}),
+        (
+            "webpo:near_lossless:1:photo",
+            {"webp": WebpOptions(compression="near_lossless", smart_subsample=True, preset="photo")},
+        ),
+        ("avifo:off", {"avif": AvifOptions(subsample="off")}),
+        ("skp:webp:jpg:webp", {"skip": ("jpeg", "webp")}),
+        (f"hs:md5:{MD5.upper()}", {"hashsum": Hashsum("md5", MD5)}),
+        ("wm:0/wmu:bG9j", {}),
+        ("wmu:bG9j/wms:30:20", {}),
+        (f"wm:0.5/wmu:{MARKED}", {"mark": Mark(source="local", locator="logo.png", opacity=0.5)}),
+        (
+            f"wms:40/wmr:-90/wmsh:2/wm:1:soea:5:0.1/wmu:{MARKED}",
+            {
+                "mark": Mark(
+                    source="local", locator="logo.png", x=1, y=1, offset_x=5, offset_y=0.1, width=40, rotate=270, shadow=2
+                )
+            },
+        ),
+        (f"wm:1:re:9:8:0.2/wmu:{MARKED}", {"mark": Mark(**LOGO, tile="grid", offset_x=9, offset_y=8, scale=0.2)}),
+        (f"wm:1:noea/wm:0.5:ch/wmu:{MARKED}", {"mark": Mark(**LOGO, tile="chess", opacity=0.5)}),
+        ("wm:1:so/wmt:PGI-SGk8L2I-", {"text": Text(words="<b>Hi</b>", markup=True, size=32, x=0.5, y=1)}),
+        ("w:90/-/pix:4/q:50", {"width": 90, "quality": 50, "then": (Transform(pixelate=4),)}),
+        ("w:90/-/-/-/fl:1", {"width": 90, "then": (Transform(flip_horizontal=True),)}),
+        ("ar:1/-/w:90/f:png", {"width": 90, "format": "png"}),
     ],
 )
 def test_what_options_mean(options: str, fields: dict[str, Any]) -> None:
@@ -227,11 +299,41 @@ def test_raw_is_the_original() -> None:
         ("co:-1", "co"),
         ("co:3", "co"),
         ("f:tiff", "f"),
-        ("f:best", "f"),
-        ("sm:0", "sm"),
         ("pr:none", "preset"),
-        ("wm:0.5", "wm"),
+        ("wm:0.5", "watermark"),
+        ("wm:2", "wm"),
+        ("wm:0.5:up", "wm"),
+        ("wm:0.5:so:1:2:11", "wm"),
+        ("wms:-1", "wms"),
+        ("wmt:AQ", "wmt"),
         ("msr:5", "msr"),
+        ("msfs:5", "msfs"),
+        ("max_result_dimension:5", "max_result_dimension"),
+        ("ush:sometimes", "ush"),
+        ("ush:always:1:0", "ush"),
+        ("col:1:zz", "col"),
+        ("gr:1::up:2", "gr"),
+        ("gr:1::around", "gr"),
+        ("ra:magic", "ra"),
+        ("car:-1", "car"),
+        ("pgs:0", "pgs"),
+        ("pg:-1", "pg"),
+        ("mb:1.5", "mb"),
+        ("fq:jpg", "fq"),
+        ("fq:gif:10", "fq"),
+        ("aq:ml:1", "aq"),
+        ("aq:size", "aq"),
+        ("aq:ssim:2", "aq"),
+        ("aq:size:9:90:80", "aq"),
+        ("jpgo:1:0:0:0:0:9", "jpgo"),
+        ("pngo:0:1:1", "pngo"),
+        ("webpo:soft", "webpo"),
+        ("avifo:some", "avifo"),
+        ("skp:exe", "skp"),
+        ("hs:md5:00", "hs"),
+        ("hs:crc32:00000000", "hs"),
+        (f"raw:1/hs:md5:{MD5}", "hashsum"),
+        ("ph:1", "ph"),
         ("vts:1", "vts"),
         ("%d1:1", "%d1"),
         ("nonsense:1", "nonsense"),
@@ -365,9 +467,67 @@ def test_another_prefix_separator_and_base_url() -> None:
 @pytest.mark.parametrize("option", PROCESSING, ids=lambda option: option.names[0])
 def test_every_example_is_understood_by_each_of_its_names(option: Any) -> None:
     _, _, arguments = option.example.partition(":")
-    seen = {repr(parse(f"{name}:{arguments}")) for name in option.names}
+    seen = {repr(parse(f"{name}:{arguments}", FULL)) for name in option.names}
     assert len(seen) == 1
     assert f"`{option.example}`" in table()
+
+
+def test_the_servers_own_watermark_has_its_own_opacity() -> None:
+    assert picture("wm:0.5", FULL).mark == Mark(source="brand", locator="logo.png", opacity=0.25)
+    assert picture(f"wm:0.5/wmu:{MARKED}", FULL).mark == Mark(**LOGO, opacity=0.25)
+
+
+@pytest.mark.parametrize(
+    ("options", "bounds"),
+    [
+        ("msr:1.5", Bounds(source_pixels=1_500_000)),
+        ("msfs:900/maf:8", Bounds(source_bytes=900, source_frames=8)),
+        ("mafr:0.25", Bounds(frame_pixels=250_000)),
+    ],
+)
+def test_limits_where_urls_may_set_them(options: str, bounds: Bounds) -> None:
+    assert picture(options, FULL).bounds == bounds
+    with pytest.raises(OptionForbidden):
+        parse(options)
+    assert picture("mrd:90", FULL).max_side == 90
+    preset = Imgproxy(local="local", presets={"strict": tuple(options.split("/"))})
+    assert picture("pr:strict", preset).bounds == bounds, "presets are the server's own"
+
+
+def test_a_fallback_and_a_chain_too_long() -> None:
+    assert parse(f"fiu:{MARKED}").fallback == ("local", "logo.png")
+    with pytest.raises(SourceUnknown):
+        parse("fiu:czM6Ly9hL2I")
+    with pytest.raises(InvalidTarget, match="chains more than 8"):
+        parse("/-/".join(["pix:2"] * 9))
+    assert len(picture("/-/".join(["pix:2"] * 8)).chain) == 8
+
+
+def test_names_for_people_after_base64() -> None:
+    door = Imgproxy(local="local", file_names=True)
+    assert door.parse(f"/w:9/{MARKED[:8]}/{MARKED[8:]}/holiday.jpg").locator == "logo.png"
+    assert door.parse(f"/w:9/{MARKED}").locator == "logo.png"
+
+
+@pytest.mark.parametrize(
+    ("replacements", "url", "place"),
+    [
+        (["mys3://=http://b.test/"], "mys3://a.jpg", ("web", "http://b.test/a.jpg")),
+        (["a://*/=http://${1}.test/x/"], "a://one/b.jpg", ("web", "http://one.test/x/b.jpg")),
+        (["a://=b://", "b://=local:///"], "a://c.jpg", ("local", "c.jpg")),
+        (["a://=b://"], "local:///c.jpg", ("local", "c.jpg")),
+    ],
+)
+def test_beginnings_that_stand_for_others(replacements: list[str], url: str, place: tuple[str, str]) -> None:
+    door = Imgproxy(web="web", local="local", replacements=read_replacements(replacements))
+    request = parse("", door, url)
+    assert (request.source, request.locator) == place
+
+
+@pytest.mark.parametrize("wrong", ["", "a", "=b", "a*=${2}", "a=${1}"])
+def test_replacements_that_are_none(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"expected|names a \*"):
+        read_replacements([wrong])
 
 
 def test_names_are_there_once() -> None:
@@ -432,22 +592,59 @@ pictures = st.builds(
     pixelate=st.integers(0, 100),
     quality=st.integers(0, 100),
     format=st.sampled_from(("auto", "jpeg", "webp", "avif", "png", "gif")),
+    frame=st.integers(0, 9),
+    pages=st.sampled_from((1, 3)),
+    mark=st.none()
+    | st.builds(
+        Mark,
+        source=st.just("local"),
+        locator=st.sampled_from(("logo.png", "ä/b?.png")),
+        x=anchors,
+        y=anchors,
+        offset_x=offsets,
+        offset_y=offsets,
+        opacity=st.sampled_from((1.0, 0.25, 0.0)),
+        tile=st.sampled_from(("", "grid", "chess")),
+        scale=st.sampled_from((0.0, 0.2)),
+        width=st.sampled_from((0, 40)),
+        rotate=st.sampled_from((0.0, 12.5)),
+        shadow=st.sampled_from((0.0, 3.0)),
+    ),
 )
+encodings: dict[str, Any] = {
+    "best": st.booleans(),
+    "max_bytes": st.sampled_from((0, 5000)),
+    "qualities": st.none() | st.builds(Qualities, *[st.integers(0, 100)] * 4),
+    "auto_quality": st.none() | st.builds(AutoQuality, st.sampled_from(("size", "dssim", "ssim")), st.sampled_from((0.5, 1))),
+    "jpeg": st.none() | st.builds(JpegOptions, progressive=st.none() | st.booleans(), optimize_scans=st.booleans()),
+    "png": st.none() | st.builds(PngOptions, quantize=st.booleans(), colors=st.sampled_from((256, 5))),
+    "webp": st.none()
+    | st.builds(WebpOptions, compression=st.sampled_from(("lossy", "lossless")), smart_subsample=st.booleans()),
+    "avif": st.none() | st.builds(AvifOptions, subsample=st.sampled_from(("auto", "on", "off"))),
+    "skip": st.sampled_from(((), ("gif",), ("webp", "gif"))),
+    "metadata": st.sampled_from(("", "copyright", "all")),
+    "profile": st.booleans(),
+    "hashsum": st.none() | st.just(Hashsum("md5", MD5)),
+    "bounds": st.none() | st.builds(Bounds, st.integers(0, 99), st.sampled_from((0, 1_500_000)), st.integers(0, 9)),
+}
+saved = st.builds(Transform, quality=st.sampled_from((0, 70)), then=st.lists(pictures, max_size=3).map(tuple), **encodings)
 requests = st.builds(
     ImageRequest,
     source=st.just("local"),
     locator=st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=30),
-    transform=st.none() | pictures.map(canonical),
+    transform=st.none() | (pictures | saved).map(canonical),
     download=st.none() | st.text("ab /?:é", max_size=9),
     expires=st.integers(0, 2**31),
+    fallback=st.none() | st.just(("local", "else.png")),
 )
 
 
 @given(requests)
 @settings(max_examples=400)
 def test_what_is_built_is_parsed_again(request: ImageRequest) -> None:
-    target = DOOR.build(request)
-    assert DOOR.parse(DOOR.split(target).payload) == request
+    door = Imgproxy(web="web", local="local", security=True)
+    target = door.build(request)
+    assert door.parse(door.split(target).payload) == request
 
 
 BYTES = re.compile("[!-~]")

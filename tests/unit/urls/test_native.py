@@ -533,7 +533,10 @@ def test_every_option_has_a_row_and_an_example_that_parses() -> None:
         "trim-color": "trim=color", "trim-pad": "trim=auto", "duotone-alpha": "duotone=000,fff", "usmrad": "usm=9",
         "corner-radius": "mask=corners", "mask-bg": "mask=corners", "border-radius": "border=4,333",
         "border-radius-inner": "border=4,333", "colorquant": "fm=png", "colors": "palette=json",
+        "txt-height": "txt=a&txt-fit=max",
     }  # fmt: skip
+    beside |= {row.name: "mark=a/b.png" for row in OPTIONS if row.name.startswith("mark-")}
+    beside |= {row.name: "txt=a" for row in OPTIONS if row.name.startswith("txt-") and row.name not in beside}
     for option, row in zip(OPTIONS, rows[2:], strict=True):
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[:3] == [f"`{option.name}`", option.value.expected, f"`{option.name}={option.example}`"]
@@ -552,6 +555,8 @@ def test_every_field_of_a_transform_can_be_asked_for() -> None:
     """So that an option which the renderer knows is not out of reach by an oversight."""
     reached = {path.partition(".")[0] for option in OPTIONS if option.picture for path in option.fields}
     of_imgproxy = {"turn", "cut", "placement", "extend_aspect", "rules", "zoom_x", "zoom_y", "sharpen_radius"}
+    of_imgproxy |= {"pages", "thumbnail", "hashsum", "bounds", "max_side", "kernel", "colorize", "gradient", "unsharp_shrunk"}
+    of_imgproxy |= {"best", "qualities", "auto_quality", "jpeg", "png", "webp", "avif", "skip", "metadata", "profile", "then"}
     assert reached | of_imgproxy == set(Transform.__struct_fields__)
     assert not reached & of_imgproxy
 
