@@ -54,7 +54,8 @@ def _found(places: Iterable[str]) -> dict[str, Font]:
     known: dict[str, Font] = {}
     for file in _files(places):
         try:
-            with TTFont(file, lazy=True) as font:
+            # Of a broken file that it opened itself it forgets the descriptor.
+            with file.open("rb") as opened, TTFont(opened, lazy=True) as font:
                 name = font["name"].getBestFullName()
         except (OSError, TTLibError, KeyError, ValueError, AssertionError):
             continue  # a broken font is none

@@ -62,7 +62,7 @@ class Overlays:
             mark.whole()
             limits = self.job.limits
             planned = plan(asked, mark.facts, limits)
-            return draw(mark, planned, Choice(FORMATS["png"], "a mark"), self.recipe).image
+            return draw(mark, planned, Choice(FORMATS["png"], "a mark"), self.recipe).image.copy_memory()
         except ImageError as error:
             raise type(error)(f"the mark that is laid over it: {error}") from error
         except ERRORS as error:

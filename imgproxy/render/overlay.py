@@ -128,7 +128,9 @@ def _room(text: Text, planned: Plan) -> tuple[int, int]:
 def _finished(image: pyvips.Image, layer: Layer, dpr: float) -> Overlay:
     """Turned, shaded, and as dense as it is to be."""
     image = with_alpha(image)
-    if layer.rotate:
+    if layer.rotate and not layer.rotate % 90:
+        image = image.rot(f"d{layer.rotate:g}")
+    elif layer.rotate:
         image = image.premultiply().rotate(layer.rotate).unpremultiply().cast("uchar").copy(interpretation="srgb")
     margin = 0
     sigma = layer.shadow * dpr

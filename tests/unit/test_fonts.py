@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imgproxy.errors import InvalidOption
+from imgproxy.fonts import Fonts
+from tests.fonts import write_font
+
+
+@pytest.fixture
+def fonts(tmp_path: Path) -> Fonts:
+    (tmp_path / "deeper").mkdir()
+    write_font(tmp_path / "deeper" / "a.ttf", "Boxes Test")
+    write_font(tmp_path / "b.TTF", "Another Regular")
+    (tmp_path / "broken.ttf").write_bytes(b"\0\1\0\0 no font")
+    (tmp_path / "empty.otf").write_bytes(b"")
+    (tmp_path / "note.txt").write_text("not a font")
+    return Fonts([str(tmp_path), str(tmp_path / "nowhere")], "boxes test")
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("", "Boxes Test"),
+        ("Boxes Test", "Boxes Test"),
+        ("BOXES TEST", "Boxes Test"),
+        ("another", "Another"),
+        ("Another Book", "Another"),
+    ],
+)
+async def test_faces_are_found_by_their_full_names(fonts: Fonts, asked: str, name: str) -> None:
+    font = await fonts.find(asked)
+    assert font.name == name
+    assert font.file.endswith("a.ttf" if name == "Boxes Test" else "b.TTF")
+
+
+async def test_a_face_that_is_not_there_is_an_error_with_a_hint(fonts: Fonts) -> None:
+    with pytest.raises(InvalidOption, match="no font 'Boxes Tost'; did you mean Boxes Test"):
+        await fonts.find("Boxes Tost")
+    with pytest.raises(InvalidOption, match=r"no font '\\x1b\[2J'$"):
+        await fonts.find("\x1b[2J")
+
+
+async def test_the_usual_one_may_be_missing(tmp_path: Path) -> None:
+    file = write_font(tmp_path / "a.ttf", "Zebra")
+    assert (await Fonts([str(file)], "DejaVu Sans").find("")).name == "Zebra"
+    with pytest.raises(InvalidOption, match="no fonts"):
+        await Fonts([], "DejaVu Sans").find("")
