@@ -256,12 +256,12 @@ def _plain_sizes(asked: Transform) -> dict[str, object]:
     if not shaped or asked.rules == "imgix":
         changes["extend_aspect"] = False
     if asked.rules == "imgix":
-        return changes | {"fit": fit, "zoom_x": 1, "zoom_y": 1, "clamp": asked.clamp and asked.extend}
+        return changes | {"fit": fit, "zoom_x": 1, "zoom_y": 1, "max_side": 0, "clamp": asked.clamp and asked.extend}
     ratios = asked.dpr == asked.zoom_x == asked.zoom_y == 1
     sided = bool(asked.width or asked.height)
     alike = both or not (sided and (asked.extend or fit == "stretch"))
     changes |= {"fit": fit, "aspect": 0, "max_width": 0, "max_height": 0}
-    if ratios and alike and not (asked.min_width or asked.min_height or shaped):
+    if ratios and alike and not (asked.min_width or asked.min_height or asked.max_side or shaped):
         changes |= {"rules": "imgix", "extend": asked.extend and sided}
     return changes
 

@@ -151,7 +151,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     max_width: Annotated[int, Meta(ge=0, le=16384)] = 0
     max_height: Annotated[int, Meta(ge=0, le=16384)] = 0
     max_side: Annotated[int, Meta(ge=0, le=16384)] = 0
-    """Where a side of the result would be longer, everything is drawn smaller, so that it is not. 0: it is not looked at."""
+    """Where a side of the result would be longer, everything is drawn smaller, so that it is not. By imgproxy's rules only; 0:
+    it is not looked at."""
     kernel: Literal["lanczos3", "lanczos2", "cubic", "linear", "nearest"] = "lanczos3"
     """With which it is scaled."""
 
