@@ -32,21 +32,9 @@ def canonical(transform: Transform) -> Transform:
 
 
 def _link(transform: Transform) -> Transform:
-    for rule in (
-        _plain_report,
-        _plain_negotiation,
-        _plain_encoding,
-        _plain_search,
-        _plain_layers,
-        _plain_parts,
-        _plain_shades,
-        _plain_mask,
-        _plain_border,
-        _plain_sizes,
-        _plain_aspect,
-        _plain_fit,
-        _plain_gravity,
-    ):
+    # A width that is still to come gives a meaning to what has none without.
+    open_width = "width" in transform.hints and not transform.width
+    for rule in (*_RULES, *(() if open_width else _SIZE_RULES)):
         changes = rule(transform)
         if changes:
             transform = msgspec.structs.replace(transform, **changes)
@@ -339,3 +327,25 @@ def _plain(gravity: Gravity | None) -> Gravity | None:
         return None if gravity == Gravity() else gravity
     kept = Gravity("focal", gravity.x, gravity.y) if gravity.kind == "focal" else Gravity(gravity.kind)
     return None if kept == Gravity("focal") else kept
+
+
+def _plain_hints(asked: Transform) -> dict[str, object]:
+    """What the URL says decides."""
+    said = {"width": asked.width, "dpr": asked.dpr != 1, "save-data": asked.quality or asked.lossless}
+    hints = () if asked.format in DATA else tuple(sorted(hint for hint in set(asked.hints) if not said[hint]))
+    return {"hints": hints}
+
+
+_RULES = (
+    _plain_report,
+    _plain_negotiation,
+    _plain_hints,
+    _plain_encoding,
+    _plain_search,
+    _plain_layers,
+    _plain_parts,
+    _plain_shades,
+    _plain_mask,
+    _plain_border,
+)
+_SIZE_RULES = (_plain_sizes, _plain_aspect, _plain_fit, _plain_gravity)

@@ -17,7 +17,7 @@ from imgproxy.errors import ImgproxyError, InvalidTarget, NotAnImage
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs.wire import Finished
 from imgproxy.pipeline import RASTER
-from imgproxy.request import Identity, ImageRequest, identify, negotiate
+from imgproxy.request import Client, Identity, ImageRequest, identify, negotiate
 from imgproxy.settings import Settings
 from imgproxy.signing import authorize
 from imgproxy.sources.source import Fetched, Source
@@ -65,7 +65,7 @@ async def _explain_source(settings: Settings, request: ImageRequest, accept: str
         original = await _at_hand(settings, bans, source, identity)
         if request.transform is None and _goes_out_as_it_is(original, identity, said):
             return
-        variant = negotiate(request, accept, request.transform or RASTER)
+        variant = negotiate(request, Client(accept), request.transform or RASTER)
         said["negotiated"] = {"accepts": list(variant.accepts), "vary": variant.vary}
         identity = identify(variant, source.origin, version, recipe_of(settings))
         said["key"] = identity.key

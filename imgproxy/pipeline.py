@@ -35,7 +35,7 @@ from imgproxy.errors import (
 from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
 from imgproxy.marks import Marks
 from imgproxy.originals import Original, Originals, Unchanged, may_hide, with_bytes
-from imgproxy.request import RENDITION, Identity, ImageRequest, Variant, etag, identify, negotiate
+from imgproxy.request import RENDITION, Client, Identity, ImageRequest, Variant, etag, identify, negotiate
 from imgproxy.sources.source import Source
 from imgproxy.spec import Transform
 from imgproxy.trace import Trace
@@ -94,8 +94,8 @@ class Images:
         self._background = background
         self._recipe = recipe
 
-    async def get(self, request: ImageRequest, accept: str | None, has: Callable[[str], bool], trace: Trace) -> Picture:
-        """The picture that `request` asks for, for a client with this Accept header.
+    async def get(self, request: ImageRequest, client: Client, has: Callable[[str], bool], trace: Trace) -> Picture:
+        """The picture that `request` asks for, for this client.
 
         `has(etag)` says whether the client holds that version already (If-None-Match). Raises ImgproxyError leaves.
         """
@@ -105,18 +105,18 @@ class Images:
             source.check(request.locator)
             version = await source.version(request.locator)
             known_until = source.known_until(request.locator)
-        picture = await self._picture(source, version, request, accept, has, trace)
+        picture = await self._picture(source, version, request, client, has, trace)
         return picture if known_until == math.inf else dataclasses.replace(picture, known_until=known_until)
 
     async def _picture(
-        self, source: Source, version: str, request: ImageRequest, accept: str | None, has: Callable[[str], bool], trace: Trace
+        self, source: Source, version: str, request: ImageRequest, client: Client, has: Callable[[str], bool], trace: Trace
     ) -> Picture:
         if request.transform is not None:
-            return await self._variant(source, version, negotiate(request, accept, request.transform), has, trace)
+            return await self._variant(source, version, negotiate(request, client, request.transform), has, trace)
         picture = await self._original(source, Identity(source.origin, request.locator, version), has, trace)
         if picture is not None:
             return picture
-        return await self._variant(source, version, negotiate(request, accept, RASTER), has, trace)
+        return await self._variant(source, version, negotiate(request, client, RASTER), has, trace)
 
     def _source(self, name: str) -> Source:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cached_property
 from hashlib import blake2b
@@ -9,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from imgproxy.canonical import canonical
 from imgproxy.spec import PIXEL_EPOCH, Transform, encode
 
 
@@ -55,14 +57,47 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     vary: bool = False
 
 
-def negotiate(request: ImageRequest, accept: str | None, transform: Transform) -> Variant:
-    """The variant of `transform` that a client with this Accept header (None: it sent none) gets."""
+class Client(msgspec.Struct, frozen=True):
+    """What the one who asks says of itself: its Accept header (None: it sent none) and its hints. `width` is in device pixels;
+    0: it does not say."""
+
+    accept: str | None = None
+    width: float = 0
+    dpr: float = 0
+    save_data: bool = False
+
+
+WIDTH_STEP, WIDEST = 50, 8192
+DPR_STEP, DENSEST = 0.25, 8
+"""Hints are rounded up to these steps, so that a page does not make a picture of its own for each window."""
+
+SAVING_QUALITY = 45
+
+
+def hinted(transform: Transform, client: Client) -> Transform:
+    """`transform` with what the client's hints decide of it (HTTP Client Hints, RFC 8942; Save-Data)."""
+    changes: dict[str, object] = {"hints": ()}
+    if "dpr" in transform.hints and client.dpr:
+        changes["dpr"] = min(math.ceil(client.dpr / DPR_STEP) * DPR_STEP, DENSEST)
+    if "width" in transform.hints and client.width:
+        # Device pixels already.
+        width = min(math.ceil(client.width / WIDTH_STEP) * WIDTH_STEP, WIDEST)
+        changes |= {"width": width, "dpr": 1, "enlarge": False}
+    if "save-data" in transform.hints and client.save_data:
+        changes["quality"] = SAVING_QUALITY
+    return canonical(msgspec.structs.replace(transform, **changes))
+
+
+def negotiate(request: ImageRequest, client: Client, transform: Transform) -> Variant:
+    """The variant of `transform` that this client gets."""
+    if transform.hints:
+        transform = hinted(transform, client)
     used = transform.negotiate
     return Variant(
         source=request.source,
         locator=request.locator,
         transform=transform,
-        accepts=acceptable(accept) if used else (),
+        accepts=acceptable(client.accept) if used else (),
         vary=used,
     )
 

@@ -58,6 +58,7 @@ __all__ = [
     "Gradient",
     "Gravity",
     "Hashsum",
+    "Hint",
     "JpegOptions",
     "Length",
     "Mark",
@@ -87,6 +88,8 @@ Fit = Literal["fit", "cover", "cover-down", "stretch", "auto"]
 """`fit`: inside the box. `cover`: fills the box and is cropped to it. `cover-down`: as cover, but never enlarged, the box
 shrinks instead, keeping its shape. `stretch`: both sides exactly, without keeping the shape. `auto`: as cover where box and
 picture are both landscape (or square) or both portrait, else as fit."""
+
+Hint = Literal["dpr", "save-data", "width"]
 
 OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "json", "css", "blurhash"]
 
@@ -146,6 +149,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     zoom_x: Annotated[float, Meta(gt=0, le=100)] = 1
     zoom_y: Annotated[float, Meta(gt=0, le=100)] = 1
     dpr: Annotated[float, Meta(gt=0, le=8)] = 1
+    hints: tuple[Hint, ...] = ()
+    """What the client's own hints decide; with `width`, it is never enlarged for that. Never part of what is drawn."""
     min_width: Annotated[int, Meta(ge=0, le=16384)] = 0
     min_height: Annotated[int, Meta(ge=0, le=16384)] = 0
     max_width: Annotated[int, Meta(ge=0, le=16384)] = 0

@@ -38,8 +38,13 @@ def _bounded(given: Given) -> bool:
     return any(given.get(name) for name in ("min-w", "min-h", "max-w", "max-h"))
 
 
+def _wide(given: Given) -> bool:
+    """Whether there is a width, if only by a hint."""
+    return "w" in given or "width" in given.get("ch", ())
+
+
 def _sized(given: Given) -> bool:
-    return any(name in given for name in ("w", "h", "ar"))
+    return _wide(given) or "h" in given or "ar" in given
 
 
 def _covers(given: Given) -> bool:
@@ -51,7 +56,7 @@ def _fits(given: Given) -> bool:
 
 
 def _crops(given: Given) -> bool:
-    boxed = ("w" in given and "h" in given) or "ar" in given or (_sized(given) and _bounded(given))
+    boxed = (_wide(given) and "h" in given) or "ar" in given or (_sized(given) and _bounded(given))
     if _covers(given):
         return boxed
     # A letterbox only places the picture. A smaller one can be placed below a single side as well, where it is not enlarged.
@@ -61,7 +66,7 @@ def _crops(given: Given) -> bool:
 
 
 def _shapes(given: Given) -> bool:
-    sides = ("w" in given) + ("h" in given)
+    sides = _wide(given) + ("h" in given)
     return sides < 2 and (_covers(given) or _fills(given, *_FILLING) or (sides > 0 and _fills(given, "scale")))
 
 
@@ -75,7 +80,7 @@ def _fills(given: Given, *fits: str) -> bool:
 
 def _in_pixels(given: Given) -> bool:
     padded = given.get("pad", Sides(0, 0, 0, 0)) != Sides(0, 0, 0, 0) or any(given.get(f"pad-{side}") for side in _SIDES)
-    return "w" in given or "h" in given or _bounded(given) or padded or "border" in given or "corner-radius" in given
+    return _wide(given) or "h" in given or _bounded(given) or padded or "border" in given or "corner-radius" in given
 
 
 def _becomes(given: Given, *formats: str) -> bool:

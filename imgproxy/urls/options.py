@@ -45,6 +45,7 @@ from imgproxy.urls.values import (
     Palette,
     Trimmed,
     Value,
+    Words,
 )
 
 _FLIPS = {"h": (True, False), "v": (False, True), "hv": (True, True)}
@@ -111,6 +112,15 @@ OPTIONS: tuple[Option, ...] = (
         "2",
         "Device pixels to a CSS pixel; multiplies every size in pixels.",
         PIXELS,
+    ),
+    Option(
+        "ch",
+        ("hints",),
+        Words(("width", "dpr", "save-data")),
+        "width,dpr",
+        "What the client hints at decides, where the URL does not: the width it shows the picture at (never enlarged), its "
+        "device pixels, and a quality of 45 where it saves data.",
+        A_PICTURE,
     ),
     _number("min-w", "min_width", "300", "The result is at least this wide."),
     _number("min-h", "min_height", "200", "The result is at least this high."),

@@ -35,7 +35,7 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Phrase:
     """Text in imgix' usual corner."""
 
     expected = f"1 to {MOST_WORDS} printable characters and line breaks"
@@ -121,7 +121,7 @@ OVERLAYS: tuple[Option, ...] = (
     ),
     Option("mark-rot", ("mark.rotate",), Counterclockwise(), "45", "Degrees counter-clockwise.", A_MARK),
     Option("mark-alpha", ("mark.opacity",), Hundredths(100), "50", "How dense it is, in hundredths.", A_MARK),
-    Option("txt", ("text",), Words(), "Hello", "Words laid over the picture.", A_DRAWING, text=True),
+    Option("txt", ("text",), Phrase(), "Hello", "Words laid over the picture.", A_DRAWING, text=True),
     Option("txt-font", ("text.font",), FontName(), "DejaVu Sans Bold", "The full name of a font's face.", A_TEXT, text=True),
     Option("txt-size", ("text.size",), Number.of(Text, "size"), "32", "Pixels; 12 without it.", A_TEXT),
     Option("txt-color", ("text.color",), HexColor(), "fff", "Black without it.", A_TEXT),

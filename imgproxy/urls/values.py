@@ -177,6 +177,26 @@ class Flags:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """Any of a few words between commas, each at most once; a sorted tuple of them."""
+
+    words: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        return f"any of {', '.join(self.words)}, between commas"
+
+    def read(self, text: str) -> tuple[str, ...]:
+        given = text.split(",", len(self.words))
+        if len(set(given)) != len(given) or not set(given) <= set(self.words):
+            raise ValueError
+        return tuple(sorted(given))
+
+    def write(self, value: tuple[str, ...]) -> str:
+        return ",".join(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Crop:
     """Edges, or a word for how the part that stays is found. `anchor` and `focalpoint` are the centre until a point is
     given.

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from imgproxy.errors import InvalidRange
 from imgproxy.pipeline import Picture
+from imgproxy.spec import Hint
 from imgproxy.trace import Trace
 
 # Even a picture may be opened as a page of its own: nothing in it may run, load or be taken for something else.
@@ -16,6 +17,13 @@ SAFETY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
+
+HINTS: dict[Hint, tuple[str, ...]] = {
+    "dpr": ("Sec-CH-DPR", "DPR"),
+    "save-data": ("Save-Data",),
+    "width": ("Sec-CH-Width", "Width"),
+}
+"""The request headers of each hint: their names of today, and those that browsers sent before."""
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})[ \t]*")

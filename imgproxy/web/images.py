@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from msgspec import structs
 from imgproxy.cache.entry import Freshness
 from imgproxy.errors import Draining, ImageError, InvalidTarget, SourceError
 from imgproxy.pipeline import Images
-from imgproxy.request import ImageRequest
+from imgproxy.request import Client, ImageRequest
 from imgproxy.settings import FallbackSettings, ServerSettings
 from imgproxy.signing import authorize
 from imgproxy.web.doors import Door, door_of
@@ -21,6 +22,8 @@ from imgproxy.web.headers import PREFLIGHT, SAFETY, has
 from imgproxy.web.hot import HotAnswers
 from imgproxy.web.observe import ERROR, ROUTE, TRACE
 from imgproxy.web.reply import send
+
+_NUMBER = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 
 FALLBACK_SOURCE = "~fallback"
 """The name of the source that has the configured fallback picture; no URL can name it."""
@@ -75,10 +78,10 @@ class ImageHandler:
     async def _send(self, request: web.Request, asked: ImageRequest) -> web.StreamResponse:
         matches = ", ".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
         trace = request[TRACE]
-        picture = await self._images.get(asked, _accept(request), lambda tag: has(matches, tag), trace)
+        picture = await self._images.get(asked, _client(request), lambda tag: has(matches, tag), trace)
         response = await send(request, asked, picture, trace, write_timeout=self._server.write_timeout)
-        # A mark may be purged or change on its own account, which no hot answer would notice.
-        if asked.transform is None or not asked.transform.marks:
+        # A mark may be purged or change on its own account, which no hot answer would notice; and those do not look at hints.
+        if asked.transform is None or not (asked.transform.marks or asked.transform.hints):
             self._answers.offer(request, asked, picture, trace)
         return response
 
@@ -92,10 +95,21 @@ class ImageHandler:
         transform = asked.transform and structs.replace(asked.transform.unmarked, hashsum=None, bounds=None)
         instead = structs.replace(asked, source=source, locator=locator, transform=transform, download=None, fallback=None)
         trace = request[TRACE]
-        picture = await self._images.get(instead, _accept(request), lambda _tag: False, trace)
+        picture = await self._images.get(instead, _client(request), lambda _tag: False, trace)
         brief = dataclasses.replace(picture, etag="", age=0, freshness=Freshness(int(fallback.max_age)))
         return await send(request, instead, brief, trace, write_timeout=self._server.write_timeout, status=fallback.status)
 
 
-def _accept(request: web.Request) -> str | None:
-    return ", ".join(request.headers.getall(hdrs.ACCEPT, ())) or None
+def _client(request: web.Request) -> Client:
+    headers = request.headers
+    return Client(
+        ", ".join(headers.getall(hdrs.ACCEPT, ())) or None,
+        _hint(headers.get("Sec-CH-Width") or headers.get("Width")),
+        _hint(headers.get("Sec-CH-DPR") or headers.get("DPR")),
+        headers.get("Save-Data", "").strip().lower() == "on",
+    )
+
+
+def _hint(text: str | None) -> float:
+    """0 for what is no plain number above it."""
+    return float(text) if text and _NUMBER.fullmatch(text) else 0

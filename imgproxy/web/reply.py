@@ -17,7 +17,7 @@ from imgproxy.formats import FORMATS
 from imgproxy.pipeline import Picture
 from imgproxy.request import ImageRequest
 from imgproxy.trace import Trace
-from imgproxy.web.headers import SAFETY, cache_control, cache_status, disposition, has, parse_range
+from imgproxy.web.headers import HINTS, SAFETY, cache_control, cache_status, disposition, has, parse_range
 from imgproxy.web.sendfile import send_file
 
 _EXTENSIONS = {row.media_type: row.extension for row in FORMATS.values()}
@@ -121,8 +121,13 @@ def common(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str
     headers["Cache-Status"] = cache_status(picture, trace)
     if picture.etag:
         headers["ETag"] = picture.etag
-    if picture.vary:
-        headers["Vary"] = "Accept"
+    hints = asked.transform.hints if asked.transform is not None else ()
+    varies = [*(["Accept"] if picture.vary else ()), *(name for hint in hints for name in HINTS[hint])]
+    if varies:
+        headers["Vary"] = ", ".join(varies)
+    wanted = [name for hint in hints if hint != "save-data" for name in HINTS[hint]]
+    if wanted:
+        headers["Accept-CH"] = ", ".join(wanted)
     return headers
 
 

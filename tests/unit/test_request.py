@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgproxy.canonical import canonical
-from imgproxy.request import Accepts, Identity, ImageRequest, Validators, acceptable, etag, identify, negotiate
+from imgproxy.request import Accepts, Client, Identity, ImageRequest, Validators, acceptable, etag, identify, negotiate
 from imgproxy.spec import Transform
 from tests.unit.urls.strategies import requests, transforms
 
@@ -103,13 +103,13 @@ def test_a_long_header_costs_in_proportion(piece: str) -> None:
 )
 def test_accept_is_looked_at_only_where_it_may_decide(transform: Transform, accepts: Accepts, vary: bool) -> None:
     request = ImageRequest(source="p", locator="a.jpg", transform=transform)
-    variant = negotiate(request, CHROME, transform)
+    variant = negotiate(request, Client(CHROME), transform)
     assert (variant.accepts, variant.vary) == (accepts, vary)
 
 
 def _key(request: ImageRequest) -> str:
     transform = canonical(request.transform or Transform())
-    return identify(negotiate(request, None, transform), request.source, "", b"recipe").key
+    return identify(negotiate(request, Client(), transform), request.source, "", b"recipe").key
 
 
 @given(st.data())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from imgproxy.layers import Mark, Text
 from imgproxy.request import ImageRequest
 from imgproxy.spec import Border, Color, Corners, Duotone, Gravity, Mask, Region, Report, Sides, Transform, Trim
 
@@ -35,6 +36,36 @@ hundredths = st.just(0.0) | st.floats(0, 100).map(lambda value: round(value, 6))
 
 
 reports = st.builds(Report, swatches=st.integers(1, 16), css=st.booleans())
+
+
+points = st.sampled_from((0.0, 0.5, 1.0))
+offsets = st.just(0.0) | st.floats(-999, 999).map(lambda value: round(value, 6) + 0.0)
+layers = {
+    "x": points,
+    "y": points,
+    "offset_x": offsets,
+    "offset_y": offsets,
+    "pad": st.integers(0, 4096),
+    "opacity": st.sampled_from((1.0, 0.0)) | hundredths.map(lambda value: round(value / 100, 6)),
+    "scale": st.just(0.0) | hundredths.map(lambda value: round(value / 10, 6)),
+    "width": lengths,
+    "height": lengths,
+    "rotate": st.sampled_from((0.0, 90.0)) | st.floats(0.001, 359.999),
+}
+names = st.sampled_from(("a.png", "b/ä &+.png", "x?y=1"))
+marks = st.builds(Mark, source=st.just("brand"), locator=names, tile=st.sampled_from(("", "grid", "chess")), **layers)
+words = st.text(st.characters(categories=("L", "N", "P", "S")) | st.sampled_from(" \n+&"), min_size=1, max_size=30)
+texts = st.builds(
+    Text,
+    words=words,
+    font=st.sampled_from(("", "DejaVu Sans", "a+b")),
+    size=st.integers(1, 1000).map(float),
+    color=colors,
+    lead=st.integers(0, 1000),
+    fit=st.booleans(),
+    shadow=st.floats(0, 100).map(lambda value: round(value, 6)),
+    **layers | {"scale": st.just(0.0)},
+)
 
 
 def _maybe(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
@@ -93,6 +124,10 @@ def transforms(draw: st.DrawFn, fits: tuple[tuple[str, bool, bool], ...] = NATIV
         "lossless": st.booleans(),
         "chroma": st.sampled_from(("", "420", "444")),
         "colors": st.sampled_from((0, 16)) | st.integers(0, 256),
+        "max_bytes": st.integers(0, 2**31),
+        "mark": _maybe(marks),
+        "text": _maybe(texts),
+        "hints": st.sets(st.sampled_from(("width", "dpr", "save-data"))).map(tuple),
     }
     chosen = draw(st.lists(st.sampled_from(sorted(fields)), max_size=8, unique=True))
     transform = Transform(fit=fit, enlarge=enlarge, extend=extend, **{name: draw(fields[name]) for name in chosen})

@@ -533,7 +533,7 @@ def test_every_option_has_a_row_and_an_example_that_parses() -> None:
         "trim-color": "trim=color", "trim-pad": "trim=auto", "duotone-alpha": "duotone=000,fff", "usmrad": "usm=9",
         "corner-radius": "mask=corners", "mask-bg": "mask=corners", "border-radius": "border=4,333",
         "border-radius-inner": "border=4,333", "colorquant": "fm=png", "colors": "palette=json",
-        "txt-height": "txt=a&txt-fit=max",
+        "txt-height": "txt=a&txt-fit=max", "ch": "fm=jpg",
     }  # fmt: skip
     beside |= {row.name: "mark=a/b.png" for row in OPTIONS if row.name.startswith("mark-")}
     beside |= {row.name: "txt=a" for row in OPTIONS if row.name.startswith("txt-") and row.name not in beside}

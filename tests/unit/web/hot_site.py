@@ -17,7 +17,7 @@ from imgproxy.cache.bans import Bans
 from imgproxy.cache.changes import Changes
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Facts
-from imgproxy.request import Identity, etag, identify, negotiate
+from imgproxy.request import Client, Identity, etag, identify, negotiate
 from imgproxy.settings import CacheSettings, FilesSource, ServerSettings, Settings, SigningSettings
 from imgproxy.sources.files import Files
 from imgproxy.urls.native import Native
@@ -47,7 +47,7 @@ async def store(settings: Settings, target: str, accept: str | None, body: bytes
     request = Native().parse(Native().split(target).payload)
     assert request.transform is not None
     version = await source.version(request.locator)
-    variant = negotiate(request, accept, request.transform)
+    variant = negotiate(request, Client(accept), request.transform)
     identity = identify(variant, source.origin, version, recipe_of(settings))
     cache = Path(settings.cache.directory)
     disk = DiskStore(cache / "results", Bans(cache), small=settings.cache.memory_entry_bytes, replaced=Changes(cache).move)
