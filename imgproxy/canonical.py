@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import msgspec
 
 from imgproxy.encoding import JpegOptions, PngOptions, Qualities, WebpOptions
-from imgproxy.layers import Layer, Mark, Text
+from imgproxy.layers import plain_mark, plain_text
 from imgproxy.parts import Border, Bounds, Color, Components, Corners, Duotone, Gravity, Mask, Region, Report, Sides
 from imgproxy.spec import DATA, ONCE, PALETTES, SWATCHES, Transform
 
@@ -136,43 +134,9 @@ def _plain_layers(asked: Transform) -> dict[str, object]:
         return {"mark": None, "text": None}
     mark, text = asked.mark, asked.text
     return {
-        "mark": _plain_mark(mark) if mark and mark.opacity else None,
-        "text": _plain_text(text) if text and text.opacity and text.words else None,
+        "mark": plain_mark(mark) if mark and mark.opacity else None,
+        "text": plain_text(text) if text and text.opacity and text.words else None,
     }
-
-
-def _plain_mark(mark: Mark) -> Mark:
-    plain = _plain_layer(mark)
-    if plain.tile:
-        return plain
-    # Padding is nothing but an offset, except where that is a fraction of the side, or is measured from the centre.
-    x, y = (_padded(at, offset, plain.pad) for at, offset in ((plain.x, plain.offset_x), (plain.y, plain.offset_y)))
-    return plain if x is None or y is None else msgspec.structs.replace(plain, offset_x=x, offset_y=y, pad=0)
-
-
-def _padded(at: float, offset: float, pad: int) -> float | None:
-    if at == 0.5:
-        return offset
-    return offset + pad if at in (0, 1) and (offset >= 1 or not offset) and offset + pad <= 16384 else None
-
-
-def _plain_text(text: Text) -> Text:
-    plain = _plain_layer(text)
-    if plain.fit or plain.scale:
-        return msgspec.structs.replace(plain, size=12, lead=0, fit=not plain.scale)
-    return msgspec.structs.replace(plain, height=0)
-
-
-_L = TypeVar("_L", bound=Layer)
-
-
-def _plain_layer(layer: _L) -> _L:
-    changes: dict[str, object] = {}
-    if layer.tile:
-        changes |= {"x": 0.5, "y": 0.5, "pad": 0, "offset_x": max(0, layer.offset_x), "offset_y": max(0, layer.offset_y)}
-    if layer.scale:
-        changes |= {"width": 0, "height": 0}
-    return msgspec.structs.replace(layer, **changes)
 
 
 def _plain_parts(asked: Transform) -> dict[str, object]:

@@ -33,22 +33,23 @@ async def explain(settings: Settings, target: str, accept: str | None) -> dict[s
     The format is the cached answer's, or found by drawing the variant here and now where the original is at hand.
     """
     said: dict[str, Any] = {"target": target, "refused": []}
+    door = None
     try:
         door = door_of(make_doors(settings), target)
         if door is None:
             raise InvalidTarget("no front door takes this path; pictures are at /images/NAME/PATH?options")
-        dialect, _ = door
+        dialect = door.dialect
         signed = dialect.split(target)
         refused = _authorization(settings, signed, door)
         if refused is not None:
-            said["refused"].append(_refusal(refused))
+            said["refused"].append(_refusal(refused, door))
         request = dialect.parse(signed.payload)
         said["request"] = msgspec.to_builtins(request)
         said["canonical"] = dialect.build(request)
         await _explain_source(settings, request, accept, said)
     except ImgproxyError as error:
-        if _refusal(error) not in said["refused"]:
-            said["refused"].append(_refusal(error))
+        if _refusal(error, door) not in said["refused"]:
+            said["refused"].append(_refusal(error, door))
     return said
 
 
@@ -136,13 +137,16 @@ def _store(settings: Settings, name: str, bans: Bans) -> DiskStore:
 
 
 def _authorization(settings: Settings, signed: Signed, door: Door) -> ImgproxyError | None:
-    dialect, signer = door
     try:
-        authorize(signer, signed, dialect.parse, settings.signing.unsigned != "never", time.time())
+        authorize(door.verifier, signed, door.dialect.parse, settings.signing.unsigned != "never", time.time())
     except ImgproxyError as error:
         return error
     return None
 
 
-def _refusal(error: ImgproxyError) -> dict[str, Any]:
-    return {"status": status_of(type(error)), "code": type(error).code, "detail": str(error)}
+def _refusal(error: ImgproxyError, door: Door | None) -> dict[str, Any]:
+    return {
+        "status": status_of(type(error), door.statuses if door is not None else {}),
+        "code": type(error).code,
+        "detail": str(error),
+    }

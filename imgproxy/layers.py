@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -63,3 +63,39 @@ class Text(Layer, frozen=True, omit_defaults=True, kw_only=True):
     color: Color = Color(0, 0, 0)
     lead: Annotated[int, Meta(ge=0, le=1000)] = 0
     fit: bool = False
+
+
+def plain_mark(mark: Mark) -> Mark:
+    """The one spelling of `mark`."""
+    plain = _plain_layer(mark)
+    if plain.tile:
+        return plain
+    # Padding is nothing but an offset, except where that is a fraction of the side, or is measured from the centre.
+    x, y = (_padded(at, offset, plain.pad) for at, offset in ((plain.x, plain.offset_x), (plain.y, plain.offset_y)))
+    return plain if x is None or y is None else msgspec.structs.replace(plain, offset_x=x, offset_y=y, pad=0)
+
+
+def _padded(at: float, offset: float, pad: int) -> float | None:
+    if at == 0.5:
+        return offset
+    return offset + pad if at in (0, 1) and (offset >= 1 or not offset) and offset + pad <= 16384 else None
+
+
+def plain_text(text: Text) -> Text:
+    """The one spelling of `text`."""
+    plain = _plain_layer(text)
+    if plain.fit or plain.scale:
+        return msgspec.structs.replace(plain, size=12, lead=0, fit=not plain.scale)
+    return msgspec.structs.replace(plain, height=0)
+
+
+_L = TypeVar("_L", bound=Layer)
+
+
+def _plain_layer(layer: _L) -> _L:
+    changes: dict[str, object] = {}
+    if layer.tile:
+        changes |= {"x": 0.5, "y": 0.5, "pad": 0, "offset_x": max(0, layer.offset_x), "offset_y": max(0, layer.offset_y)}
+    if layer.scale:
+        changes |= {"width": 0, "height": 0}
+    return msgspec.structs.replace(layer, **changes)

@@ -126,7 +126,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     public.cleanup_ctx.append(lifetime)
     admin = web.Application()
     Observer(settings.server, metrics, None).watch(admin)
-    AdminHandler(metrics, storage.bans, [dialect for dialect, _ in doors], quarantine, ready).route(admin)
+    AdminHandler(metrics, storage.bans, [door.dialect for door in doors], quarantine, ready).route(admin)
 
     def drain() -> None:
         handler.draining = True

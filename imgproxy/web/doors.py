@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from imgproxy.configuration.checks import presets_of, watermark_of
+from imgproxy.errors import Expired, InvalidOption, InvalidTarget, QueueFull, RenderTimeout
 from imgproxy.keysalt import KeySalt
 from imgproxy.settings import ImgproxySettings, Settings
 from imgproxy.signing import Signer, Verifier
@@ -14,12 +17,23 @@ from imgproxy.urls.imgproxy import Imgproxy
 from imgproxy.urls.imgproxy_info import ImgproxyInfo
 from imgproxy.urls.native import Native
 from imgproxy.urls.replacements import read_replacements
+from imgproxy.web.errors import Statuses
 
-Door = tuple[Dialect, Verifier]
+
+class Door(NamedTuple):
+    """A dialect, what verifies its signatures, and where its clients expect other statuses than `web.errors.STATUS` has."""
+
+    dialect: Dialect
+    verifier: Verifier
+    statuses: Statuses = MappingProxyType({})
+
+
+IMGPROXY_STATUSES: Statuses = {InvalidTarget: 404, InvalidOption: 404, Expired: 404, RenderTimeout: 503, QueueFull: 429}
+"""What imgproxy answers."""
 
 
 def make_doors(settings: Settings) -> tuple[Door, ...]:
-    native: Door = (Native(), Signer(settings.signing.pairs))
+    native = Door(Native(), Signer(settings.signing.pairs))
     door = settings.imgproxy
     if not door.enabled:
         return (native,)
@@ -27,7 +41,7 @@ def make_doors(settings: Settings) -> tuple[Door, ...]:
     pairs = list(zip(door.keys, door.salts, strict=True))
     verifier = KeySalt(pairs, door.signature_size, door.trusted_signatures)
     dialect = make_imgproxy(door)
-    return native, (ImgproxyInfo(dialect), verifier), (dialect, verifier)
+    return native, *(Door(each, verifier, IMGPROXY_STATUSES) for each in (ImgproxyInfo(dialect), dialect))
 
 
 def make_imgproxy(door: ImgproxySettings) -> Imgproxy:
@@ -51,4 +65,4 @@ def make_imgproxy(door: ImgproxySettings) -> Imgproxy:
 
 def door_of(doors: Sequence[Door], target: str) -> Door | None:
     """The first that takes this raw target."""
-    return next((door for door in doors if door[0].matches(target)), None)
+    return next((door for door in doors if door.dialect.matches(target)), None)

@@ -20,7 +20,7 @@ from imgproxy.signing import authorize
 from imgproxy.web.doors import Door, door_of
 from imgproxy.web.headers import PREFLIGHT, SAFETY, has
 from imgproxy.web.hot import HotAnswers
-from imgproxy.web.observe import ERROR, ROUTE, TRACE
+from imgproxy.web.observe import ERROR, ROUTE, STATUSES, TRACE
 from imgproxy.web.reply import send
 
 _NUMBER = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
@@ -55,7 +55,7 @@ class ImageHandler:
         door = door_of(self._doors, target)
         if door is None:
             raise web.HTTPNotFound
-        dialect, signer = door
+        dialect, verifier, request[STATUSES] = door
         request[ROUTE] = "images"
         if self.draining:
             raise Draining("this server is shutting down")
@@ -66,7 +66,7 @@ class ImageHandler:
         if len(target) > self._server.max_target:
             raise InvalidTarget(f"the URL has {len(target)} characters, at most {self._server.max_target} are taken")
         with request[TRACE].stage("parse"):
-            asked = authorize(signer, dialect.split(target), dialect.parse, self._unsigned, time.time())
+            asked = authorize(verifier, dialect.split(target), dialect.parse, self._unsigned, time.time())
         try:
             return await self._send(request, asked)
         except (SourceError, ImageError) as error:

@@ -7,8 +7,9 @@ import logging
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
+from types import MappingProxyType
 
 import msgspec
 from aiohttp import web
@@ -19,7 +20,7 @@ from imgproxy.metrics import Metrics
 from imgproxy.settings import ServerSettings
 from imgproxy.trace import Trace
 from imgproxy.web.access import AccessLog
-from imgproxy.web.errors import PROBLEM_TYPE, Problem, problem
+from imgproxy.web.errors import PROBLEM_TYPE, Problem, Statuses, problem
 from imgproxy.web.headers import SAFETY, dress, server_timing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -29,6 +30,8 @@ ROUTE = web.RequestKey("route", str)
 REQUEST_ID = web.RequestKey("request_id", str)
 ERROR = web.RequestKey("error", str)
 """The code of the error that a fallback picture hides."""
+STATUSES = web.RequestKey("statuses", Mapping)
+"""Those of the front door that differ from all others'."""
 
 ORIGIN_CODES = frozenset({SourceError.code} | {leaf.code for leaf in SourceError.__subclasses__()})
 
@@ -160,7 +163,7 @@ async def _answered(request: web.Request, handler: Handler) -> tuple[web.StreamR
     try:
         return await handler(request), request.get(ERROR, "")
     except ImgproxyError as error:
-        return refusal(error, request[REQUEST_ID]), type(error).code
+        return refusal(error, request[REQUEST_ID], request.get(STATUSES, {})), type(error).code
     except web.HTTPException as error:
         return _plain(error, request[REQUEST_ID]), "http"
     except asyncio.CancelledError:
@@ -174,9 +177,9 @@ async def _answered(request: web.Request, handler: Handler) -> tuple[web.StreamR
         ), "internal"
 
 
-def refusal(error: ImgproxyError, request_id: str) -> web.Response:
-    """The RFC 9457 answer to `error`; never stored by a cache."""
-    body = problem(error, request_id)
+def refusal(error: ImgproxyError, request_id: str, own: Statuses = MappingProxyType({})) -> web.Response:
+    """The RFC 9457 answer to `error`, with its front door's `own` statuses; never stored by a cache."""
+    body = problem(error, request_id, own)
     headers = SAFETY | {"Cache-Control": "no-store"}
     if isinstance(error, CapacityError):
         headers["Retry-After"] = str(error.retry_after)

@@ -125,6 +125,7 @@ async def test_a_purged_mark_is_fetched_again_at_once(serve: Serve, origin: Orig
         ),
         ("/images/local/scene.jpg?w=9&txt=a%07b", 400, "txt must be"),
         ("/unsafe/wm:1/wmt:PGI-eA/plain/local:///scene.jpg", 400, "not markup that Pango reads"),
+        ("/unsafe/ra:magic/plain/local:///scene.jpg", 404, "ra must be nearest"),
         ("/unsafe/wm:1/wmu:czM6Ly9hL2I/plain/local:///scene.jpg", 404, "no pictures from s3"),
         ("/unsafe/msr:1/plain/local:///scene.jpg", 403, "lets no URL say msr"),
         (f"/unsafe/hs:md5:{'0' * 32}/plain/local:///scene.jpg", 422, "md5 is not the one"),
