@@ -36,7 +36,7 @@ MAX_LINKS = 8
 MAX_SEGMENTS = 64
 """Options of one URL, those of its presets included."""
 
-UNSIGNED = ("unsafe", "_", "insecure")
+UNSIGNED = ("unsafe", "_", "insecure", "-")
 """What clients write where nothing is signed."""
 
 _STRAY = re.compile("[^!-~]|#")

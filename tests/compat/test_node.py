@@ -2,69 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
 import shutil
 import subprocess
-import tempfile
 import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import Server, configuration, start, write_pictures
+from tests.compat.conftest import KEY, SALT, ask, kept, missing
+from tests.e2e.conftest import Server
 
 CLIENTS = Path(__file__).parent / "clients"
-KEPT = Path(__file__).parent.parent.parent / ".compat"
-KEY, SALT = "943b421c9eb07c83", "520f986b998545b4"
-DOOR = f"""
-[imgproxy]
-enabled = true
-local = "local"
-keys = ["{KEY}"]
-salts = ["{SALT}"]
-"""
-
 pytestmark = pytest.mark.timeout(180)
 
 
-def missing(why: str) -> None:
-    """Without the clients there is nothing to test here; where everything has to be tested that is a failure."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
-
-
 def installed() -> Path:
-    """A directory with the pinned clients, made once for each set of versions and renamed when it is whole."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         missing("node and npm are not installed")
     pins = (CLIENTS / "package.json").read_bytes()
-    home = KEPT / f"node-{hashlib.sha256(pins).hexdigest()[:16]}"
-    if home.is_dir():
-        return home
-    KEPT.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=KEPT) as draft:
-        (Path(draft) / "package.json").write_bytes(pins)
-        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
-        try:
-            done = subprocess.run(command, cwd=draft, capture_output=True, text=True, timeout=120)
-        except subprocess.TimeoutExpired:
-            missing("npm did not install the clients within two minutes")
-        if done.returncode:
-            missing(f"npm cannot install the clients: {done.stderr[-300:]}")
-        whole = shutil.copytree(draft, f"{draft}.whole", symlinks=True)
-    try:
-        Path(whole).rename(home)
-    except OSError:  # another run was first
-        shutil.rmtree(whole)
-    return home
+
+    def install(draft: Path) -> list[str]:
+        (draft / "package.json").write_bytes(pins)
+        return ["npm", "install", "--prefix", str(draft), "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
+
+    return kept("node", pins, install)
 
 
 @pytest.fixture(scope="module")
@@ -75,26 +39,6 @@ def urls() -> dict[str, str]:
     assert made.returncode == 0, made.stderr
     found: dict[str, str] = json.loads(made.stdout)
     return found
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("compat")
-    root = write_pictures(directory / "root")
-    server = start(directory / "server", configuration(root, directory / "cache", DOOR))
-    yield server
-    server.stop()
-    server.wait_for("eof")
-    assert server.process.stderr is not None
-    server.process.stderr.close()
-
-
-def ask(site: Server, url: str) -> bytes:
-    parts = urlsplit(url)
-    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    with urllib.request.urlopen(f"{site.public}{target}", timeout=30) as answer:
-        body: bytes = answer.read()
-    return body
 
 
 @pytest.mark.parametrize(
@@ -110,6 +54,16 @@ def ask(site: Server, url: str) -> bytes:
         ("imgix crop", (300, 200), "PNG"),
         ("imgix quality", (400, 300), "WEBP"),
         ("imgix colour", (200, 200), "JPEG"),
+        ("bitpatty preset", (60, 60), "PNG"),
+        ("bitpatty background", (160, 160), "JPEG"),
+        ("bitpatty unsigned", (200, 150), "PNG"),
+        ("node preset", (60, 60), "PNG"),
+        ("node watermark", (160, 120), "JPEG"),
+        ("builder width", (400, 300), "JPEG"),
+        ("builder crop", (300, 200), "PNG"),
+        ("builder srcset", (640, 480), "JPEG"),
+        ("unpic", (300, 200), "JPEG"),
+        ("unpic format", (300, 200), "WEBP"),
     ],
 )
 def test_pictures(site: Server, urls: dict[str, str], name: str, size: tuple[int, int], format: str) -> None:

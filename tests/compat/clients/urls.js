@@ -2,6 +2,8 @@
 import bitpatty from '@bitpatty/imgproxy-url-builder'
 import { generateImageUrl } from '@imgproxy/imgproxy-node'
 import ImgixClient from '@imgix/js-core'
+import { buildURL, buildPixelDensitySrcSet } from 'imgix-url-builder'
+import { transform } from 'unpic/providers/imgix'
 
 const [key, salt] = process.argv.slice(2)
 const picture = 'local:///large.jpg'
@@ -11,6 +13,7 @@ const node = (options, type, keys = { key, salt }) =>
   generateImageUrl({ endpoint: 'http://pictures.example', url: { value: picture, displayAs: type }, options, ...keys })
 const imgix = new ImgixClient({ domain: 'pictures.example', includeLibraryParam: false })
 const path = '/images/local/large.jpg'
+const whole = `http://pictures.example${path}`
 
 const urls = {
   'bitpatty fit': build(pb().resize({ type: 'fit', width: 400, height: 400 }), false),
@@ -24,6 +27,16 @@ const urls = {
   'imgix width': imgix.buildURL(path, { w: 400 }),
   'imgix crop': imgix.buildURL(path, { w: 300, h: 200, fit: 'crop', crop: 'top,left', fm: 'png' }),
   'imgix quality': imgix.buildURL(path, { w: 200, q: 40, fm: 'webp', dpr: 2 }),
-  'imgix colour': imgix.buildURL(path, { w: 200, h: 200, fit: 'fill', bg: 'ff8800', fm: 'jpg' })
+  'imgix colour': imgix.buildURL(path, { w: 200, h: 200, fit: 'fill', bg: 'ff8800', fm: 'jpg' }),
+  'bitpatty preset': build(pb().preset('thumb'), false),
+  'bitpatty background': build(pb().resize({ width: 160, height: 160 }).extend().background('ff0000').format('jpg'), true),
+  'bitpatty unsigned': build(pb().resize({ width: 200 }).format('png'), false, false),
+  'node preset': node({ preset: ['thumb'] }, 'base64'),
+  'node watermark': node({ width: 160, watermark: { opacity: 0.5, position: 'soea', scale: 0.2 }, format: 'jpg' }, 'plain'),
+  'builder width': buildURL(whole, { w: 400 }),
+  'builder crop': buildURL(whole, { w: 300, h: 200, fit: 'crop', crop: ['top', 'left'], fm: 'png' }),
+  'builder srcset': buildPixelDensitySrcSet(whole, { fm: 'jpg', w: 320, pixelDensities: [1, 2] }).split(', ')[1].split(' ')[0],
+  'unpic': transform(whole, { width: 300, height: 200 }),
+  'unpic format': transform(whole, { width: 300, height: 200, format: 'webp', quality: 50 })
 }
 console.log(JSON.stringify(urls))

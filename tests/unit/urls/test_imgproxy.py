@@ -97,7 +97,7 @@ def test_trusted_signatures_are_accepted_as_they_are() -> None:
     KeySalt([PAIR], trusted=["other", "trusted"]).verify(DOOR.split(f"/trusted{PLAIN}"))
 
 
-@pytest.mark.parametrize("word", ["unsafe", "_", "insecure"])
+@pytest.mark.parametrize("word", ["unsafe", "_", "insecure", "-"])
 def test_words_for_no_signature(word: str) -> None:
     signed = DOOR.split(f"/{word}{PLAIN}")
     with pytest.raises(SignatureMissing):
