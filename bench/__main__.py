@@ -30,6 +30,7 @@ from bench import (
     render,
     startup,
     upgrade,
+    urls,
 )
 from bench.report import HEAD, Report, Row, Run, begin
 from bench.stage import Stage
@@ -48,6 +49,7 @@ SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "memory": memory.run,
     "faults": faults.run,
     "choices": choices.run,
+    "urls": urls.run,
 }
 
 LONGEST = 420.0
