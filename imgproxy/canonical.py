@@ -102,6 +102,8 @@ def _plain_search(asked: Transform) -> dict[str, object]:
             changes[name] = None
     if asked.format != "auto":
         changes["best"] = False
+    if possible.isdisjoint(("png", "avif")):
+        changes["deep"] = False
     if asked.bounds == Bounds():
         changes["bounds"] = None
     return changes
@@ -119,6 +121,7 @@ _UNENCODED: dict[str, object] = {
     "avif": None,
     "skip": (),
     "metadata": "",
+    "deep": False,
     "profile": False,
 }
 

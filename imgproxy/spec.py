@@ -224,6 +224,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     """An original in one of these goes out as it is, where that is a format that would do."""
     metadata: Literal["", "copyright", "all"] = ""
     """What survives beside what the settings keep."""
+    deep: bool = False
+    """An original of 16 bits a channel keeps them, in PNG and AVIF (10 bits), where it is only cut, scaled and turned."""
     profile: bool = False
     """The colour profile survives, and the picture is in its space."""
 
@@ -283,6 +285,7 @@ ONCE = (
     "avif",
     "skip",
     "metadata",
+    "deep",
     "profile",
     "hashsum",
     "bounds",

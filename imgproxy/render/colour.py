@@ -19,31 +19,35 @@ _SRGB_PRIMARIES = {
 }
 
 
-def to_srgb(image: pyvips.Image) -> pyvips.Image:
-    """Through the embedded profile where there is one that fits the picture. Drops none of the metadata."""
+def to_srgb(image: pyvips.Image, *, deep: bool = False) -> pyvips.Image:
+    """Through the embedded profile where there is one that fits the picture. Drops none of the metadata. `deep`: 16 bits."""
     profile = _profile(image)
     if profile is None or is_srgb(profile):
         if image.interpretation == "cmyk":
-            return _through_profile(image, embedded=False)
-        return _plain(image)
-    return _through_profile(image, embedded=True)
+            return _through_profile(image, deep, embedded=False)
+        return _plain(image, deep)
+    return _through_profile(image, deep, embedded=True)
 
 
-def _plain(image: pyvips.Image) -> pyvips.Image:
+def _plain(image: pyvips.Image, deep: bool) -> pyvips.Image:
+    if deep:
+        return image.colourspace("rgb16").cast("ushort")
     if image.interpretation == "srgb" and image.format == "uchar":
         return image
     return image.colourspace("srgb").cast("uchar")
 
 
-def _through_profile(image: pyvips.Image, embedded: bool) -> pyvips.Image:
+def _through_profile(image: pyvips.Image, deep: bool, *, embedded: bool) -> pyvips.Image:
     fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
     try:
-        converted = image.icc_transform("srgb", embedded=embedded, input_profile=fallback, intent="relative", depth=8)
+        converted = image.icc_transform(
+            "srgb", embedded=embedded, input_profile=fallback, intent="relative", depth=16 if deep else 8
+        )
     except ERRORS:
         forget_errors()
         # A broken profile, or one for other channels than these: the pixels are as good as without it.
-        return _plain(image)
-    return converted.copy(interpretation="srgb")
+        return _plain(image, deep)
+    return converted.copy(interpretation="rgb16" if deep else "srgb")
 
 
 def _profile(image: pyvips.Image) -> bytes | None:

@@ -14,6 +14,7 @@ from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Job
 from imgproxy.render import frames, metadata
 from imgproxy.render.choose import Choice
+from imgproxy.render.depth import keeps_depth
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.libvips import ERRORS, forget_errors
 from imgproxy.render.load import Original, Watch
@@ -73,7 +74,9 @@ class Overlays:
 def plan_of(job: Job, transform: Transform, facts: Facts, trimmed: Box | None, recipe: Recipe) -> Plan:
     planned = plan(transform, facts, job.limits, trimmed)
     keeps_profile = "icc" in recipe.keep and facts.icc and not facts.cmyk
-    return msgspec.structs.replace(planned, keeps_profile=True) if keeps_profile else planned
+    return msgspec.structs.replace(
+        planned, keeps_profile=keeps_profile, deep=keeps_depth(job.transform if job.transform.then else transform, facts)
+    )
 
 
 def staged(original: Drawable, drawing: Plan, recipe: Recipe, overlays: Overlays) -> Stage:
@@ -89,6 +92,8 @@ def has_alpha(facts: Facts, planned: Plan) -> bool:
 
 
 def draw(original: Drawable, planned: Plan, choice: Choice, recipe: Recipe, overlays: tuple[Overlay, ...] = ()) -> Drawn:
+    if choice.format.name not in _DEEP or choice.others:
+        planned = msgspec.structs.replace(planned, deep=False)
     count = original.facts.frames if choice.format.animation else 1
     loaded = original.load(planned, count)
     shaped = [_fold(SHAPING, frame, planned) for frame in frames.split(loaded, count)]
@@ -99,6 +104,9 @@ def draw(original: Drawable, planned: Plan, choice: Choice, recipe: Recipe, over
     joined = frames.join(finished, original.header if count == 1 else loaded)
     pruned = metadata.prune(joined, recipe, kept_profile=planned.keeps_profile)
     return Drawn(_grey_again(pruned, original.facts, planned, choice), planned, choice, count)
+
+
+_DEEP = ("png", "avif")
 
 
 def _fold(steps: tuple[Step, ...], image: pyvips.Image, planned: Plan) -> pyvips.Image:
@@ -125,7 +133,7 @@ def _grey_again(image: pyvips.Image, facts: Facts, planned: Plan, choice: Choice
     asked = planned.transform
     tinted = asked.monochrome or asked.sepia or asked.duotone or asked.colorize or asked.gradient or asked.mark or asked.text
     coloured = tinted or asked.border or asked.background or (asked.mask and asked.mask.background)
-    if not facts.grey or coloured or planned.keeps_profile or choice.format.name not in ("jpeg", "png"):
+    if not facts.grey or coloured or planned.keeps_profile or planned.deep or choice.format.name not in ("jpeg", "png"):
         return image
     grey = image[0].bandjoin(image[3]) if image.hasalpha() else image[0]
     return grey.copy(interpretation="b-w")

@@ -86,7 +86,7 @@ def save_avif(image: pyvips.Image, quality: int, transform: Transform, recipe: R
             compression="av1",
             effort=recipe.avif_effort,
             # More bits than the picture has abort the process (seen with libvips 8.18.7).
-            bitdepth=8,
+            bitdepth=8 if image.format == "uchar" else 10,
             lossless=transform.lossless,
             subsample_mode=_avif_chroma(transform),
             keep=keep_flags(recipe),

@@ -234,7 +234,7 @@ def _settled(job: Job, facts: Facts, drawn: Drawn) -> Drawn:
     if not undecided or not drawn.image.hasalpha():
         return drawn
     seen = drawn.image.copy_memory()
-    if seen[seen.bands - 1].min() < 255:
+    if seen[seen.bands - 1].min() < (255 if seen.format == "uchar" else 65535):
         return msgspec.structs.replace(drawn, image=seen)
     size = (drawn.plan.width, drawn.plan.height)
     again = choose(job.transform, job.accepts, facts, size=size, alpha=False)

@@ -52,6 +52,7 @@ def serving_level(planned: Plan, levels: Sequence[tuple[int, int]]) -> int | Non
         or asked.keeps_pixels
         or asked.tells_original
         or planned.keeps_profile
+        or planned.deep
     ):
         return None
     serving = None

@@ -53,10 +53,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `shrink` is the JPEG decoder's factor, `scale` what an SVG or WebP is loaded at. `region` is in pixels of the whole stored
     picture, whose size is `stored`; `resized` is the size, stored way up, that it gets. `keeps_profile`: it stays in its own
-    RGB space. `crop` and `canvas` are upright; `canvas` is where the picture lies on a larger ground (x, y), and its size.
-    `smart` says that x and y of `crop` are still to be found. `corners` are the radii of the mask, where they were asked for.
-    `dpr` is the device pixel ratio that was possible. `width`×`height` is the result; by an angle other than a quarter turn it
-    is off by at most two pixels.
+    RGB space; `deep`: it keeps its 16 bits. `crop` and `canvas` are upright; `canvas` is where the picture lies on a larger
+    ground (x, y), and its size. `smart` says that x and y of `crop` are still to be found. `corners` are the radii of the mask,
+    where they were asked for. `dpr` is the device pixel ratio that was possible. `width`×`height` is the result; by an angle
+    other than a quarter turn it is off by at most two pixels.
     """
 
     transform: Transform
@@ -67,6 +67,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     resized: tuple[int, int]
     orientation: int = 1
     keeps_profile: bool = False
+    deep: bool = False
     crop: Box | None = None
     smart: Literal["entropy", "attention"] | None = None
     canvas: Box | None = None

@@ -103,7 +103,15 @@ RESULTS: tuple[Processing, ...] = (
     Processing(
         ("enforce_thumbnail", "eth"), 1, 1, of.flag("thumbnail"), BOOL, "eth:1", "The thumbnail in an AVIF or HEIC instead."
     ),
-    Processing(("preserve_hdr", "ph"), 1, 1, of.only(False), "0: results have 8 bits", "ph:0", "So it is."),
+    Processing(
+        ("preserve_hdr", "ph"),
+        1,
+        1,
+        of.flag("deep"),
+        BOOL,
+        "ph:1",
+        "16 bits stay, in PNG and AVIF, where it is only cut, scaled and turned.",
+    ),
     Processing(
         ("skip_processing", "skp"),
         1,

@@ -35,6 +35,8 @@ def saving(asked: Transform) -> Iterator[Option]:
 def _kept(asked: Transform) -> Iterator[Option]:
     if asked.metadata:
         yield ("sm", "0") if asked.metadata == "all" else ("kcr", "1")
+    if asked.deep:
+        yield ("ph", "1")
     if asked.profile:
         yield ("scp", "0")
     if asked.skip:

@@ -114,6 +114,7 @@ PURE = [
     "render.geometry",
     "render.resizing",
     "render.levels",
+    "render.depth",
 ]
 
 

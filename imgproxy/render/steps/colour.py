@@ -1,4 +1,4 @@
-"""Into sRGB with 8 bits. After the resize, where there are fewer pixels to convert."""
+"""Into sRGB, with 8 bits unless it keeps its 16. After the resize, where there are fewer pixels to convert."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ from imgproxy.render.plan import Plan
 def colour(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     if plan.keeps_profile and image.interpretation in ("srgb", "rgb") and image.format == "uchar":
         return image
-    return to_srgb(image)
+    return to_srgb(image, deep=plan.deep)

@@ -15,7 +15,9 @@ transforms = {
     "fill": Transform(Resize(width=300, height=300, mode="fill", enlarge=True), format="webp"),
     "extended": Transform(Resize(width=160, height=160), Extend(value=True), Background(color="ff0000"), format="jpg"),
     "preset": Transform(Preset("thumb")),
-    "gravity": Transform(Resize(width=120, height=200, mode="fill"), Gravity(position="noea", offset_x=5, offset_y=0.1), quality=40, format="png"),
+    "gravity": Transform(
+        Resize(width=120, height=200, mode="fill"), Gravity(position="noea", offset_x=5, offset_y=0.1), quality=40, format="png"
+    ),
     "watermark": Transform(Watermark(opacity=0.5, position="soea", scale=0.2), width=160, format="jpg"),
 }
 urls = {name: client.url(picture, transform=transform) for name, transform in transforms.items()}

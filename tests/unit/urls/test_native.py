@@ -556,7 +556,20 @@ def test_every_field_of_a_transform_can_be_asked_for() -> None:
     reached = {path.partition(".")[0] for option in OPTIONS if option.picture for path in option.fields}
     of_imgproxy = {"turn", "cut", "placement", "extend_aspect", "rules", "zoom_x", "zoom_y", "sharpen_radius"}
     of_imgproxy |= {"pages", "thumbnail", "hashsum", "bounds", "max_side", "kernel", "colorize", "gradient", "unsharp_shrunk"}
-    of_imgproxy |= {"best", "qualities", "auto_quality", "jpeg", "png", "webp", "avif", "skip", "metadata", "profile", "then"}
+    of_imgproxy |= {
+        "best",
+        "qualities",
+        "auto_quality",
+        "jpeg",
+        "png",
+        "webp",
+        "avif",
+        "skip",
+        "metadata",
+        "profile",
+        "deep",
+        "then",
+    }
     assert reached | of_imgproxy == set(Transform.__struct_fields__)
     assert not reached & of_imgproxy
 
