@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests import pictures
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import Serve, Server, write_pictures
 from tests.e2e.test_pictures import get
-from tests.unit.render.test_decoders import FILES
+from tests.unit.render.test_decoders import FILES, pdf_of_forms
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -20,3 +20,15 @@ async def test_a_confined_process_reads_it(site: Server, root: Path, kind: str) 
     assert (answer.status, answer.content_type) == (200, "image/png"), body
     image = pictures.opened(body)
     assert (image.width, image.height) == (48, 32)
+
+
+async def test_a_page_that_draws_without_end_ends_in_time(serve: Serve, tmp_path: Path) -> None:
+    """Ten forms in each of ten forms, nine levels deep. PDFium does not look up; the kernel's timer ends it."""
+    shelf = write_pictures(tmp_path / "shelf")
+    (shelf / "endless.pdf").write_bytes(pdf_of_forms(10, 10))
+    (shelf / "short.pdf").write_bytes(pdf_of_forms(3, 10))
+    server = serve("[render]\nprocesses = 1\nsvg_deadline = 1", pictures=shelf)
+    assert (await get(server, "/images/local/short.pdf?w=48&fm=png"))[0].status == 200
+    answer, body = await get(server, "/images/local/endless.pdf?w=48&fm=png")
+    assert (answer.status, b"render-timeout" in body) == (422, True), body
+    assert (await get(server, "/images/local/scene.jpg?w=48&fm=png"))[0].status == 200

@@ -19,9 +19,14 @@ def open_sheet(found: Format, source: bytes, page: int) -> Sheet:
         return _opener(found)(source, page)
     except (ImageError, MemoryError):
         raise
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise FormatUnavailable(
             f"this server cannot read {found.name.upper()}: it needs imgproxy-server[{found.extra}]"
+        ) from error
+    except ImportError as error:
+        # It is there, and something of the system is not: the operator is told what.
+        raise FormatUnavailable(
+            f"this server cannot read {found.name.upper()}: what reads it cannot be loaded ({error})"
         ) from error
     except Exception as error:  # what these libraries raise over a bad file is not written down anywhere
         raise undecodable(found) from error
@@ -32,7 +37,7 @@ def undecodable(found: Format) -> Undecodable:
 
 
 def _opener(found: Format) -> Opener:
-    """Raises ImportError where the library is not installed."""
+    """Raises ImportError where the library is not installed, or cannot be loaded."""
     match found.name:
         case "heic":
             from imgproxy.render.decoders.heif import open_heif as opener
