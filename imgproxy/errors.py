@@ -72,8 +72,14 @@ class InvalidOption(RequestError):
         self.option = option
 
 
-class OptionForbidden(InvalidOption):
+class OptionForbidden(RequestError):
+    """`option` is its name."""
+
     code = "option-forbidden"
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class InvalidRange(RequestError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from imgproxy import errors, metrics
 from imgproxy.configuration import aliases
 from imgproxy.formats import FORMATS
-from imgproxy.urls import native, processing
+from imgproxy.urls import info, native, processing
 from imgproxy.web.errors import status_of
 
 README = Path(__file__).parent.parent / "README.md"
@@ -48,6 +48,7 @@ def errors_table() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "options": native.table,
     "processing": processing.table,
+    "info": info.table,
     "aliases": aliases.table,
     "formats": formats_table,
     "errors": errors_table,

@@ -31,7 +31,8 @@ class Dialect(Protocol):
         """Raises SignatureInvalid where the signature stands in a wrong place or twice."""
 
     def parse(self, payload: str) -> ImageRequest:
-        """The request with its canonical transform. Raises InvalidTarget or InvalidOption, nothing else, in linear time."""
+        """The request with its canonical transform. Raises InvalidTarget, InvalidOption,
+        OptionForbidden or SourceUnknown, nothing else, in linear time."""
 
     def build(self, request: ImageRequest) -> str:
         """The unsigned target that `parse` turns into `request`. Raises InvalidTarget or InvalidOption where there is none."""

@@ -138,7 +138,7 @@ class Imgproxy:
         try:
             if self.parse(_mended(path)) == request:
                 return f"{self.prefix}{UNSIGNED[0]}{path}"
-        except (InvalidOption, InvalidTarget, SourceUnknown):
+        except (InvalidOption, InvalidTarget, OptionForbidden, SourceUnknown):
             pass
         raise InvalidTarget("this request cannot be written as an imgproxy URL")
 

@@ -16,7 +16,7 @@ from imgproxy.canonical import canonical
 from imgproxy.errors import InvalidOption
 from imgproxy.spec import Components, Gravity, Report, Transform, Window
 
-__all__ = ["NAMES", "parse"]
+__all__ = ["NAMES", "parse", "table"]
 
 _Arguments = Sequence[str]
 _Read = Callable[[_Arguments], Mapping[str, Any]]
@@ -160,28 +160,50 @@ def _number(text: str, least: float, most: float) -> float:
     return number
 
 
-_ROWS: tuple[tuple[tuple[str, ...], _Read], ...] = (
-    (("size", "s"), _flag("size")),
-    (("format", "f"), _flag("format")),
-    (("dimensions", "d"), _flag("dimensions")),
-    (("exif",), _pair("exif", "titles", "names")),
-    (("iptc",), _flag("iptc")),
-    (("xmp",), _flag("xmp")),
-    (("colorspace", "cs"), _flag("colorspace")),
-    (("bands", "b"), _flag("bands")),
-    (("sample_format", "sf"), _flag("sample_format")),
-    (("pages_number", "pn"), _flag("pages_number")),
-    (("alpha", "a"), _pair("alpha", "channel", "pixels")),
-    (("crop", "c"), _crop),
-    (("palette", "p"), _palette),
-    (("average", "avg"), _pair("average", "all", "seen", default=True)),
-    (("dominant_colors", "dc"), _pair("dominant", "found", "all")),
-    (("blurhash", "bh"), _blurhash),
-    (("thumb_hash", "th"), _flag("thumb_hash")),
-    (("perceptual_hash", "ph"), _flag("perceptual_hash")),
-    (("calc_hashsums", "chs"), _hashsums),
+_ON, _OFF = "0 or 1; told without it", "0 or 1"
+
+_ROWS: tuple[tuple[tuple[str, ...], _Read, str, str], ...] = (
+    (("size", "s"), _flag("size"), _ON, "Bytes of the original."),
+    (("format", "f"), _flag("format"), _ON, "Its format."),
+    (("dimensions", "d"), _flag("dimensions"), _ON, "Width and height, upright."),
+    (
+        ("exif",),
+        _pair("exif", "titles", "names"),
+        f"{_ON}, and 1 for the standard's names",
+        "All of its EXIF, the place as well.",
+    ),
+    (("iptc",), _flag("iptc"), _ON, "Its IPTC."),
+    (("xmp",), _flag("xmp"), _ON, "Its XMP."),
+    (("colorspace", "cs"), _flag("colorspace"), _OFF, "Its colour space."),
+    (("bands", "b"), _flag("bands"), _OFF, "Its channels."),
+    (("sample_format", "sf"), _flag("sample_format"), _OFF, "What a sample is."),
+    (("pages_number", "pn"), _flag("pages_number"), _OFF, "How many pages or frames it has."),
+    (
+        ("alpha", "a"),
+        _pair("alpha", "channel", "pixels"),
+        f"{_OFF}, and 1 to look at the pixels",
+        "Whether it is clear anywhere.",
+    ),
+    (("crop", "c"), _crop, "width:height:gravity", "The part of it that would be kept, in fractions."),
+    (("palette", "p"), _palette, "2 to 256; 0: none", "So many of its colours."),
+    (
+        ("average", "avg"),
+        _pair("average", "all", "seen", default=True),
+        f"{_OFF}, and 0 to count clear pixels",
+        "Its mean colour.",
+    ),
+    (
+        ("dominant_colors", "dc"),
+        _pair("dominant", "found", "all"),
+        f"{_OFF}, and 1 to make up missing ones",
+        "Its named colours.",
+    ),
+    (("blurhash", "bh"), _blurhash, "across:down, each 1 to 9; 0: none", "Its BlurHash."),
+    (("thumb_hash", "th"), _flag("thumb_hash"), _OFF, "Its ThumbHash."),
+    (("perceptual_hash", "ph"), _flag("perceptual_hash"), _OFF, "What pictures that look alike have in common."),
+    (("calc_hashsums", "chs"), _hashsums, "any of md5, sha1, sha256, sha512", "Sums of the original's bytes."),
 )
-_OPTIONS = {name: read for names, read in _ROWS for name in names}
+_OPTIONS = {name: read for names, read, _, _ in _ROWS for name in names}
 _VIDEO, _MODELS = "there is no video here", "it needs a trained model"
 _NOT_OFFERED = {
     "video_meta": _VIDEO,
@@ -200,3 +222,11 @@ _NOT_OFFERED = {
 
 NAMES = frozenset({*_OPTIONS, *_NOT_OFFERED, "page", "pg"})
 """Every option that `parse` knows."""
+
+
+def table() -> str:
+    """The options as a Markdown table."""
+    rows = ["| option | arguments | tells |", "|---|---|---|"]
+    for names, _, arguments, meaning in (*_ROWS, (("page", "pg"), None, "from 0", "Of which page or frame.")):
+        rows.append(f"| {', '.join(f'`{name}`' for name in names)} | {arguments} | {meaning} |")
+    return "\n".join(rows) + "\n"

@@ -58,5 +58,5 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def problem(error: errors.ImgproxyError, request_id: str, own: Statuses = MappingProxyType({})) -> Problem:
     title = type(error).code.replace("-", " ").capitalize()
-    option = error.option if isinstance(error, errors.InvalidOption) else ""
+    option = error.option if isinstance(error, errors.InvalidOption | errors.OptionForbidden) else ""
     return Problem(status_of(type(error), own), title, type(error).code, str(error), request_id, option=option)

@@ -342,7 +342,7 @@ def test_raw_is_the_original() -> None:
     ],
 )
 def test_options_that_are_refused(options: str, name: str) -> None:
-    with pytest.raises(InvalidOption) as refused:
+    with pytest.raises((InvalidOption, OptionForbidden)) as refused:
         parse(options)
     assert refused.value.option == name
 
