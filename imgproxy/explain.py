@@ -68,6 +68,10 @@ async def _explain_source(settings: Settings, request: ImageRequest, accept: str
             return
         variant = negotiate(request, Client(accept), request.transform or RASTER)
         said["negotiated"] = {"accepts": list(variant.accepts), "vary": variant.vary}
+        if variant.transform.marks:
+            said["marks"] = [f"{mark.source}/{mark.locator}" for mark in variant.transform.marks]
+            said["cache"] = {"state": "depends on the versions of its marks, which are not looked up for an explanation"}
+            return
         identity = identify(variant, source.origin, version, recipe_of(settings))
         said["key"] = identity.key
         if await _explain_cached(settings, bans, identity, said):

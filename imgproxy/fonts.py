@@ -29,10 +29,14 @@ class Fonts:
         self._known: dict[str, Font] | None = None
 
     async def find(self, name: str) -> Font:
+        """As `look`, in a thread where that takes long."""
+        return self.look(name) if self._known is not None else await asyncio.to_thread(self.look, name)
+
+    def look(self, name: str) -> Font:
         """The face of that name, in any case; "" for the usual one, or where that is missing the first there is. Raises
         InvalidOption."""
         if self._known is None:
-            self._known = await asyncio.to_thread(_found, self._places)
+            self._known = _found(self._places)
         known = self._known
         if not known:
             raise InvalidOption("font", "this server has no fonts to set text in")

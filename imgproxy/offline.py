@@ -6,6 +6,8 @@ import os
 
 import msgspec
 
+from imgproxy.errors import InvalidOption
+from imgproxy.fonts import Fonts
 from imgproxy.jobs.wire import Finished, Job, Limits
 from imgproxy.render import engine
 from imgproxy.request import Accepts
@@ -16,7 +18,12 @@ from imgproxy.spec import Transform
 def draw(
     settings: Settings, limits: LimitSettings, original: bytes, transform: Transform, accepts: Accepts = ()
 ) -> tuple[Finished, bytes]:
-    """How it ended, and the result. Raises ImageError leaves, and SettingsError where libvips will not do."""
+    """How it ended, and the result. Raises ImageError leaves, InvalidOption for marks, which are pictures of sources, and for
+    fonts that there are not, and SettingsError where libvips will not do."""
+    if transform.marks:
+        raise InvalidOption("mark", "a mark is a picture of a source: only the server lays it over another")
+    fonts = Fonts(settings.text.fonts, settings.text.font)
+    names = {each.text.font for each in transform.chain if each.text is not None}
     engine.prepare(settings.render.allow_old_libvips)
     job = Job(
         transform=transform,
@@ -25,6 +32,7 @@ def draw(
         source_offset=0,
         source_length=len(original),
         seconds=settings.render.deadline,
+        fonts={name: fonts.look(name) for name in names},
     )
     out = os.memfd_create("drawn")
     try:

@@ -26,6 +26,7 @@ from imgproxy.settings import child_environment
 from imgproxy.signing import Signer
 from imgproxy.urls.native import Native
 from tests import pictures
+from tests.fonts import NAME, write_font
 
 SECRET = "0123456789abcdef0123456789abcdef"
 Said = tuple[int, str, str]
@@ -205,6 +206,26 @@ def test_render_holds_the_configured_limits(run: Run, tmp_path: Path, config: Pa
     config.write_text(config.read_text() + "[limits]\nsource_bytes = 100\n")
     code, _, err = run("render", tmp_path / "pictures" / "scene.jpg", tmp_path / "out.png")
     assert (code, err) == (1, f"imgproxy: {tmp_path}/pictures/scene.jpg has more than limits.source_bytes, 100\n")
+
+
+def test_render_sets_text_in_configured_fonts_and_lays_no_marks(run: Run, tmp_path: Path, config: Path) -> None:
+    font = write_font(tmp_path / "boxes.ttf")
+    config.write_text(config.read_text() + f'[text]\nfonts = ["{font}"]\n')
+    scene, plainly, worded = tmp_path / "pictures" / "scene.jpg", tmp_path / "plain.png", tmp_path / "worded.png"
+    assert run("render", scene, plainly, "-o", "w=40")[0] == 0
+    assert run("render", scene, worded, "-o", f"w=40&txt=H&txt-size=20&txt-font={NAME}")[0] == 0
+    assert plainly.read_bytes() != worded.read_bytes()
+    code, _, err = run("render", scene, worded, "-o", "w=40&txt=H&txt-font=Nothing")
+    assert (code, err) == (1, "imgproxy: there is no font 'Nothing'\n")
+    code, _, err = run("render", scene, worded, "-o", "w=40&mark=shop/logo.png")
+    assert (code, "only the server" in err) == (1, True)
+
+
+def test_explain_names_marks_and_does_not_look_them_up(run: Run) -> None:
+    target = Signer([("new", SECRET)]).sign("/images/shop/scene.jpg?w=40&mark=shop/logo.png")
+    said = json.loads(run("explain", target)[1])
+    assert said["marks"] == ["shop/logo.png"]
+    assert "depends on the versions" in said["cache"]["state"]
 
 
 def test_explain_says_what_would_be_answered(run: Run) -> None:
