@@ -213,7 +213,7 @@ def test_render_sets_text_in_configured_fonts_and_lays_no_marks(run: Run, tmp_pa
     config.write_text(config.read_text() + f'[text]\nfonts = ["{font}"]\n')
     scene, plainly, worded = tmp_path / "pictures" / "scene.jpg", tmp_path / "plain.png", tmp_path / "worded.png"
     assert run("render", scene, plainly, "-o", "w=40")[0] == 0
-    assert run("render", scene, worded, "-o", f"w=40&txt=H&txt-size=20&txt-font={NAME}")[0] == 0
+    assert run("render", scene, worded, "-o", f"w=40&txt=H&txt-size=20&txt-font={NAME.replace(' ', '+')}")[0] == 0
     assert plainly.read_bytes() != worded.read_bytes()
     code, _, err = run("render", scene, worded, "-o", "w=40&txt=H&txt-font=Nothing")
     assert (code, err) == (1, "imgproxy: there is no font 'Nothing'\n")
