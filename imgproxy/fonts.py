@@ -7,8 +7,6 @@ import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fontTools.ttLib import TTFont, TTLibError
-
 from imgproxy.errors import InvalidOption
 from imgproxy.jobs.wire import Font
 
@@ -55,6 +53,9 @@ def _key(name: str) -> str:
 
 
 def _found(places: Iterable[str]) -> dict[str, Font]:
+    # Here, because it takes 9 MB, and most servers set no text.
+    from fontTools.ttLib import TTFont, TTLibError
+
     known: dict[str, Font] = {}
     for file in _files(places):
         try:

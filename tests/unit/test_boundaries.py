@@ -68,6 +68,7 @@ def ours(name: str, *, lazy: bool = True) -> set[str]:
         ("pillow_jxl", ["imgproxy.render.decoders.jxl"]),
         ("pypdfium2", ["imgproxy.render.decoders.pdf"]),
         ("rawpy", ["imgproxy.render.decoders.raw"]),
+        ("fontTools", ["imgproxy.fonts"]),
         ("itsdangerous", ["imgproxy.signing"]),
         ("uvloop", ["imgproxy.processes.web"]),
         ("argparse", ["imgproxy.cli", "imgproxy.commands"]),
