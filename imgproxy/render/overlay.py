@@ -105,7 +105,7 @@ def _words(text: Text, planned: Plan, fonts: Mapping[str, Font], limits: Limits)
         drawn = drawn.copy_memory()
     except ERRORS as error:
         forget_errors()
-        why = "is not markup that Pango reads" if text.markup else "cannot be set"
+        why = "is not markup that Pango reads, or too large" if text.markup else "has nothing to draw, or is too large"
         raise InvalidMarkup(f"the text {why}") from error
     if color.alpha == 255:
         return drawn
