@@ -18,6 +18,8 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str
 
 _SECRET_PARAMETER = re.compile(r"([?&;](?:s|grant|key|token|sig|signature|password|secret)=)[^&]*", re.IGNORECASE)
 _ESCAPED_QUERY = re.compile(r"(%3f)[^?]*", re.IGNORECASE)
+_KEYED = re.compile(r"\A((?!/images/)(?:/[^/?]{1,40}){0,3}?/)[A-Za-z0-9_-]{43}(?=/)")
+"""A whole HMAC-SHA256 in base64 before a slash, as imgproxy's URLs have it."""
 _USERINFO = re.compile(r"((?::|%3a)(?:/|%2f){1,2})(?:(?!%2f|%40)[^/?#@])*(@|%40)", re.IGNORECASE)
 
 
@@ -26,6 +28,7 @@ def redact(target: str) -> str:
     may be presigned).
     """
     path, mark, query = target.partition("?")
+    path = _KEYED.sub(r"\1***", path)
     path = _USERINFO.sub(r"\1***\2", _ESCAPED_QUERY.sub(r"\1***", path))
     return _SECRET_PARAMETER.sub(r"\1***", f"{path}{mark}{query}")
 

@@ -25,6 +25,11 @@ from imgproxy.logs import MAX_FIELD, JsonFormatter, redact, text
         ("/images/w/https://me@h/a", "/images/w/https://***@h/a"),
         ("/images/w/https:/h/a@2x.jpg", "/images/w/https:/h/a@2x.jpg"),
         ("/plain", "/plain"),
+        (f"/{'oKfUtW34Dvo2BGQehJFR4Nr0_rIjOtdtzJ3QFsUcXH8'}/w:1/plain/local:///a", "/***/w:1/plain/local:///a"),
+        (f"/info/{'a' * 43}/plain/local:///a", "/info/***/plain/local:///a"),
+        (f"/i/o/{'a' * 43}/{'b' * 43}/c", f"/i/o/***/{'b' * 43}/c"),
+        (f"/images/shop/{'a' * 43}/b.jpg?w=1", f"/images/shop/{'a' * 43}/b.jpg?w=1"),
+        ("/unsafe/w:1/plain/local:///a", "/unsafe/w:1/plain/local:///a"),
     ],
 )
 def test_redact(target: str, expected: str) -> None:
