@@ -79,15 +79,16 @@ class Door:
         with socket.create_connection(("127.0.0.1", self.port)) as sock:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            received, closed = b"", False
+            received, closed, bare = b"", False, False
             for segment in segments:
+                bare = segment.startswith(b"HEAD ")
                 try:
                     await loop.sock_sendall(sock, segment)
                 except ConnectionError:
                     break
                 for _ in range(4):  # this loop is the server's as well: it has read the segment then
                     await asyncio.sleep(0)
-            while not closed and not (only and _whole(received)):
+            while not closed and not (only and _whole(received, bare)):
                 try:
                     data = await _received(sock, 10 if only else patience)
                 except TimeoutError:
@@ -130,11 +131,11 @@ class Answer:
         return self.status, headers, re.sub(rb'"request_id":"\w+"', b"", self.body)
 
 
-def _whole(data: bytes) -> bool:
-    """Whether there is one answer, that is no answer to HEAD."""
+def _whole(data: bytes, bare: bool) -> bool:
+    """Whether there is one answer; `bare`: to HEAD, which has no body."""
     head, mark, body = data.partition(HEAD_END)
     length = re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
-    return bool(mark) and (b" 304 " in head[:16] or (length is not None and len(body) >= int(length[1])))
+    return bool(mark) and (bare or b" 304 " in head[:16] or (length is not None and len(body) >= int(length[1])))
 
 
 def parse(data: bytes) -> list[Answer]:
