@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import msgspec
 
 from imgproxy.encoding import JpegOptions, PngOptions, Qualities, WebpOptions
@@ -30,9 +32,13 @@ def canonical(transform: Transform) -> Transform:
 
 
 def _link(transform: Transform) -> Transform:
+    transform = _by(_RULES, transform)
     # A width that is still to come gives a meaning to what has none without.
-    open_width = "width" in transform.hints and not transform.width
-    for rule in (*_RULES, *(() if open_width else _SIZE_RULES)):
+    return _by((_plain_open,) if "width" in transform.hints else _SIZE_RULES, transform)
+
+
+def _by(rules: Iterable[Callable[[Transform], dict[str, object]]], transform: Transform) -> Transform:
+    for rule in rules:
         changes = rule(transform)
         if changes:
             transform = msgspec.structs.replace(transform, **changes)
@@ -270,6 +276,21 @@ def _covers(asked: Transform) -> bool:
 
 def _bounded(asked: Transform) -> bool:
     return bool(asked.min_width or asked.min_height or asked.max_width or asked.max_height)
+
+
+def _plain_open(asked: Transform) -> dict[str, object]:
+    """What has no effect whichever width the client hints at, and without one."""
+    if asked.rules == "imgproxy":
+        return {}
+    shaped = bool(asked.height or asked.aspect or _bounded(asked))
+    fit = asked.fit if shaped else "fit"
+    enlarge = asked.enlarge and asked.fit != "cover-down"
+    filled = enlarge and (fit in ("cover", "stretch") or not shaped)
+    extend = asked.extend and not filled
+    gravity = _plain(asked.gravity)
+    if not (shaped and _covers(asked)) and not (extend and gravity and gravity.kind == "anchor"):
+        gravity = None
+    return {"fit": fit, "enlarge": enlarge, "extend": extend, "clamp": asked.clamp and extend, "gravity": gravity}
 
 
 def _plain_gravity(asked: Transform) -> dict[str, object]:
