@@ -130,7 +130,7 @@ FORMATS: dict[str, Format] = {
         Format(name="jxl", media_type="image/jxl", extension="jxl", loader="jxlload", extra="jxl", alpha=True),
         Format(name="jp2", media_type="image/jp2", extension="jp2", also=_JP2, loader="jp2kload", extra="pillow", alpha=True),
         Format(name="bmp", media_type="image/bmp", extension="bmp", extra="pillow", alpha=True),
-        Format(name="ico", media_type="image/x-icon", extension="ico", extra="pillow", alpha=True),
+        Format(name="ico", media_type="image/x-icon", extension="ico", extra="pillow", saver=True, alpha=True, max_side=256),
         # A PDF may hold scripts, and what a camera writes is nothing a browser shows.
         Format(name="pdf", media_type="application/pdf", extension="pdf", loader="pdfload", extra="pdf", passthrough=False),
         Format(name="raw", media_type="image/x-dcraw", extension="dng", also=_RAW, extra="raw", passthrough=False),

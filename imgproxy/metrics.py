@@ -48,7 +48,7 @@ STAGES = (
 )
 VERDICTS = ("hit", "stale", "miss", "revalidated", "unchanged", OTHER)
 STORES = ("results", "originals", "renditions", OTHER)
-FORMATS = ("jpeg", "png", "webp", "avif", "gif", "json", OTHER)
+FORMATS = ("jpeg", "png", "webp", "avif", "gif", "ico", "json", OTHER)
 RENDITIONS = ("used", "made", "failed", OTHER)
 ORIGIN_ERRORS = ("source-not-found", "source-forbidden", "source-too-large", "origin-failed", "origin-timeout", OTHER)
 PROCESSES = ("web", "render", "janitor", "upgrade", OTHER)

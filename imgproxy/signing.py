@@ -28,7 +28,7 @@ from imgproxy.errors import (
 )
 from imgproxy.formats import FORMATS
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Transform
+from imgproxy.spec import DATA, Transform
 from imgproxy.urls.dialect import Signed
 
 # 256 bits in 43 characters: the last one has two bits to spare, which must be zero, or one MAC would have four spellings.
@@ -37,7 +37,9 @@ _RAW = re.compile('[!"$-~]+')
 _SHAPES = ("width", "height", "aspect", "dpr", "fit", "enlarge", "extend", "clamp", "gravity")
 _ENCODINGS = ("format", "negotiate", "quality", "compress", "lossless", "chroma")
 _GRANTED = frozenset((*_SHAPES, *_ENCODINGS))
-_PICTURES = frozenset(row.name for row in FORMATS.values() if row.saver and row.loader)
+_PICTURES = frozenset(row.name for row in FORMATS.values() if row.saver and row.name not in DATA)
+_AUTOMATIC = _PICTURES - {"ico"}
+"""What a format that the URL leaves open may become."""
 _HIDDEN = re.compile(r"%(?:2[ef5]|5c)|\\", re.IGNORECASE)
 
 
@@ -94,7 +96,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return not _strays(locator) and locator.split("/")[: len(prefix)] == prefix
 
     def _permits_format(self, asked: Transform) -> None:
-        possible = _PICTURES if asked.format == "auto" else {asked.format}
+        possible = _AUTOMATIC if asked.format == "auto" else {asked.format}
         if asked.negotiate:
             possible |= {"avif", "webp"}
         permitted = _PICTURES if not self.formats or "auto" in self.formats else frozenset()

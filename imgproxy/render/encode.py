@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
 import pyvips
@@ -65,6 +66,13 @@ def save_png(image: pyvips.Image, quality: int, transform: Transform, recipe: Re
     return bytes(image.pngsave_buffer(**options))
 
 
+def save_ico(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
+    """One picture, as PNG behind a directory of one entry, as Windows has read them since Vista."""
+    png = bytes(image.pngsave_buffer(compression=recipe.png_compression, keep=0))
+    # 256 is written as 0: a byte a side, then colours, planes, bits, length, and where it begins.
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, image.width % 256, image.height % 256, 0, 0, 1, 32, len(png), 22) + png
+
+
 def save_webp(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
     options: dict[str, object] = {"effort": recipe.webp_effort, "keep": keep_flags(recipe)}
     asked = transform.webp or WebpOptions()
@@ -124,4 +132,5 @@ SAVERS: dict[str, Saver] = {
     "webp": save_webp,
     "avif": save_avif,
     "gif": save_gif,
+    "ico": save_ico,
 }

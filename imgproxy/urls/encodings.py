@@ -15,7 +15,7 @@ from imgproxy.spec import Transform
 from imgproxy.urls.arguments import Arguments, Asked, boolean
 from imgproxy.urls.numbers import Number
 
-WRITTEN = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif"}
+WRITTEN = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif", "ico": "ico"}
 """The formats that go out, by their extensions."""
 
 _READ = {extension: row.name for row in FORMATS.values() if row.readable for extension in row.extensions}

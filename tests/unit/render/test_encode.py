@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
 import pytest
 import pyvips
+from PIL import Image
 
+from imgproxy.errors import ResultTooLarge
 from imgproxy.render.encode import SAVERS
 from imgproxy.spec import Recipe, Transform
+from tests.unit.render.drawing import plain, render
 
 
 def filters(png: bytes) -> set[int]:
@@ -53,3 +57,17 @@ def test_rows_of_what_had_a_palette_are_not() -> None:
 
 def test_rows_of_what_gets_a_palette_are_not() -> None:
     assert filters(saved(coloured(), Transform(format="png", compress=True))) == {0}
+
+
+@pytest.mark.parametrize(("width", "mode"), [(16, "RGB"), (256, "RGBA")])
+def test_an_icon_is_one_picture_of_its_size(width: int, mode: str) -> None:
+    picture = plain(width, width, (200, 30, 30) if mode == "RGB" else (200, 30, 30, 100))
+    _, data = render(bytes(picture.pngsave_buffer()), Transform(format="ico"))
+    with Image.open(io.BytesIO(data)) as icon:
+        assert (icon.format, icon.size) == ("ICO", (width, width))
+        assert icon.convert("RGBA").getpixel((3, 3)) == (200, 30, 30, 255 if mode == "RGB" else 100)
+
+
+def test_an_icon_has_at_most_256_pixels_a_side() -> None:
+    with pytest.raises(ResultTooLarge, match="ICO cannot hold 257×257"):
+        render(bytes(plain(257, 257).pngsave_buffer()), Transform(format="ico"))
