@@ -282,7 +282,9 @@ def _plain_open(asked: Transform) -> dict[str, object]:
     """What has no effect whichever width the client hints at, and without one."""
     if asked.rules == "imgproxy":
         return {}
-    shaped = bool(asked.height or asked.aspect or _bounded(asked))
+    # Within a box of whatever size an aspect says nothing, and no URL says it.
+    aspect = asked.aspect if asked.fit != "fit" or asked.extend else 0
+    shaped = bool(asked.height or aspect or _bounded(asked))
     fit = asked.fit if shaped else "fit"
     enlarge = asked.enlarge and asked.fit != "cover-down"
     filled = enlarge and (fit in ("cover", "stretch") or not shaped)
@@ -290,7 +292,14 @@ def _plain_open(asked: Transform) -> dict[str, object]:
     gravity = _plain(asked.gravity)
     if not (shaped and _covers(asked)) and not (extend and gravity and gravity.kind == "anchor"):
         gravity = None
-    return {"fit": fit, "enlarge": enlarge, "extend": extend, "clamp": asked.clamp and extend, "gravity": gravity}
+    return {
+        "aspect": aspect,
+        "fit": fit,
+        "enlarge": enlarge,
+        "extend": extend,
+        "clamp": asked.clamp and extend,
+        "gravity": gravity,
+    }
 
 
 def _plain_gravity(asked: Transform) -> dict[str, object]:

@@ -54,6 +54,13 @@ examples:
 The token goes into URLs as grant=TOKEN, in place of a signature.
 """
 
+_APIKEY = """\
+examples:
+  imgproxy apikey --config imgproxy.toml create --scopes read,write,delete --tenant shop --quota 10GiB
+  imgproxy apikey --config imgproxy.toml list
+  imgproxy apikey --config imgproxy.toml revoke 3f9a0c21d4b7
+"""
+
 _RENDER = """\
 examples:
   imgproxy render photo.jpg small.webp -o "w=400"
@@ -110,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
     sign.add_argument("--key-id", metavar="ID", help="sign with this key and name it in the URL; default: the newest")
     _add_grant(command("grant", "print a token for every request within a policy", _GRANT))
     command("key", "print a new secret for signing", configured=False)
+    _add_apikey(command("apikey", "keys of the API for hosted pictures: create, list, revoke", _APIKEY))
     render = command("render", "draw one picture from a file, by the server's own engine", _RENDER)
     render.add_argument("source", metavar="SRC", help='the original; "-": standard input')
     render.add_argument("target", metavar="DST", help='the file to write; "-": standard output')
@@ -145,6 +153,16 @@ def _add_grant(grant: argparse.ArgumentParser) -> None:
     )
     grant.add_argument("--expires", metavar="DURATION", default="1d", help='how long it is good; "never"; default: %(default)s')
     grant.add_argument("--key-id", metavar="ID", help="sign with this key; default: the newest")
+
+
+def _add_apikey(apikey: argparse.ArgumentParser) -> None:
+    actions = apikey.add_subparsers(dest="action", metavar="create | list | revoke", required=True, parser_class=Parser)
+    create = actions.add_parser("create", help="print a new key; it is shown this once")
+    create.add_argument("--scopes", metavar="S,S,…", default="read,write,delete", help="of read, write, delete, admin")
+    create.add_argument("--tenant", metavar="NAME", default="default", help="whose pictures; default: %(default)s")
+    create.add_argument("--quota", metavar="SIZE", help='of all the tenant has, as in "10GiB"; default: library.quota')
+    actions.add_parser("list", help="every key, without its secret")
+    actions.add_parser("revoke", help="no longer take a key").add_argument("id", metavar="ID", help="as `list` has it")
 
 
 def _add_purge(purge: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import secrets
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from imgproxy import configuration
 from imgproxy.configuration import CONFIG_VARIABLE, Effective, Flag, checks, shape, units
 from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError, SourceTooLarge
 from imgproxy.formats import FORMATS
-from imgproxy.settings import environment
+from imgproxy.settings import LibrarySettings, environment
 from imgproxy.spec import Transform
 
 FlagValues = dict[str, Flag]
@@ -31,7 +31,77 @@ def serve(arguments: Namespace) -> int:
     flags = {f"server.{key}": Flag(f"--{key.replace('_', '-')}", value) for key, value in given.items() if value is not None}
     if arguments.demo is not None:
         return _serve_demo(arguments, flags)
-    return supervisor.run(_load(arguments, flags).settings)
+    settings = _load(arguments, flags).settings
+    if settings.library.enabled:
+        _catalogue(settings.library)
+    return supervisor.run(settings)
+
+
+def _catalogue(settings: LibrarySettings) -> None:
+    """There, and of this version: once, before anybody uses it."""
+    import asyncio
+
+    from imgproxy.library import migrations, opening
+
+    async def migrated() -> None:
+        opening.prepare(settings)
+        catalogue = opening.open_catalogue(settings)
+        try:
+            await migrations.migrate(catalogue.database)
+        finally:
+            await catalogue.database.close()
+
+    asyncio.run(migrated())
+
+
+def apikey(arguments: Namespace) -> int:
+    import asyncio
+
+    from imgproxy.library import opening
+    from imgproxy.library.keys import SCOPES, TENANT, Callers
+
+    settings, _ = configuration.resolve(_read(arguments).settings, environment())
+    if not settings.library.enabled:
+        raise SettingsError("library.enabled: is false; hosted pictures are switched off")
+    _catalogue(settings.library)
+
+    async def within(work: Callable[[Callers], Awaitable[int]]) -> int:
+        catalogue = opening.open_catalogue(settings.library)
+        try:
+            return await work(Callers(catalogue, settings.library.tokens, settings.library.quota))
+        finally:
+            await catalogue.database.close()
+
+    async def create(callers: Callers) -> int:
+        scopes = [scope for scope in SCOPES if scope in _listed(arguments.scopes)]
+        if not scopes or len(scopes) != len(_listed(arguments.scopes)):
+            raise SettingsError(f"--scopes: expected some of {', '.join(SCOPES)}, with commas between")
+        if not TENANT.fullmatch(arguments.tenant):
+            raise SettingsError("--tenant: expected small letters, digits, dots, dashes and underscores, at most 64")
+        print(await callers.create(arguments.tenant, scopes, _quota(arguments.quota)))
+        return 0
+
+    async def listed(callers: Callers) -> int:
+        for row in await callers.listed():
+            state = "revoked" if row.revoked_at else "active"
+            made = time.strftime("%Y-%m-%d", time.gmtime(row.created_at / 1e6))
+            print(f"{row.id}  {row.tenant}  {row.scopes}  {made}  {state}")
+        return 0
+
+    async def revoke(callers: Callers) -> int:
+        if not await callers.revoke(arguments.id):
+            raise SettingsError(f"there is no active key {arguments.id}; `imgproxy apikey list` has them")
+        print(f"revoked: {arguments.id}")
+        return 0
+
+    return asyncio.run(within({"create": create, "list": listed, "revoke": revoke}[arguments.action]))
+
+
+def _quota(text: str | None) -> int | None:
+    try:
+        return None if text is None else units.size(text)
+    except ValueError as error:
+        raise SettingsError(f"--quota: {error}") from None
 
 
 def _serve_demo(arguments: Namespace, flags: FlagValues) -> int:
@@ -165,6 +235,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "sign": sign,
     "grant": grant,
     "key": key,
+    "apikey": apikey,
     "render": render,
     "explain": explain,
     "purge": purge,

@@ -12,6 +12,16 @@ ImgproxyError                    ours to mend: nobody foresaw it, or a stored fi
 │   ├── GrantInvalid             the token itself does not verify
 │   ├── GrantExceeded            the token verifies, the request is outside its policy
 │   ├── Expired
+│   ├── BodyInvalid              a body that is not what its headers or the API say
+│   ├── BodyTooLarge             more bytes than the server takes
+│   ├── MediaTypeUnsupported     a body of a type that the resource does not take
+│   ├── KeyMissing               the API wants a key
+│   ├── KeyInvalid               there is no such key, or its token does not verify
+│   ├── ScopeMissing             the key may not do that
+│   ├── RateExceeded             more requests with one key than it has in a minute
+│   ├── QuotaExceeded            the account has no room left
+│   ├── PictureUnknown           no hosted picture of that id in this account
+│   ├── DownloadUnknown          no result of that name, or no longer
 │   └── SourceUnknown            no source of that name is configured
 ├── SourceError                  the original cannot be had
 │   ├── SourceNotFound
@@ -33,6 +43,8 @@ ImgproxyError                    ours to mend: nobody foresaw it, or a stored fi
 └── CapacityError                try again later: memory, descriptors or the disk are used up
     ├── QueueFull
     ├── QueueTimeout
+    ├── CatalogueUnavailable     the database of the hosted pictures does not answer
+    ├── StorageFull              the disk of the hosted pictures is full
     └── Draining
 
 The leaves are what is raised, and the root and CapacityError themselves. Every `code` is stable, in kebab case, part of the
@@ -110,6 +122,53 @@ class GrantExceeded(RequestError):
 
 class Expired(RequestError):
     code = "expired"
+
+
+class BodyInvalid(RequestError):
+    code = "body-invalid"
+
+
+class BodyTooLarge(RequestError):
+    code = "body-too-large"
+
+
+class MediaTypeUnsupported(RequestError):
+    code = "media-type-unsupported"
+
+
+class KeyMissing(RequestError):
+    code = "key-missing"
+
+
+class KeyInvalid(RequestError):
+    code = "key-invalid"
+
+
+class ScopeMissing(RequestError):
+    code = "scope-missing"
+
+
+class RateExceeded(RequestError):
+    """`retry_after` is in seconds, `most` the requests in a minute."""
+
+    code = "rate-exceeded"
+
+    def __init__(self, message: str, retry_after: int, most: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.most = most
+
+
+class QuotaExceeded(RequestError):
+    code = "quota-exceeded"
+
+
+class PictureUnknown(RequestError):
+    code = "picture-unknown"
+
+
+class DownloadUnknown(RequestError):
+    code = "download-unknown"
 
 
 class SourceUnknown(RequestError):
@@ -201,6 +260,15 @@ class QueueFull(CapacityError):
 
 class QueueTimeout(CapacityError):
     code = "queue-timeout"
+
+
+class CatalogueUnavailable(CapacityError):
+    code = "catalogue-unavailable"
+
+
+class StorageFull(CapacityError):
+    code = "storage-full"
+    retry_after = 60
 
 
 class Draining(CapacityError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from imgproxy.background import Background
 from imgproxy.cache.disk import input_fd
 from imgproxy.cache.entry import Entry, Freshness
-from imgproxy.errors import InvalidOption, OriginFailed, SourceError, SourceUnknown
+from imgproxy.errors import InvalidOption, OriginFailed, SourceError, SourceNotFound, SourceUnknown
 from imgproxy.fonts import Fonts
 from imgproxy.jobs.wire import MOST_MARKS, Extent, Font
 from imgproxy.originals import Original, Originals
@@ -27,11 +27,13 @@ from imgproxy.trace import Trace
 @dataclass(frozen=True, slots=True)
 class Found:
     """The marks of one transform. `versions` tells theirs from all others; `freshness` is that of the one that is soonest to be
-    asked for again, None where all are local; `storable` whether caches may keep what has them."""
+    asked for again, None where all are local; `storable` whether caches may keep what has them,
+    `private` whether one of them is not for everybody."""
 
     versions: tuple[str, ...] = ()
     freshness: Freshness | None = None
     storable: bool = True
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,10 @@ class Marks:
         self._fonts = fonts
         self._background = background
 
-    async def find(self, transform: Transform, trace: Trace) -> Found:
-        """What `transform` lays over its picture, fetched where it is not here. Raises SourceError leaves, SourceUnknown,
-        InvalidTarget and InvalidOption."""
+    async def find(self, transform: Transform, trace: Trace, *, trusted: bool) -> Found:
+        """What `transform` lays over its picture, fetched where it is not here; `trusted`: private ones may be there.
+
+        Raises SourceError leaves, SourceUnknown, InvalidTarget and InvalidOption."""
         await self._faces(transform)
         marks = transform.marks
         if not marks:
@@ -62,11 +65,15 @@ class Marks:
         if len(marks) > MOST_MARKS:
             raise InvalidOption("mark", f"there are {len(marks)} marks, at most {MOST_MARKS} are drawn")
         found = await asyncio.gather(*(self._find(mark, trace) for mark in marks))
+        private = any(self._sources[mark.source].private(mark.locator) for mark in marks)
+        if private and not trusted:
+            raise SourceNotFound("the mark that is laid over it: there is no such picture")
         fetched = [original.freshness for identity, original in found if not identity.validator]
         return Found(
             tuple(f"{identity.key} {original.digest}" for identity, original in found),
             min(fetched, key=lambda freshness: freshness.max_age, default=None),
             all(original.storable for _, original in found),
+            private,
         )
 
     @asynccontextmanager

@@ -69,10 +69,14 @@ class Originals:
         self._flights = flights
         self._negatives = negatives
 
-    async def local(self, source: Source, identity: Identity) -> Original:
-        """The file behind `identity`, which has a version; nothing of it is copied. Raises SourceError leaves."""
+    async def local(self, source: Source, identity: Identity, trace: Trace) -> Original:
+        """The file behind `identity`, which has a version; nothing of it is copied where it is on this machine. Raises
+        SourceError leaves."""
         async with source.open(identity.locator, None) as fetched:
-            return _local(source, identity, fetched)
+            if isinstance(fetched, Fetched) and fetched.handle is not None:
+                return _local(source, identity, fetched)
+        # The bytes are on another machine, and that very version may be stored here.
+        return with_bytes(await self.fresh(source, identity, trace))
 
     async def at_hand(self, source: Source, identity: Identity, digest: str) -> Original | None:
         """The very version that `identity` names, or whose bytes have that digest, where no origin has to be asked for it."""
@@ -81,8 +85,9 @@ class Originals:
             return stored if stored is not None and digest and stored.digest == digest else None
         try:
             async with source.open(identity.locator, None) as fetched:
-                same = isinstance(fetched, Fetched) and fetched.version == identity.validator
-                return _local(source, identity, fetched) if same else None
+                if not isinstance(fetched, Fetched) or fetched.version != identity.validator:
+                    return None
+                return _local(source, identity, fetched) if fetched.handle is not None else await self.stored(identity)
         except SourceError:
             return None
 
@@ -97,7 +102,7 @@ class Originals:
         """A local file as it is; else a stored original while it is fresh or allowed stale, else a fresh one, or where that
         cannot be had the old one; and which of these. Raises SourceError leaves."""
         if identity.validator:
-            return await self.local(source, identity), "miss"
+            return await self.local(source, identity, trace), "miss"
         stored = await self.stored(identity)
         entry = stored.content if stored is not None else None
         verdict = judge(entry.facts, time.time()) if isinstance(entry, Entry) else "expired"

@@ -30,6 +30,7 @@ from imgproxy.errors import (
     ImageError,
     NotAnImage,
     SourceError,
+    SourceNotFound,
     SourceUnknown,
 )
 from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
@@ -49,7 +50,8 @@ class Picture:
     """What is answered. `content` None: the client has it already. A Spool may still be growing.
 
     `age` is seconds since the origin was last asked; `storable` False forbids every cache to keep it. Whether there is another
-    version of the original has to be looked up again at `known_until` (`time.monotonic`).
+    version of the original has to be looked up again at `known_until` (`time.monotonic`). `private`: it is for this
+    client alone.
     """
 
     content: Entry | Spool | None
@@ -61,6 +63,7 @@ class Picture:
     vary: bool = False
     storable: bool = True
     known_until: float = math.inf
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,10 @@ class Images:
         self._background = background
         self._recipe = recipe
 
-    async def get(self, request: ImageRequest, client: Client, has: Callable[[str], bool], trace: Trace) -> Picture:
-        """The picture that `request` asks for, for this client.
+    async def get(
+        self, request: ImageRequest, client: Client, has: Callable[[str], bool], trace: Trace, *, trusted: bool = False
+    ) -> Picture:
+        """The picture that `request` asks for, for this client; `trusted`: who asks may see private ones.
 
         `has(etag)` says whether the client holds that version already (If-None-Match). Raises ImgproxyError leaves.
         """
@@ -105,18 +110,30 @@ class Images:
             source.check(request.locator)
             version = await source.version(request.locator)
             known_until = source.known_until(request.locator)
-        picture = await self._picture(source, version, request, client, has, trace)
-        return picture if known_until == math.inf else dataclasses.replace(picture, known_until=known_until)
+        private = source.private(request.locator)
+        if private and not trusted:
+            raise SourceNotFound("there is no such picture")
+        picture = await self._picture(source, version, request, client, trusted, has, trace)
+        if known_until == math.inf and not private:
+            return picture
+        return dataclasses.replace(picture, known_until=known_until, private=private or picture.private)
 
-    async def _picture(
-        self, source: Source, version: str, request: ImageRequest, client: Client, has: Callable[[str], bool], trace: Trace
+    async def _picture(  # noqa: PLR0913 -- one picture, and who asks for it
+        self,
+        source: Source,
+        version: str,
+        request: ImageRequest,
+        client: Client,
+        trusted: bool,
+        has: Callable[[str], bool],
+        trace: Trace,
     ) -> Picture:
         if request.transform is not None:
-            return await self._variant(source, version, negotiate(request, client, request.transform), has, trace)
+            return await self._variant(source, version, negotiate(request, client, request.transform), trusted, has, trace)
         picture = await self._original(source, Identity(source.origin, request.locator, version), has, trace)
         if picture is not None:
             return picture
-        return await self._variant(source, version, negotiate(request, client, RASTER), has, trace)
+        return await self._variant(source, version, negotiate(request, client, RASTER), trusted, has, trace)
 
     def _source(self, name: str) -> Source:
         try:
@@ -125,15 +142,16 @@ class Images:
             raise SourceUnknown(f"there is no source called {name!r}") from None
 
     async def _variant(
-        self, source: Source, version: str, variant: Variant, has: Callable[[str], bool], trace: Trace
+        self, source: Source, version: str, variant: Variant, trusted: bool, has: Callable[[str], bool], trace: Trace
     ) -> Picture:
-        found = await self._marks.find(variant.transform, trace)
+        found = await self._marks.find(variant.transform, trace, trusted=trusted)
         identity = identify(variant, source.origin, version, self._recipe, found.versions)
         picture = await self._answer(source, version, variant, identity, has, trace)
         if not found.versions:
             return picture
         freshness = min(picture.freshness, found.freshness or picture.freshness, key=lambda each: each.max_age)
-        return dataclasses.replace(picture, freshness=freshness, storable=picture.storable and found.storable)
+        storable = picture.storable and found.storable
+        return dataclasses.replace(picture, freshness=freshness, storable=storable, private=found.private)
 
     async def _answer(
         self,
@@ -227,7 +245,7 @@ class Images:
 
     async def _make(self, source: Source, variant: Variant, identity: Identity, old: Entry | None, trace: Trace) -> Entry:
         if identity.validator:
-            original = await self._originals.local(source, Identity(source.origin, variant.locator, identity.validator))
+            original = await self._originals.local(source, Identity(source.origin, variant.locator, identity.validator), trace)
         else:
             with trace.stage("fetch"):
                 found = await self._originals.fresh(

@@ -154,6 +154,56 @@ class HttpSource(Section, frozen=True, tag_field="type", tag="http"):
         return f"HttpSource({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
+class BucketSettings(Section, frozen=True):
+    """An S3-compatible store for the originals of hosted pictures."""
+
+    name: str = ""  # "": they are in `library.directory`
+    prefix: str = ""
+    endpoint: str = ""  # "": Amazon's
+    region: str = "us-east-1"
+    access_key: Secret = ""
+    secret_key: Secret = ""
+
+    def __repr__(self) -> str:  # ends up in logs and tracebacks
+        return f"BucketSettings(name={self.name!r}, prefix={self.prefix!r}, endpoint={self.endpoint!r})"
+
+
+class TokenKey(Section, frozen=True):
+    """What verifies the JWTs of one issuer. The algorithm is the key's, never the token's."""
+
+    id: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]  # `kid` in the head of its tokens
+    algorithm: Literal["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"]
+    key: Annotated[str, Meta(min_length=32, extra={"secret": True})]  # the secret, or the public key in PEM
+    issuer: Annotated[str, Meta(min_length=1)]
+    audience: Annotated[str, Meta(min_length=1)]
+    tenants: list[str] = []  # whom it may speak for; []: anybody
+
+    def __repr__(self) -> str:  # ends up in logs and tracebacks
+        return f"TokenKey(id={self.id!r}, algorithm={self.algorithm!r}, issuer={self.issuer!r})"
+
+
+class LibrarySettings(Section, frozen=True):
+    """Hosted pictures and their API."""
+
+    enabled: bool = False
+    directory: str = ""  # "": imgproxy below the user's data directory
+    database: Secret = ""  # "": SQLite in `directory`
+    bucket: BucketSettings = BucketSettings()
+    tokens: list[TokenKey] = []
+    unsigned: bool = True  # public pictures are served without a signature
+    public_url: str = ""  # scheme and host in the URLs that the API answers; "": those it was asked by
+    web: str = ""  # the http source that pictures are imported through; "": any public host
+    quota: Bytes = 10 * 1024**3  # of an account that was made without one
+    data_bytes: Bytes = 8 * 1024**2  # of a JSON body
+    rate: Positive = 600  # requests a minute with one key
+    link: Timeout = 3600  # how long the URL of a private picture is good that the API answers
+    downloads: Timeout = 3600  # how long a stored result is there
+    freshness: FreshnessSettings = FreshnessSettings()
+
+    def __repr__(self) -> str:  # ends up in logs and tracebacks
+        return f"LibrarySettings(enabled={self.enabled!r}, directory={self.directory!r}, bucket={self.bucket!r})"
+
+
 class StoreSettings(Section, frozen=True):
     max_bytes: Bytes
     max_entries: Positive
@@ -216,6 +266,7 @@ class Settings(Section, frozen=True):
     signing: SigningSettings = SigningSettings()
     imgproxy: ImgproxySettings = ImgproxySettings()
     sources: dict[str, FilesSource | HttpSource] = {}
+    library: LibrarySettings = LibrarySettings()
     text: TextSettings = TextSettings()
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()

@@ -64,11 +64,18 @@ def resolve(settings: Settings, environ: Mapping[str, str]) -> tuple[Settings, d
         derived["cache.directory"] = f"default, below {why}"
     else:
         cache = replace(cache, directory=str(Path(cache.directory).absolute()))
+    library = settings.library
+    if not library.directory:
+        directory, why = _data_directory(environ) if library.enabled else ("", "")
+        library = replace(library, directory=directory)
+        derived |= {"library.directory": f"default, below {why}"} if why else {}
+    else:
+        library = replace(library, directory=str(Path(library.directory).absolute()))
     sources = {
         name: replace(source, root=str(Path(source.root).resolve())) if isinstance(source, FilesSource) else source
         for name, source in settings.sources.items()
     }
-    return replace(settings, server=server, render=render, cache=cache, sources=sources), derived
+    return replace(settings, server=server, render=render, cache=cache, sources=sources, library=library), derived
 
 
 def available_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
@@ -98,8 +105,18 @@ def _provenance(settings: Settings, layers: Layers) -> dict[str, str]:
 
 
 def _cache_directory(environ: Mapping[str, str]) -> tuple[str, str]:
-    if (given := environ.get("XDG_CACHE_HOME", "")).startswith("/"):
-        return f"{given}/imgproxy", "XDG_CACHE_HOME"
+    return _below_home(environ, "XDG_CACHE_HOME", ".cache", "cache.directory: there is no HOME to put the cache below; set it")
+
+
+def _data_directory(environ: Mapping[str, str]) -> tuple[str, str]:
+    problem = "library.directory: there is no HOME to put the pictures below; set it"
+    return _below_home(environ, "XDG_DATA_HOME", ".local/share", problem)
+
+
+def _below_home(environ: Mapping[str, str], variable: str, place: str, problem: str) -> tuple[str, str]:
+    """The XDG base directories."""
+    if (given := environ.get(variable, "")).startswith("/"):
+        return f"{given}/imgproxy", variable
     if (home := environ.get("HOME", "")).startswith("/"):
-        return str(Path(home) / ".cache" / "imgproxy"), "HOME"
-    raise SettingsError("cache.directory: there is no HOME to put the cache below; set it")
+        return str(Path(home) / place / "imgproxy"), "HOME"
+    raise SettingsError(problem)

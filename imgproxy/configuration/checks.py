@@ -30,6 +30,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _server(settings)
     yield from _signing(settings)
     yield from _imgproxy(settings)
+    yield from _library(settings)
     for name, source in settings.sources.items():
         if not _SOURCE_NAME.fullmatch(name):
             yield f"sources.{name}", "a source's name is lower-case letters, digits and dashes, and begins with no dash"
@@ -96,6 +97,25 @@ def _imgproxy(settings: Settings) -> Iterator[Problem]:
         trial.try_presets()
     except (OSError, ValueError, InvalidOption, InvalidTarget) as error:
         yield "imgproxy.presets", str(error)
+
+
+def _library(settings: Settings) -> Iterator[Problem]:
+    library = settings.library
+    if "library" in settings.sources and library.enabled:
+        yield "sources.library", "is the name of the hosted pictures; call the source something else"
+    if library.database and not library.database.startswith(("postgresql://", "postgres://")):
+        yield "library.database", 'expected "postgresql://USER:PASSWORD@HOST/NAME", or "" for SQLite'
+    if library.public_url and not re.fullmatch(r"https?://[^\s/?#@]+", library.public_url):
+        yield (
+            "library.public_url",
+            f'expected something like "https://img.example.com", got "{library.public_url}"',
+        )
+    if library.web and not isinstance(settings.sources.get(library.web), HttpSource):
+        yield "library.web", f'there is no source "{library.web}" of the type http'
+    ids = [token.id for token in library.tokens]
+    for number, each in enumerate(ids):
+        if each in ids[:number]:
+            yield f"library.tokens[{number}].id", f'"{each}" is the id of another one as well'
 
 
 def _imgproxy_pictures(settings: Settings) -> Iterator[Problem]:
@@ -193,7 +213,7 @@ def warnings(settings: Settings) -> Iterator[Problem]:
         yield "signing.unsigned", "anyone may ask for any size of any picture; put a rate limit in front, or sign"
     if not is_loopback(settings.server.admin_host):
         yield "server.admin_host", "metrics and purging can be reached from other machines; keep them behind a firewall"
-    if not settings.sources:
+    if not (settings.sources or settings.library.enabled):
         yield "sources", "there are none, so every request ends in 404"
     if settings.render.allow_old_libvips:
         yield "render.allow_old_libvips", "a libvips with known holes is accepted"

@@ -74,6 +74,9 @@ class Files:
         known = self._versions.get(locator)
         return known[1] if known is not None else 0.0
 
+    def private(self, locator: str) -> bool:
+        return False
+
     @asynccontextmanager
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
         handle, facts = await self._opened(locator)

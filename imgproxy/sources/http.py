@@ -78,6 +78,9 @@ class Http:
     def known_until(self, locator: str) -> float:
         return math.inf
 
+    def private(self, locator: str) -> bool:
+        return False
+
     @asynccontextmanager
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
         url = self._places.locate(locator)

@@ -71,6 +71,9 @@ class Source(Protocol):
     def known_until(self, locator: str) -> float:
         """When that version has to be looked up again, in seconds of `time.monotonic`; infinite where it is always ""."""
 
+    def private(self, locator: str) -> bool:
+        """Whether only those may have it who show that they may, and no cache that several share. Asked after `version`."""
+
     def open(self, locator: str, have: Validators | None) -> AbstractAsyncContextManager[Fetched | NotModified]:
         """The original, or NotModified if `have` still describes it. Raises InvalidTarget and SourceError leaves."""
 

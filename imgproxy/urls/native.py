@@ -26,17 +26,22 @@ MAX_OPTIONS = 32
 _BY_NAME = {option.name: option for option in OPTIONS}
 _ROWS = {option.name: row for row, option in enumerate(OPTIONS)}
 _STRAY = re.compile("[^!-~]|#")
+LIBRARY = "library"
+"""The source of hosted pictures."""
+
 _SOURCE = re.compile("[a-z0-9][a-z0-9-]*")
 _DOTS = re.compile(r"//|(?:^|/)\.{0,2}(?:/|$)")
 
 
 class Native:
-    """The native dialect below `prefix`, which begins and ends with a slash. A `urls.dialect.Dialect`."""
+    """The native dialect below `prefix`, which begins and ends with a slash. `library`: a path of one segment is the id of a
+    hosted picture. A `urls.dialect.Dialect`."""
 
-    def __init__(self, prefix: str = "/images/") -> None:
+    def __init__(self, prefix: str = "/images/", *, library: bool = False) -> None:
         if not (prefix.startswith("/") and prefix.endswith("/")):
             raise ValueError("a prefix begins and ends with a slash")
         self._prefix = prefix
+        self._library = library
 
     def matches(self, target: str) -> bool:
         return target.startswith(self._prefix)
@@ -92,7 +97,9 @@ class Native:
     def _place(self, path: str) -> tuple[str, str]:
         if not self.matches(path):
             raise InvalidTarget(f"the path does not begin with {self._prefix}")
-        source, _, locator = path[len(self._prefix) :].partition("/")
+        source, slash, locator = path[len(self._prefix) :].partition("/")
+        if self._library and source and not slash:
+            source, locator = LIBRARY, source
         if not _SOURCE.fullmatch(source):
             raise InvalidTarget("the name of a source is of small letters, digits and hyphens")
         if not locator:

@@ -37,6 +37,7 @@ from imgproxy.sources.source import Source
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.web.access import AccessLog
 from imgproxy.web.admin import AdminHandler
+from imgproxy.web.api.resources import make_resources
 from imgproxy.web.connection import HotConnection
 from imgproxy.web.doors import make_doors
 from imgproxy.web.hot import HotAnswers
@@ -88,6 +89,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     observer = Observer(settings.server, metrics, access_log(settings.log))
     background = Background(observer.report)
     sources = make_sources(settings)
+    resources = make_hosting(settings, runtime, storage.bans, pool, sources)
     images = make_images(settings, runtime, storage, sources, pool, background, metrics)
     doors = make_doors(settings)
     answers = HotAnswers(storage.hot, observer, settings.server.cors_origins)
@@ -100,6 +102,7 @@ def create(settings: Settings, runtime: Path) -> Site:
         settings.fallback,
         answers,
         unsigned=settings.signing.unsigned != "never",
+        owns=resources.owns if resources is not None else None,
     )
 
     def ready() -> dict[str, object]:
@@ -122,6 +125,8 @@ def create(settings: Settings, runtime: Path) -> Site:
     public = web.Application()
     observer.watch(public)
     public.router.add_get("/health", health)
+    if resources is not None:
+        resources.route(public)
     public.router.add_route("*", "/{target:.*}", handler.handle)
     public.cleanup_ctx.append(lifetime)
     admin = web.Application()
@@ -130,6 +135,8 @@ def create(settings: Settings, runtime: Path) -> Site:
 
     def drain() -> None:
         handler.draining = True
+        if resources is not None:
+            resources.api.draining = True
         answers.close()
 
     def connect(server: web.Server) -> asyncio.BaseProtocol:
@@ -180,6 +187,15 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
     flights: Flights[Entry] = Flights(directory / "results.lock", bans)
     caches = Caches(hot=storage.hot, results=storage.results, flights=flights, negatives=storage.negatives)
     return Images(sources, originals, marks, caches, drawing, background, recipe_of(settings))
+
+
+def make_hosting(settings: Settings, runtime: Path, bans: Bans, pool: Pool, sources: dict[str, Source]) -> Resources | None:
+    """The API of hosted pictures, which are put among `sources`; None where they are switched off."""
+    if not settings.library.enabled:
+        return None
+    resources = make_resources(settings, runtime, bans, pool)
+    sources[resources.source.name] = resources.source
+    return resources
 
 
 def make_upgrades(  # noqa: PLR0913 -- every room that an upgrade goes through

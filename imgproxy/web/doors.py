@@ -26,6 +26,8 @@ class Door(NamedTuple):
     dialect: Dialect
     verifier: Verifier
     statuses: Statuses = MappingProxyType({})
+    hosted: bool = False
+    """Whether it has public hosted pictures, which are answered without a signature."""
 
 
 IMGPROXY_STATUSES: Statuses = {InvalidTarget: 404, InvalidOption: 404, Expired: 404, RenderTimeout: 503, QueueFull: 429}
@@ -33,7 +35,8 @@ IMGPROXY_STATUSES: Statuses = {InvalidTarget: 404, InvalidOption: 404, Expired: 
 
 
 def make_doors(settings: Settings) -> tuple[Door, ...]:
-    native = Door(Native(), Signer(settings.signing.pairs))
+    library = settings.library
+    native = Door(Native(library=library.enabled), Signer(settings.signing.pairs), hosted=library.enabled and library.unsigned)
     door = settings.imgproxy
     if not door.enabled:
         return (native,)

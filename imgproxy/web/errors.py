@@ -21,6 +21,15 @@ STATUS: Statuses = {
     errors.GrantExceeded: 403,
     errors.Expired: 410,
     errors.SourceUnknown: 404,
+    errors.BodyTooLarge: 413,
+    errors.MediaTypeUnsupported: 415,
+    errors.KeyMissing: 401,
+    errors.KeyInvalid: 401,
+    errors.ScopeMissing: 403,
+    errors.RateExceeded: 429,
+    errors.QuotaExceeded: 403,
+    errors.PictureUnknown: 404,
+    errors.DownloadUnknown: 404,
     errors.SourceError: 502,
     errors.SourceNotFound: 404,
     errors.SourceForbidden: 403,
@@ -30,6 +39,7 @@ STATUS: Statuses = {
     errors.FormatUnavailable: 415,
     errors.InvalidMarkup: 400,
     errors.CapacityError: 503,
+    errors.StorageFull: 507,
 }
 """A class that is not here has its nearest ancestor's."""
 

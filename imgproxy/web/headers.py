@@ -25,6 +25,9 @@ HINTS: dict[Hint, tuple[str, ...]] = {
 }
 """The request headers of each hint: their names of today, and those that browsers sent before."""
 
+_PRIVATE = 60
+"""Seconds that a browser may show a private picture without asking whether its user still may."""
+
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})[ \t]*")
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
@@ -49,6 +52,8 @@ def cache_control(picture: Picture, expires: int, now: float) -> str:
     if not picture.storable:
         return "no-store"
     freshness = picture.freshness
+    if picture.private:
+        return f"private, max-age={max(0, min(freshness.max_age, int(expires - now) if expires else _PRIVATE))}"
     if expires:
         return f"public, max-age={max(0, min(freshness.max_age, int(expires - now)))}, must-revalidate"
     parts = ["public", f"max-age={freshness.max_age}"]
@@ -83,6 +88,17 @@ def cache_status(picture: Picture, trace: Trace) -> str:
 def server_timing(trace: Trace) -> str:
     """Server-Timing (W3C): the stages so far, in milliseconds."""
     return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in trace.stages.items())
+
+
+def rate_limit(most: int, remaining: int, seconds: int) -> dict[str, str]:
+    """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), of `most` requests a minute, and their older
+    name. `seconds` until there are as many again."""
+    left = max(0, remaining)
+    return {
+        "RateLimit-Policy": f'"key";q={most};w=60',
+        "RateLimit": f'"key";r={left};t={seconds}',
+        "X-RateLimit-Remaining": str(left),
+    }
 
 
 def disposition(name: str, extension: str, *, inline: bool = False) -> str:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from aiohttp import hdrs, web
 from msgspec import structs
 
 from imgproxy.cache.entry import Freshness
-from imgproxy.errors import Draining, ImageError, InvalidTarget, SourceError
+from imgproxy.errors import Draining, ImageError, InvalidTarget, SignatureMissing, SourceError
 from imgproxy.pipeline import Images
 from imgproxy.request import Client, ImageRequest
 from imgproxy.settings import FallbackSettings, ServerSettings
 from imgproxy.signing import authorize
+from imgproxy.urls.native import LIBRARY
 from imgproxy.web.doors import Door, door_of
 from imgproxy.web.headers import PREFLIGHT, SAFETY, has
 from imgproxy.web.hot import HotAnswers
@@ -25,6 +26,9 @@ from imgproxy.web.reply import send
 
 _NUMBER = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 
+Owns = Callable[[web.Request, str], Awaitable[bool]]
+"""Whether a request has a key of the account that the hosted picture of that id is in."""
+
 FALLBACK_SOURCE = "~fallback"
 """The name of the source that has the configured fallback picture; no URL can name it."""
 
@@ -32,7 +36,7 @@ FALLBACK_SOURCE = "~fallback"
 class ImageHandler:
     """Answers every target that a dialect claims. `draining` is set once, when the process begins to stop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what stands behind the public door
         self,
         images: Images,
         doors: Sequence[Door],
@@ -41,6 +45,7 @@ class ImageHandler:
         answers: HotAnswers,
         *,
         unsigned: bool,
+        owns: Owns | None = None,
     ) -> None:
         self._images = images
         self._doors = doors
@@ -48,6 +53,7 @@ class ImageHandler:
         self._fallback = fallback
         self._answers = answers
         self._unsigned = unsigned
+        self._owns = owns
         self.draining = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -55,7 +61,7 @@ class ImageHandler:
         door = door_of(self._doors, target)
         if door is None:
             raise web.HTTPNotFound
-        dialect, verifier, request[STATUSES] = door
+        dialect, verifier, request[STATUSES], hosted = door
         request[ROUTE] = "images"
         if self.draining:
             raise Draining("this server is shutting down")
@@ -66,22 +72,34 @@ class ImageHandler:
         if len(target) > self._server.max_target:
             raise InvalidTarget(f"the URL has {len(target)} characters, at most {self._server.max_target} are taken")
         with request[TRACE].stage("parse"):
-            asked = authorize(verifier, dialect.split(target), dialect.parse, self._unsigned, time.time())
+            signed = dialect.split(target)
+            asked = authorize(verifier, signed, dialect.parse, self._unsigned or hosted, time.time())
+        trusted = signed.signature is not None or signed.grant is not None
+        if not (trusted or self._unsigned):
+            trusted = await self._may(request, asked)
         try:
-            return await self._send(request, asked)
+            return await self._send(request, asked, trusted)
         except (SourceError, ImageError) as error:
             if not (self._fallback.image or asked.fallback):
                 raise
             request[ERROR] = type(error).code
             return await self._send_fallback(request, asked)
 
-    async def _send(self, request: web.Request, asked: ImageRequest) -> web.StreamResponse:
+    async def _may(self, request: web.Request, asked: ImageRequest) -> bool:
+        """Whether a key beside an unsigned URL is one of whoever owns the hosted picture. Raises SignatureMissing for pictures
+        that are not hosted, KeyInvalid."""
+        marks = asked.transform.marks if asked.transform is not None else ()
+        if {asked.source, *(mark.source for mark in marks), *((asked.fallback or ())[:1])} != {LIBRARY}:
+            raise SignatureMissing("the URL is not signed")
+        return self._owns is not None and await self._owns(request, asked.locator)
+
+    async def _send(self, request: web.Request, asked: ImageRequest, trusted: bool) -> web.StreamResponse:
         matches = ", ".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
         trace = request[TRACE]
-        picture = await self._images.get(asked, _client(request), lambda tag: has(matches, tag), trace)
+        picture = await self._images.get(asked, _client(request), lambda tag: has(matches, tag), trace, trusted=trusted)
         response = await send(request, asked, picture, trace, write_timeout=self._server.write_timeout)
         # A mark may be purged or change on its own account, which no hot answer would notice; and those do not look at hints.
-        if asked.transform is None or not (asked.transform.marks or asked.transform.hints):
+        if not picture.private and (asked.transform is None or not (asked.transform.marks or asked.transform.hints)):
             self._answers.offer(request, asked, picture, trace)
         return response
 

@@ -14,14 +14,23 @@ from types import MappingProxyType
 import msgspec
 from aiohttp import web
 
-from imgproxy.errors import CapacityError, ImgproxyError, InvalidRange, Quarantined, SourceError
+from imgproxy.errors import (
+    CapacityError,
+    ImgproxyError,
+    InvalidRange,
+    KeyInvalid,
+    KeyMissing,
+    Quarantined,
+    RateExceeded,
+    SourceError,
+)
 from imgproxy.logs import redact, text
 from imgproxy.metrics import Metrics
 from imgproxy.settings import ServerSettings
 from imgproxy.trace import Trace
 from imgproxy.web.access import AccessLog
 from imgproxy.web.errors import PROBLEM_TYPE, Problem, Statuses, problem
-from imgproxy.web.headers import SAFETY, dress, server_timing
+from imgproxy.web.headers import SAFETY, dress, rate_limit, server_timing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -181,8 +190,12 @@ def refusal(error: ImgproxyError, request_id: str, own: Statuses = MappingProxyT
     """The RFC 9457 answer to `error`, with its front door's `own` statuses; never stored by a cache."""
     body = problem(error, request_id, own)
     headers = SAFETY | {"Cache-Control": "no-store"}
-    if isinstance(error, CapacityError):
+    if isinstance(error, CapacityError | RateExceeded):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, RateExceeded):
+        headers |= rate_limit(error.most, 0, error.retry_after)
+    if isinstance(error, KeyMissing | KeyInvalid):
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, InvalidRange):
         headers["Content-Range"] = f"bytes */{error.length}"
     return _problem_response(body, headers)

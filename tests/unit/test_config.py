@@ -31,7 +31,11 @@ def uncommented() -> dict[str, Any]:
     lines = (CONFIG / "default.toml").read_text().splitlines()
     # The list of keys is empty where there is no example of one.
     return tomllib.loads(
-        "\n".join(line.removeprefix("#") if re.match(r"#[\w\[]", line) else line for line in lines if line[:4] != "keys")
+        "\n".join(
+            line.removeprefix("#") if re.match(r"#[\w\[]", line) else line
+            for line in lines
+            if line[:6] not in ("keys =", "tokens")
+        )
     )
 
 
@@ -75,7 +79,7 @@ def test_the_examples_load(tmp_path: Path) -> None:
         .replace("/run/secrets/imgproxy", str(secret))
         .replace("/srv/photos", str(tmp_path))
     )
-    (tmp_path / "all.toml").write_text(re.sub(r"(?m)^keys = .*", "", text))
+    (tmp_path / "all.toml").write_text(re.sub(r"(?m)^(keys|tokens) = .*", "", text))
     settings = load(tmp_path / "all.toml", HOME, {}).settings
     assert isinstance(settings.sources["photos"], FilesSource)
     assert settings.sources["photos"].freshness == FilesSource(root="/").freshness

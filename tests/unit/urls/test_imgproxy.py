@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imgproxy.canonical import canonical
@@ -32,6 +32,7 @@ from imgproxy.urls.native import Native
 from imgproxy.urls.presets import read_presets, refuse_loops
 from imgproxy.urls.processing import NOT_OFFERED, PROCESSING, table
 from imgproxy.urls.replacements import read_replacements
+from imgproxy.urls.saying import options_of
 
 PAIR = ("736563726574", "68656C6C6F")
 CIPHER_KEY = "1eb5b0e971ad7f45324c1bb15c947cb207c43152fa5c6c7f35c4f36e0c18e0f1"
@@ -645,6 +646,8 @@ requests = st.builds(
 @settings(max_examples=400)
 def test_what_is_built_is_parsed_again(request: ImageRequest) -> None:
     door = Imgproxy(web="web", local="local", security=True)
+    # Longer chains have no URL: parsing refuses them.
+    assume(len(options_of(request, door._spelled)) <= MAX_SEGMENTS)
     target = door.build(request)
     assert door.parse(door.split(target).payload) == request
 

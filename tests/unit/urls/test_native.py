@@ -421,6 +421,7 @@ def test_a_signature_elsewhere_is_refused(query: str) -> None:
 
 @given(requests(transforms()))
 @example(ImageRequest(source="web", locator="https://host/../a//b", transform=Transform(fit="fit")))
+@example(ImageRequest(source="web", locator="a", transform=Transform(aspect=1, hints=("width",))))
 @settings(max_examples=300)
 def test_build_is_the_inverse_of_parse(request: ImageRequest) -> None:
     """Every request but for the spelling of its transform, which comes back canonical."""

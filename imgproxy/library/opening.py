@@ -1,0 +1,92 @@
+"""The rooms of the library as the settings ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgproxy.cache.bans import Bans
+from imgproxy.errors import CapacityError, SettingsError
+from imgproxy.library.catalogue import Catalogue
+from imgproxy.library.database import Database, address
+from imgproxy.library.keys import Callers
+from imgproxy.library.objects import LocalObjects, Objects
+from imgproxy.library.snapshots import Snapshots
+from imgproxy.library.source import ORIGIN, LibrarySource
+from imgproxy.settings import LibrarySettings, LimitSettings
+
+_SWEEP = 600.0
+"""Seconds between two sweeps."""
+_FORGOTTEN = 3600
+"""Seconds after which nobody comes back to a place that he has written down."""
+
+_log = logging.getLogger("imgproxy.library")
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """`directory` is there, and can be written."""
+
+    directory: Path
+    catalogue: Catalogue
+    objects: Objects
+    callers: Callers
+    source: LibrarySource
+    bans: Bans
+    snapshots: Snapshots
+
+    async def sweep(self, before: int) -> int:
+        """Delete the bytes at places that were written down before that moment (microseconds since the epoch) and are nobody's;
+        how many there were. Raises CapacityError."""
+        places = await self.catalogue.stray(before)
+        for place in places:
+            await self.objects.delete(place)
+            await self.catalogue.settle(place)
+        return len(places)
+
+    async def sweep_for_ever(self) -> None:
+        while True:
+            try:
+                await self.sweep(int((time.time() - _FORGOTTEN) * 1_000_000))
+            except CapacityError as error:
+                _log.warning("sweeping the library failed", extra={"fields": {"error": str(error)}})
+            await asyncio.sleep(_SWEEP)
+
+    async def close(self) -> None:
+        await self.objects.close()
+        await self.catalogue.database.close()
+
+
+def prepare(settings: LibrarySettings) -> Path:
+    """The directory, made if it is not there. Raises SettingsError."""
+    directory = Path(settings.directory)
+    try:
+        for path in (directory, directory / "originals", directory / "snapshots"):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"library.directory: {error.strerror}: {directory}") from error
+    return directory
+
+
+def open_catalogue(settings: LibrarySettings) -> Catalogue:
+    """Raises SettingsError."""
+    return Catalogue(Database(address(settings.database, Path(settings.directory))))
+
+
+def open_library(settings: LibrarySettings, limits: LimitSettings, bans: Bans) -> Library:
+    """For a web process. Raises SettingsError."""
+    directory = prepare(settings)
+    catalogue = open_catalogue(settings)
+    objects: Objects
+    if settings.bucket.name:
+        from imgproxy.library.s3 import S3Objects
+
+        objects = S3Objects(settings.bucket)
+    else:
+        objects = LocalObjects(directory / "originals")
+    snapshots = Snapshots(directory / "snapshots", ORIGIN, bans)
+    source = LibrarySource(catalogue, objects, snapshots, bans, settings, limits)
+    return Library(directory, catalogue, objects, Callers(catalogue, settings.tokens, settings.quota), source, bans, snapshots)

@@ -1,0 +1,105 @@
+"""Hosted pictures as a Source: the locator is an id, and its version the digest of its bytes, which never change."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from cachetools import LRUCache
+
+from imgproxy.cache.bans import Bans
+from imgproxy.cache.entry import Freshness, Validators
+from imgproxy.errors import CatalogueUnavailable, InvalidTarget, SourceNotFound, SourceTooLarge
+from imgproxy.library.catalogue import Catalogue, Hosted
+from imgproxy.library.objects import Objects
+from imgproxy.library.snapshots import Snapshots
+from imgproxy.settings import LibrarySettings, LimitSettings
+from imgproxy.sources.source import Fetched, NotModified, default_freshness, fingerprint
+from imgproxy.urls.native import LIBRARY
+
+ORIGIN = fingerprint(LIBRARY)
+
+_ID = re.compile("[a-z0-9]{16}")
+_KNOWN_SECONDS = 1.0
+_KNOWN = 8192
+
+
+class LibrarySource:
+    """What the catalogue says of a picture is believed for a second, and not across a purge: who deletes a picture or makes it
+    private purges it. While the catalogue is gone, what this machine has last seen of it is believed.
+    """
+
+    def __init__(  # noqa: PLR0913 -- what a hosted picture is made of
+        self,
+        catalogue: Catalogue,
+        objects: Objects,
+        snapshots: Snapshots,
+        bans: Bans,
+        settings: LibrarySettings,
+        limits: LimitSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = LIBRARY
+        self.limits = limits
+        self.freshness: Freshness = default_freshness(settings.freshness)
+        self.headers: Mapping[str, str] = {}
+        self.origin = ORIGIN
+        self._catalogue = catalogue
+        self._objects = objects
+        self._snapshots = snapshots
+        self._bans = bans
+        self._clock = clock
+        self._known: LRUCache[str, tuple[Hosted, float, int]] = LRUCache(_KNOWN)
+
+    def check(self, locator: str) -> None:
+        if not _ID.fullmatch(locator):
+            raise InvalidTarget("a hosted picture has an id of 16 small letters and digits")
+
+    async def version(self, locator: str) -> str:
+        return (await self.find(locator)).digest
+
+    def known_until(self, locator: str) -> float:
+        known = self._known.get(locator)
+        return known[1] if known is not None else 0.0
+
+    def private(self, locator: str) -> bool:
+        known = self._known.get(locator)
+        return known is None or known[0].private
+
+    async def find(self, id: str) -> Hosted:
+        """Raises SourceNotFound and CatalogueUnavailable."""
+        known, generation = self._known.get(id), self._bans.generation  # read first: a purge meanwhile must not be missed
+        if known is not None and known[1] > self._clock() and known[2] == generation:
+            return known[0]
+        until, seen_at = self._clock() + _KNOWN_SECONDS, time.time()
+        try:
+            found = await self._catalogue.find(id)
+        except CatalogueUnavailable:
+            found = await self._snapshots.find(id)
+            if found is None:
+                raise
+        else:
+            if found is not None:
+                await self._snapshots.keep(found, seen_at)
+        if found is None:
+            self._known.pop(id, None)
+            raise SourceNotFound("there is no such picture")
+        self._known[id] = found, until, generation
+        return found
+
+    @asynccontextmanager
+    async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
+        picture = await self.find(locator)
+        if picture.bytes > self.limits.source_bytes:
+            raise SourceTooLarge(f"the original has more than {self.limits.source_bytes} bytes")
+        handle = await self._objects.open(picture.place)
+        body = self._objects.read(picture.place) if handle is None else None
+        yield Fetched(
+            picture.bytes, Validators(), self.freshness, storable=True, handle=handle, body=body, version=picture.digest
+        )
+
+    async def close(self) -> None:
+        self._known.clear()

@@ -1,0 +1,127 @@
+"""Between aiohttp and the resources: who asks, how often, with what; and how answers are dressed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from aiohttp import hdrs, web
+
+from imgproxy.errors import BodyInvalid, BodyTooLarge, Draining, InvalidOption, KeyMissing, MediaTypeUnsupported
+from imgproxy.library.keys import Caller, Callers
+from imgproxy.web.api import rates
+from imgproxy.web.api.operation import Call, Operation, Reply
+from imgproxy.web.api.shapes import Given, Success, convert, invalid
+from imgproxy.web.headers import SAFETY
+from imgproxy.web.observe import ROUTE, Handler
+
+DEPRECATED_SINCE = 1_764_547_200
+"""2025-12-01: no version of this API had other ways."""
+
+_JSON = "application/json"
+
+
+class Api:
+    """`most` bytes of a JSON body. `draining` is set once, when the process begins to stop."""
+
+    def __init__(self, callers: Callers, allowed: rates.Rates, most: int) -> None:
+        self._callers = callers
+        self._rates = allowed
+        self._most = most
+        self.draining = False
+
+    def route(self, app: web.Application, operations: Sequence[Operation]) -> None:
+        for operation in operations:
+            app.router.add_route(operation.method, operation.path, self._handler(operation))
+
+    async def identify(self, request: web.Request) -> Caller:
+        """Raises KeyMissing and KeyInvalid."""
+        credential = credential_of(request)
+        if credential is None:
+            raise KeyMissing("send a key: Authorization: Bearer KEY, X-API-Key: KEY, or ?key=KEY")
+        return await self._callers.identify(credential)
+
+    def _handler(self, operation: Operation) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            request[ROUTE] = "api"
+            if self.draining:
+                raise Draining("this server is shutting down")
+            caller = await self.identify(request)
+            told = self._rates.spend(caller.id)
+            caller.needs(operation.scope)
+            answer = await operation.run(await self._call(operation, request, caller))
+            return _dressed(answer, operation, told)
+
+        return handle
+
+    async def _call(self, operation: Operation, request: web.Request, caller: Caller) -> Call:
+        query = read_query(request, operation.query, options=operation.options)
+        if operation.body is None or operation.upload:
+            return Call(request, caller, query)
+        return Call(request, caller, query, await self.read_json(request, operation.body))
+
+    async def read_json(self, request: web.Request, shape: type[Given]) -> Given:
+        """Raises MediaTypeUnsupported, BodyTooLarge, BodyInvalid and InvalidOption."""
+        if request.content_type != _JSON:
+            raise MediaTypeUnsupported(f"the body must be {_JSON}")
+        data = await read_whole(request, self._most)
+        try:
+            return msgspec.json.decode(data, type=shape)
+        except msgspec.ValidationError as error:
+            raise invalid(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BodyInvalid(f"the body is not JSON: {error}") from None
+
+
+def credential_of(request: web.Request) -> str | None:
+    """The one that a request brings along; the header is preferred, because it is in no log of anybody's."""
+    scheme, _, credential = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() == "bearer" and credential.strip():
+        return credential.strip()
+    return request.headers.get("X-API-Key") or request.query.get("key") or None
+
+
+def read_query(request: web.Request, shape: type[Given], *, options: bool) -> Given:
+    """The query as `shape`; lists have commas between. `options`: what the shape does not know is left to the options of URLs.
+
+    Raises InvalidOption.
+    """
+    fields = {each.encode_name: each for each in msgspec.structs.fields(shape)}
+    given: dict[str, object] = {}
+    for name, value in request.query.items():
+        if name == "key" or (options and name not in fields):
+            continue
+        if name in given:
+            raise InvalidOption(name[:40], f"{name[:40]} is given twice")
+        listed = name in fields and isinstance(fields[name].default, tuple)
+        given[name] = value.split(",") if listed and value else () if listed else value
+    return convert(given, shape, strict=False)
+
+
+async def read_whole(request: web.Request, most: int) -> bytes:
+    """Raises BodyTooLarge."""
+    if request.content_length is not None and request.content_length > most:
+        raise BodyTooLarge(f"the body has {request.content_length} bytes; at most {most} are taken")
+    data = bytearray()
+    async for chunk in request.content.iter_any():
+        data += chunk
+        if len(data) > most:
+            raise BodyTooLarge(f"the body has more than the {most} bytes that are taken")
+    return bytes(data)
+
+
+def _dressed(answer: Reply | web.StreamResponse, operation: Operation, told: dict[str, str]) -> web.StreamResponse:
+    if isinstance(answer, web.StreamResponse):
+        return answer
+    headers = {"Cache-Control": "no-store"} | SAFETY | told | dict(answer.headers)
+    if operation.deprecated:
+        headers |= deprecation()
+    if isinstance(answer.response, bytes):
+        return web.Response(status=answer.status, body=answer.response, headers=headers)
+    body = msgspec.json.encode(Success(response=answer.response))
+    return web.Response(status=answer.status, body=body, content_type=_JSON, headers=headers)
+
+
+def deprecation() -> dict[str, str]:
+    """RFC 9745."""
+    return {"Deprecation": f"@{DEPRECATED_SINCE}", "Link": '</docs>; rel="deprecation"; type="text/html"'}

@@ -1,0 +1,136 @@
+"""Pictures in requests: raw, in a form, in JSON as a data URI, or to be imported from a URL. All of them end in one Draft."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from imgproxy.errors import BodyInvalid, BodyTooLarge, InvalidOption, MediaTypeUnsupported, OriginFailed
+from imgproxy.library.intake import Draft, Intake
+from imgproxy.sources.http import Http
+from imgproxy.sources.source import Fetched
+from imgproxy.web.api.api import Api
+from imgproxy.web.api.operation import Call
+from imgproxy.web.api.shapes import Given, convert
+
+MOST_PARTS = 64
+"""Of a form."""
+_MOST_FIELD = 64 * 1024
+_DATA = re.compile(r"data:(?:image/[a-z0-9.+-]+)?(?:;[a-z0-9=._-]+)*;base64,", re.IGNORECASE)
+_FILES = ("file", "image", "picture")
+
+
+class Bodies:
+    """`web` is the source that URLs are imported through."""
+
+    def __init__(self, intake: Intake, web: Http, api: Api) -> None:
+        self._intake = intake
+        self._web = web
+        self._api = api
+
+    async def receive(self, call: Call, shape: type[Given]) -> tuple[Draft, Any]:
+        """The picture, and the call's query with what the body says beside it. `shape` is that of a JSON body.
+
+        Raises MediaTypeUnsupported, BodyInvalid, BodyTooLarge, InvalidOption, and of an import SourceError leaves.
+        """
+        request = call.request
+        kind = request.content_type if "Content-Type" in request.headers else "application/octet-stream"
+        if kind == "application/octet-stream" or kind.startswith("image/"):
+            return await self._intake.receive(_chunks(request.content), request.content_length), call.query
+        if kind == "multipart/form-data":
+            return await self._form(request, call.query)
+        if kind != "application/json":
+            wanted = "application/octet-stream, image/*, multipart/form-data and application/json"
+            raise MediaTypeUnsupported(f"a picture is taken as {wanted}")
+        given: Any = await self._api.read_json(request, shape)
+        said = msgspec.structs.asdict(given)
+        default = msgspec.structs.asdict(shape())
+        query = {name: said[name] for name in call.query.__struct_fields__ if said.get(name) != default.get(name)}
+        if bool(given.url) == bool(given.data):
+            raise InvalidOption("url", "the body wants either url, or data with a data URI")
+        draft = await self.fetch(given.url) if given.url else await self._data(given.data)
+        return draft, (given, msgspec.structs.replace(call.query, **query))[1]
+
+    async def fetch(self, url: str) -> Draft:
+        """A picture of another server. Raises InvalidTarget and SourceError leaves."""
+        self._web.check(url)
+        async with self._web.open(url, None) as answer:
+            if not isinstance(answer, Fetched) or answer.body is None:
+                raise OriginFailed("the origin gave no picture")
+            return await self._intake.receive(answer.body, answer.length)
+
+    async def _data(self, uri: str) -> Draft:
+        match = _DATA.match(uri)
+        if match is None:
+            raise BodyInvalid('data must be a data URI in base64, such as "data:image/png;base64,…"')
+        try:
+            data = base64.b64decode(uri[match.end() :], validate=True)
+        except (binascii.Error, ValueError):
+            raise BodyInvalid("the data URI is not base64") from None
+
+        async def once() -> AsyncIterator[bytes]:
+            yield data
+
+        return await self._intake.receive(once())
+
+    async def _form(self, request: web.Request, query: Given) -> tuple[Draft, Given]:
+        draft: Draft | None = None
+        fields: dict[str, object] = {}
+        try:
+            reader = await request.multipart()
+            count = 0
+            while (part := await reader.next()) is not None:
+                count += 1
+                if count > MOST_PARTS:
+                    raise BodyInvalid(f"the form has more than {MOST_PARTS} parts")
+                if not isinstance(part, BodyPartReader) or not part.name:
+                    raise BodyInvalid("each part of the form needs a name, and none may be a form itself")
+                if part.filename is None and part.name not in _FILES:
+                    fields[part.name[:64]] = await _field(part)
+                elif draft is not None:
+                    raise BodyInvalid("the form has two files")
+                else:
+                    draft = await self._intake.receive(_parts(part))
+        except (ValueError, AssertionError, HttpProcessingError, RuntimeError) as error:
+            raise BodyInvalid(f"the form cannot be read: {str(error)[:80]}") from None
+        url = fields.pop("url", "")
+        if draft is None and url:
+            draft = await self.fetch(str(url))
+        if draft is None:
+            raise BodyInvalid("the form has no file")
+        return draft, _with(query, fields)
+
+
+def _with(query: Given, fields: dict[str, object]) -> Given:
+    """`query` with the fields of a form in it, which are text."""
+    shape = type(query)
+    listed = {each.encode_name for each in msgspec.structs.fields(shape) if isinstance(each.default, tuple)}
+    given = {name: str(value).split(",") if name in listed and value else value for name, value in fields.items()}
+    said = convert({name: value for name, value in given.items() if value != ""}, shape, strict=False)
+    return msgspec.structs.replace(query, **{name: getattr(said, name) for name in given if name in shape.__struct_fields__})
+
+
+async def _field(part: BodyPartReader) -> str:
+    data = bytearray()
+    while chunk := await part.read_chunk(8192):
+        data += chunk
+        if len(data) > _MOST_FIELD:
+            raise BodyTooLarge(f"the field {part.name[:64] if part.name else ''} of the form is too long")
+    return data.decode("utf-8")
+
+
+async def _parts(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(64 * 1024):
+        yield part.decode(chunk) if "Content-Transfer-Encoding" in part.headers else chunk
+
+
+async def _chunks(content: Any) -> AsyncIterator[bytes]:
+    async for chunk in content.iter_any():
+        yield chunk

@@ -1,0 +1,62 @@
+"""One operation of the API, as a row: what validates its requests is what /openapi.json says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from imgproxy.errors import ImgproxyError
+from imgproxy.library.keys import Caller, Scope
+from imgproxy.web.api.shapes import Given, Nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to the API, understood: `query` is of the operation's type, and `body` where it takes JSON."""
+
+    request: web.Request
+    caller: Caller
+    query: Any
+    body: Any = None
+
+    @property
+    def tenant(self) -> str:
+        return self.caller.tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`response` goes out as `{"success": true, "response": …}`, bytes as they are."""
+
+    response: msgspec.Struct | bytes
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Run = Callable[[Call], Awaitable[Reply | web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`path` has its variables in braces. `answer` None: bytes of some picture. `body`: the JSON that it takes. `upload`: it
+    takes a picture, raw, as a form, or in the JSON of `body`. `options`: its query has those of pictures' URLs as well.
+    `errors` are those beside what every operation may answer. `deprecated` ones are for scripts written for older APIs."""
+
+    id: str
+    method: str
+    path: str
+    scope: Scope
+    summary: str
+    run: Run
+    answer: Any
+    status: int = 200
+    query: type[Given] = Nothing
+    body: type[Given] | None = None
+    upload: bool = False
+    options: bool = False
+    errors: tuple[type[ImgproxyError], ...] = ()
+    deprecated: bool = False

@@ -1,0 +1,277 @@
+"""/v1/images: hosting, finding, tagging and deleting pictures."""
+
+from __future__ import annotations
+
+import re
+import time
+from base64 import b64encode
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET
+
+from imgproxy.errors import (
+    BodyInvalid,
+    BodyTooLarge,
+    ImageError,
+    InvalidOption,
+    MediaTypeUnsupported,
+    PictureUnknown,
+    QuotaExceeded,
+    SourceError,
+    StorageFull,
+)
+from imgproxy.formats import FORMATS
+from imgproxy.library.catalogue import MOST_IDS, Catalogue, Hosted, Search, unknown
+from imgproxy.library.intake import Draft, Intake
+from imgproxy.settings import LibrarySettings
+from imgproxy.signing import Signer
+from imgproxy.web.api.account import account_answer
+from imgproxy.web.api.api import deprecation
+from imgproxy.web.api.bodies import Bodies
+from imgproxy.web.api.operation import Call, Operation, Reply
+from imgproxy.web.api.shapes import (
+    Change,
+    DeletedAnswer,
+    Flags,
+    ListAnswer,
+    Listing,
+    MaybeTags,
+    PictureAnswer,
+    SomeTags,
+    Upload,
+    UploadJson,
+    Which,
+)
+
+_HOST = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,255}")
+_ID = re.compile("[a-z0-9]{16}")
+UPLOADING = (BodyInvalid, BodyTooLarge, MediaTypeUnsupported, ImageError, SourceError, StorageFull, QuotaExceeded)
+
+
+class Pictures:
+    def __init__(
+        self, catalogue: Catalogue, intake: Intake, bodies: Bodies, signer: Signer | None, settings: LibrarySettings
+    ) -> None:
+        self._catalogue = catalogue
+        self._intake = intake
+        self._bodies = bodies
+        self._signer = signer
+        self._settings = settings
+
+    def operations(self) -> tuple[Operation, ...]:
+        images, one = "/v1/images", "/v1/images/{id}"
+        picture: dict[str, Any] = {"answer": PictureAnswer, "errors": (PictureUnknown,)}
+        return (
+            Operation(
+                "hostImage", "POST", images, "write", "Host a picture", self.host, PictureAnswer, 201, Upload, UploadJson,
+                upload=True, errors=UPLOADING,
+            ),
+            Operation(
+                "listImages", "GET", images, "read", "Pictures, newest first", self.listed, ListAnswer, query=Listing,
+                errors=UPLOADING,
+            ),
+            Operation(
+                "deleteImages", "DELETE", images, "delete", "Delete some pictures, all or none, or all with a tag",
+                self.delete_many, DeletedAnswer, query=Which, errors=(PictureUnknown,),
+            ),
+            Operation("getImage", "GET", one, "read", "What is known of a picture", self.told, query=Flags, **picture),
+            Operation("changeImage", "PATCH", one, "write", "New tags, public or private", self.change, body=Change, **picture),
+            Operation(
+                "deleteImage", "DELETE", one, "delete", "Delete a picture and all that was made of it", self.delete,
+                DeletedAnswer, errors=(PictureUnknown,),
+            ),
+            Operation(
+                "setTags", "PUT", f"{one}/tags", "write", "Tags in place of all others", self.set_tags, body=SomeTags, **picture
+            ),
+            Operation("addTags", "POST", f"{one}/tags", "write", "More tags", self.add_tags, body=SomeTags, **picture),
+            Operation(
+                "removeTags", "DELETE", f"{one}/tags", "write", "Without these tags, or any", self.remove_tags, query=MaybeTags,
+                **picture,
+            ),
+            Operation(
+                "deleteImagesByGet", "GET", "/v1/images/{ids}/delete", "delete", "For old scripts: DELETE /v1/images",
+                self.old_delete, DeletedAnswer, errors=(PictureUnknown,), deprecated=True,
+            ),
+            Operation(
+                "addTagsByGet", "GET", "/v1/images/{ids}/add_tags", "write", "For old scripts: POST /v1/images/{id}/tags",
+                self.old_add_tags, ListAnswer, query=SomeTags, errors=(PictureUnknown,), deprecated=True,
+            ),
+            Operation(
+                "removeTagsByGet", "GET", "/v1/images/{ids}/remove_tags", "write",
+                "For old scripts: DELETE /v1/images/{id}/tags", self.old_remove_tags, ListAnswer, query=SomeTags,
+                errors=(PictureUnknown,), deprecated=True,
+            ),
+        )  # fmt: skip
+
+    async def host(self, call: Call) -> Reply:
+        draft, asked = await self._bodies.receive(call, UploadJson)
+        return await self._host(call, draft, asked)
+
+    async def _host(self, call: Call, draft: Draft, asked: Any) -> Reply:
+        told = await self._intake.inspect(draft)
+        # Before it is hosted: what cannot be told must not leave a picture behind that nobody knows of.
+        extra = await self._extra(draft, asked)
+        private = getattr(asked, "private", False) or False
+        picture = await self._intake.host(call.tenant, draft, told, asked.tags, private)
+        answer = await self._answer(call, picture, asked, extra)
+        return Reply(answer, 201, {"Location": f"/v1/images/{picture.id}"})
+
+    async def listed(self, call: Call) -> Reply:
+        asked: Listing = call.query
+        if asked.url:
+            call.caller.needs("write")
+            reply = await self._host(call, await self._bodies.fetch(asked.url), asked)
+            return Reply(reply.response, reply.status, {**reply.headers, **deprecation()})
+        search = Search(
+            tags=asked.tags,
+            format={row.extension: row.name for row in FORMATS.values()}.get(asked.format, asked.format),
+            min_width=asked.min_width,
+            max_width=asked.max_width,
+            min_height=asked.min_height,
+            max_height=asked.max_height,
+            min_bytes=asked.min_size,
+            max_bytes=asked.max_size,
+            since=_moment("since", asked.since),
+            until=_moment("until", asked.until),
+            private=asked.private,
+            after=_cursor(asked.cursor),
+            limit=asked.limit + 1,
+        )
+        found = await self._catalogue.search(call.tenant, search)
+        page, more = found[: asked.limit], len(found) > asked.limit
+        answers = [await self._answer(call, each, asked, await self._extra_of(each, asked)) for each in page]
+        return Reply(ListAnswer(tuple(answers), f"{page[-1].created_at}-{page[-1].id}" if more else None))
+
+    async def told(self, call: Call) -> Reply:
+        picture = await self._catalogue.get(call.tenant, _id(call))
+        return Reply(await self._answer(call, picture, call.query, await self._extra_of(picture, call.query)))
+
+    async def change(self, call: Call) -> Reply:
+        asked: Change = call.body
+        tags = None if asked.tags is UNSET else asked.tags
+        private = None if asked.private is UNSET else asked.private
+        picture = await self._catalogue.change(call.tenant, _id(call), tags=tags, private=private)
+        if private is not None:
+            await self._intake.purge(picture.id)
+        return await self._plain(call, picture)
+
+    async def delete(self, call: Call) -> Reply:
+        deleted = await self._intake.delete(call.tenant, [_id(call)])
+        return Reply(DeletedAnswer(deleted.ids))
+
+    async def delete_many(self, call: Call) -> Reply:
+        asked: Which = call.query
+        if bool(asked.ids) == bool(asked.tag):
+            raise InvalidOption("ids", "name either ids, or a tag")
+        if asked.tag:
+            return Reply(DeletedAnswer(tuple(await self._intake.delete_tagged(call.tenant, asked.tag))))
+        return Reply(DeletedAnswer((await self._intake.delete(call.tenant, asked.ids)).ids))
+
+    async def set_tags(self, call: Call) -> Reply:
+        return await self._plain(call, await self._catalogue.change(call.tenant, _id(call), tags=call.body.tags))
+
+    async def add_tags(self, call: Call) -> Reply:
+        return await self._plain(call, (await self._catalogue.add_tags(call.tenant, [_id(call)], call.body.tags))[0])
+
+    async def remove_tags(self, call: Call) -> Reply:
+        old = call.query.tags or None
+        return await self._plain(call, (await self._catalogue.remove_tags(call.tenant, [_id(call)], old))[0])
+
+    async def old_delete(self, call: Call) -> Reply:
+        return Reply(DeletedAnswer((await self._intake.delete(call.tenant, _ids(call))).ids))
+
+    async def old_add_tags(self, call: Call) -> Reply:
+        return await self._all(call, await self._catalogue.add_tags(call.tenant, _ids(call), call.query.tags))
+
+    async def old_remove_tags(self, call: Call) -> Reply:
+        return await self._all(call, await self._catalogue.remove_tags(call.tenant, _ids(call), call.query.tags))
+
+    async def _all(self, call: Call, found: Sequence[Hosted]) -> Reply:
+        return Reply(ListAnswer(tuple([await self._answer(call, each, Flags(), {}) for each in found]), None))
+
+    async def _plain(self, call: Call, picture: Hosted) -> Reply:
+        return Reply(await self._answer(call, picture, Flags(), {}))
+
+    async def _extra_of(self, picture: Hosted, asked: Any) -> dict[str, object]:
+        if not (asked.with_exif or asked.with_mini_preview):
+            return {}
+        return await self._extra(await self._intake.read(picture), asked)
+
+    async def _extra(self, draft: Draft, asked: Any) -> dict[str, object]:
+        extra: dict[str, object] = {}
+        if asked.with_exif:
+            extra["exif"] = await self._intake.exif(draft)
+        if asked.with_mini_preview:
+            extra["mini_preview"] = b64encode(await self._intake.preview(draft)).decode()
+        return extra
+
+    async def _answer(self, call: Call, picture: Hosted, asked: Any, extra: dict[str, object]) -> PictureAnswer:
+        answer = PictureAnswer(
+            id=picture.id,
+            url=self._url(call.request, picture),
+            width=picture.width,
+            height=picture.height,
+            filesize=picture.bytes,
+            format=FORMATS[picture.format].extension,
+            tags=picture.tags,
+            private=picture.private,
+            created_at=datetime.fromtimestamp(picture.created_at / 1e6, UTC).isoformat(timespec="microseconds"),
+            blurhash=picture.blurhash,
+        )
+        if asked.verbose:
+            extra |= {
+                "content_type": FORMATS[picture.format].media_type, "frames": picture.frames, "sha256": picture.digest
+            }  # fmt: skip
+        if asked.with_account:
+            extra["account"] = account_answer(await self._catalogue.account(call.tenant))
+        return msgspec.structs.replace(answer, **extra)
+
+    def _url(self, request: web.Request, picture: Hosted) -> str:
+        target = f"/images/{quote(picture.id)}"
+        if self._signer is not None and (picture.private or not self._settings.unsigned):
+            target = self._signer.sign(f"{target}?expires={int(time.time() + self._settings.link)}")
+        return base_url(request, self._settings.public_url) + target
+
+
+def base_url(request: web.Request, public: str) -> str:
+    """Scheme and host of the URLs in answers; "" where the request names none that could be one."""
+    host = request.host
+    return public or (f"{request.scheme}://{host}" if _HOST.fullmatch(host) else "")
+
+
+def _id(call: Call) -> str:
+    id: str = call.request.match_info["id"]
+    if not _ID.fullmatch(id):
+        raise unknown(id)
+    return id
+
+
+def _ids(call: Call) -> list[str]:
+    ids = call.request.match_info["ids"].split(",")
+    if len(ids) > MOST_IDS:
+        raise InvalidOption("ids", f"{len(ids)} ids; at most {MOST_IDS} are taken at once")
+    for id in ids:
+        if not _ID.fullmatch(id):
+            raise unknown(id)
+    return ids
+
+
+def _cursor(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    at, _, id = text.partition("-")
+    return int(at), id
+
+
+def _moment(name: str, text: str | None) -> int:
+    if text is None:
+        return 0
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1_000_000)
+    except (ValueError, OverflowError):
+        raise InvalidOption(name, f"{name} must be a moment as RFC 3339 has it, such as 2026-05-01T12:00:00Z") from None

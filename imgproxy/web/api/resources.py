@@ -1,0 +1,80 @@
+"""Every operation of the API, and what stands behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+
+from imgproxy.cache.bans import Bans
+from imgproxy.errors import ImgproxyError
+from imgproxy.jobs.pool import Pool
+from imgproxy.library.intake import Intake
+from imgproxy.library.opening import Library, open_library
+from imgproxy.settings import HttpSource, Settings
+from imgproxy.signing import Signer
+from imgproxy.sources.http import Http
+from imgproxy.web.api.account import Accounts
+from imgproxy.web.api.api import Api, credential_of
+from imgproxy.web.api.bodies import Bodies
+from imgproxy.web.api.operation import Operation
+from imgproxy.web.api.pictures import Pictures
+from imgproxy.web.api.rates import Rates
+
+
+class Resources:
+    """The API over `library`. `runtime` is the directory that the processes of this server share."""
+
+    def __init__(self, settings: Settings, runtime: Path, library: Library, intake: Intake) -> None:
+        section = settings.library
+        self.source = library.source
+        self._library = library
+        self.api = Api(library.callers, Rates(runtime / "rates.db", section.rate), section.data_bytes)
+        imports = settings.sources.get(section.web)
+        self.web = Http("library.web", imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), settings.limits)
+        signer = Signer(settings.signing.pairs) if settings.signing.keys else None
+        bodies = Bodies(intake, self.web, self.api)
+        self.operations: tuple[Operation, ...] = (
+            *Pictures(library.catalogue, intake, bodies, signer, section).operations(),
+            *Accounts(library.catalogue).operations(),
+        )
+
+    def route(self, app: web.Application) -> None:
+        self.api.route(app, self.operations)
+        app.cleanup_ctx.append(self._lifetime)
+
+    async def _lifetime(self, _app: web.Application) -> AsyncIterator[None]:
+        sweeping = asyncio.ensure_future(self._library.sweep_for_ever())
+        yield
+        sweeping.cancel()
+        await self.web.close()
+        await self._library.close()
+
+    async def owns(self, request: web.Request, id: str) -> bool:
+        """Whether `request` has a key, with the scope read, of the account that the picture is in. Raises KeyInvalid."""
+        if credential_of(request) is None:
+            return False
+        caller = await self.api.identify(request)
+        caller.needs("read")
+        try:
+            return (await self._library.source.find(id)).tenant == caller.tenant
+        except ImgproxyError:
+            return False
+
+
+def make_resources(settings: Settings, runtime: Path, bans: Bans, pool: Pool) -> Resources:
+    """Raises SettingsError."""
+    library = open_library(settings.library, settings.limits, bans)
+    intake = Intake(
+        library.catalogue,
+        library.objects,
+        pool,
+        library.bans,
+        library.snapshots,
+        library.directory,
+        settings.limits,
+        settings.render.deadline,
+    )
+    return Resources(settings, runtime, library, intake)

@@ -1,0 +1,199 @@
+"""What the API takes and answers, as types: the same ones validate requests and make /openapi.json."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from imgproxy.errors import InvalidOption
+from imgproxy.library.catalogue import LONGEST_PAGE, MOST_IDS, MOST_TAGS
+
+Id = Annotated[str, Meta(pattern="^[a-z0-9]{16}$", description="The id of a hosted picture")]
+Tag = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern="^[^\\x00-\\x1f\\x7f-\\x9f,]+$",
+        description="Without commas and control characters",
+    ),
+]
+Tags = Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS)]
+Ids = Annotated[tuple[Id, ...], Meta(max_length=MOST_IDS)]
+Size = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Bytes = Annotated[int, Meta(ge=0, le=2**53)]
+Address = Annotated[str, Meta(max_length=8192, description="A picture to import from another server, http:// or https://")]
+Moment = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$", description="RFC 3339")]
+
+T = TypeVar("T")
+
+
+class Given(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of a request."""
+
+
+class Nothing(Given, frozen=True):
+    """No parameters."""
+
+
+class Flags(Given, frozen=True):
+    """What is told of a picture beside the plain facts: EXIF, more facts (`verbose`), a JPEG of about 500 bytes in base64, and
+    how full the account is."""
+
+    with_exif: bool = False
+    verbose: bool = False
+    with_mini_preview: bool = False
+    with_account: bool = False
+
+
+class Upload(Flags, frozen=True):
+    """Fields of the query, of a form beside the file, or of a JSON body, of which the later ones win."""
+
+    tags: Tags = ()
+    private: bool = False
+
+
+class UploadJson(Upload, frozen=True):
+    """One of the two: a picture to import, or one as a data URI in base64."""
+
+    url: Address = ""
+    data: str = ""
+
+
+class Listing(Flags, frozen=True):
+    """All that is given must hold; `cursor` is `next` of the page before. `url` imports a picture, as scripts written for older
+    APIs do; use POST."""
+
+    tags: Tags = ()
+    format: Annotated[str, Meta(pattern="^[a-z0-9]{0,8}$")] = ""
+    min_width: Size = 0
+    max_width: Size = 0
+    min_height: Size = 0
+    max_height: Size = 0
+    min_size: Bytes = 0
+    max_size: Bytes = 0
+    since: Moment | None = None
+    until: Moment | None = None
+    private: bool | None = None
+    cursor: Annotated[str, Meta(pattern="^[0-9]{1,16}-[a-z0-9]{16}$")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
+    url: Address = ""
+
+
+class Change(Given, frozen=True):
+    """What is not given stays. `tags` take the place of all others."""
+
+    tags: Tags | UnsetType = UNSET
+    private: bool | UnsetType = UNSET
+
+
+class SomeTags(Given, frozen=True):
+    tags: Tags
+
+
+class Which(Given, frozen=True):
+    """Either."""
+
+    ids: Ids = ()
+    tag: Tag | None = None
+
+
+class MaybeTags(Given, frozen=True):
+    """None: every tag."""
+
+    tags: Tags = ()
+
+
+class Storage(Struct, frozen=True):
+    """In bytes, and for people."""
+
+    max: int
+    max_readable: str
+    used: int
+    used_readable: str
+    remaining: int
+    remaining_readable: str
+
+
+class AccountAnswer(Struct, frozen=True):
+    num_images: int
+    storage: Storage
+
+
+class PictureAnswer(Struct, frozen=True, kw_only=True):
+    """`width` and `height` are upright pixels, `filesize` bytes, `created_at` RFC 3339."""
+
+    id: str
+    url: str
+    width: int
+    height: int
+    filesize: int
+    format: str
+    tags: tuple[str, ...]
+    private: bool
+    created_at: str
+    blurhash: str
+    content_type: str | UnsetType = UNSET
+    frames: int | UnsetType = UNSET
+    sha256: str | UnsetType = UNSET
+    exif: dict[str, str] | UnsetType = UNSET
+    mini_preview: str | UnsetType = UNSET
+    account: AccountAnswer | UnsetType = UNSET
+
+
+class ListAnswer(Struct, frozen=True):
+    """`next` is the cursor of the page after this one, None on the last."""
+
+    images: tuple[PictureAnswer, ...]
+    next: str | None
+
+
+class DeletedAnswer(Struct, frozen=True):
+    deleted: tuple[str, ...]
+
+
+class StoredAnswer(Struct, frozen=True):
+    """Where what was made can be had for a while."""
+
+    upload_url: str
+    format: str
+    width: int
+    height: int
+    filesize: int
+
+
+class Base64Answer(Struct, frozen=True):
+    data: str
+    format: str
+    width: int
+    height: int
+    filesize: int
+
+
+class Success(Struct, Generic[T], frozen=True, kw_only=True):
+    success: Literal[True] = True
+    response: T
+
+
+_PLACE = re.compile(r"(.*) - at `\$(.*)`")
+
+
+def convert(given: dict[str, object], shape: type[T], *, strict: bool) -> T:
+    """Raises InvalidOption, which names the field. `strict` False: numbers and truth values are text."""
+    try:
+        return msgspec.convert(given, shape, strict=strict)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+
+
+def invalid(error: msgspec.ValidationError) -> InvalidOption:
+    text = str(error)
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        unknown = re.search("unknown field `(.*)`", text)
+        return InvalidOption(unknown[1][:40] if unknown else "", text[:200])
+    name = match[2].strip(".").partition("[")[0] or "body"
+    return InvalidOption(name, f"{name}: {match[1]}"[:200])
