@@ -37,7 +37,7 @@ from imgproxy.sources.source import Source
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.web.access import AccessLog
 from imgproxy.web.admin import AdminHandler
-from imgproxy.web.api.resources import make_resources
+from imgproxy.web.api.resources import Resources, make_resources
 from imgproxy.web.connection import HotConnection
 from imgproxy.web.doors import make_doors
 from imgproxy.web.hot import HotAnswers

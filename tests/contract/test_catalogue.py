@@ -1,0 +1,237 @@
+"""What the catalogue promises, over SQLite and over a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+
+from imgproxy.errors import CatalogueUnavailable, InvalidOption, KeyInvalid, PictureUnknown, QuotaExceeded, SettingsError
+from imgproxy.library.catalogue import Account, Catalogue, Hosted, Search, new_id, now
+from imgproxy.library.database import Database, address
+from imgproxy.library.keys import Callers
+from imgproxy.library.migrations import migrate
+from imgproxy.library.tables import METADATA
+
+QUOTA = 1000
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalogue]:
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    database = Database(address(url, tmp_path))
+    await migrate(database)
+    await migrate(database)
+    yield Catalogue(database)
+    await database.close()
+
+
+@pytest.fixture
+async def tenant(catalogue: Catalogue) -> str:
+    """One that no other test has."""
+    name = f"t-{secrets.token_hex(6)}"
+    assert await catalogue.open_account(name, QUOTA, 5) == Account(name, QUOTA, 0, 0)
+    return name
+
+
+def picture(tenant: str, digest: str = "", size: int = 10, **changes: object) -> Hosted:
+    id = new_id()
+    made = Hosted(
+        id=id,
+        tenant=tenant,
+        digest=digest or secrets.token_hex(32),
+        place=f"{tenant}/{id}",
+        format="jpeg",
+        width=40,
+        height=30,
+        frames=1,
+        bytes=size,
+        blurhash="L",
+        private=False,
+        created_at=now(),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+async def test_the_migrations_make_the_tables(catalogue: Catalogue) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), METADATA))
+
+    async with catalogue.database.reading() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_what_was_added_is_found_by_its_tenant_alone(catalogue: Catalogue, tenant: str) -> None:
+    added = await catalogue.add(picture(tenant, tags=("a", "b")))
+    assert await catalogue.get(tenant, added.id) == added
+    assert await catalogue.find(added.id) == msgspec.structs.replace(added, tags=())
+    for work in (
+        catalogue.get("another", added.id),
+        catalogue.delete("another", [added.id]),
+        catalogue.change("another", added.id, private=True),
+        catalogue.add_tags("another", [added.id], ["x"]),
+        catalogue.remove_tags("another", [added.id], None),
+    ):
+        with pytest.raises(PictureUnknown):
+            await work
+    assert await catalogue.search("another", Search()) == []
+    assert await catalogue.get(tenant, added.id) == added
+
+
+async def test_equal_bytes_are_kept_and_counted_once(catalogue: Catalogue, tenant: str) -> None:
+    first = await catalogue.add(picture(tenant, "d" * 64))
+    assert await catalogue.has_object(tenant, "d" * 64)
+    second = await catalogue.reuse(picture(tenant, "d" * 64))
+    third = await catalogue.add(picture(tenant, "d" * 64))
+    assert second is not None
+    assert {first.place, second.place, third.place} == {first.place}
+    assert await catalogue.account(tenant) == Account(tenant, QUOTA, 10, 3)
+    assert (await catalogue.delete(tenant, [first.id, third.id])).places == ()
+    assert (await catalogue.delete(tenant, [second.id])).places == (first.place,)
+    assert await catalogue.account(tenant) == Account(tenant, QUOTA, 0, 0)
+    assert await catalogue.reuse(picture(tenant, "d" * 64)) is None
+
+
+async def test_tenants_do_not_share_bytes(catalogue: Catalogue, tenant: str) -> None:
+    other = f"{tenant}-2"
+    await catalogue.open_account(other, None, QUOTA)
+    mine, theirs = await catalogue.add(picture(tenant, "e" * 64)), await catalogue.add(picture(other, "e" * 64))
+    assert mine.place != theirs.place
+    assert (await catalogue.delete(tenant, [mine.id])).places == (mine.place,)
+
+
+async def test_a_full_account_takes_no_more_and_nothing_of_it_stays(catalogue: Catalogue, tenant: str) -> None:
+    await catalogue.add(picture(tenant, size=QUOTA))
+    refused = picture(tenant, size=1, tags=("x",))
+    with pytest.raises(QuotaExceeded):
+        await catalogue.add(refused)
+    assert await catalogue.find(refused.id) is None
+    assert not await catalogue.has_object(tenant, refused.digest)
+    assert await catalogue.account(tenant) == Account(tenant, QUOTA, QUOTA, 1)
+
+
+async def test_many_at_once_are_counted_exactly(catalogue: Catalogue, tenant: str) -> None:
+    async def life(number: int) -> None:
+        made = await catalogue.add(picture(tenant, "f" * 64 if number % 2 else "", size=7))
+        if number % 3 == 0:
+            await catalogue.delete(tenant, [made.id])
+
+    for _ in range(3):
+        await asyncio.gather(*(life(number) for number in range(8)))
+    left = await catalogue.search(tenant, Search(limit=100))
+    used = 7 * len({each.digest for each in left})
+    assert await catalogue.account(tenant) == Account(tenant, QUOTA, used, len(left))
+
+
+async def test_places_are_written_down_until_somebody_has_them(catalogue: Catalogue, tenant: str) -> None:
+    kept, lost = picture(tenant), picture(tenant)
+    for each in (kept, lost):
+        await catalogue.expect(each.place)
+    await catalogue.add(kept)
+    assert kept.place not in await catalogue.stray(now() + 1)
+    assert lost.place in await catalogue.stray(now() + 1)
+    assert lost.place not in await catalogue.stray(now() - 3_600_000_000)
+    await catalogue.delete(tenant, [kept.id])
+    assert kept.place in await catalogue.stray(now() + 1)
+    for each in (kept, lost):
+        await catalogue.settle(each.place)
+        assert each.place not in await catalogue.stray(now() + 1)
+
+
+async def test_a_deletion_of_many_is_all_or_nothing(catalogue: Catalogue, tenant: str) -> None:
+    one = await catalogue.add(picture(tenant))
+    with pytest.raises(PictureUnknown, match="0000000000000000"):
+        await catalogue.delete(tenant, [one.id, "0" * 16])
+    assert await catalogue.get(tenant, one.id) == one
+
+
+async def test_deletion_by_tag(catalogue: Catalogue, tenant: str) -> None:
+    tagged = [await catalogue.add(picture(tenant, tags=("old",))) for _ in range(3)]
+    other = await catalogue.add(picture(tenant, tags=("new",)))
+    assert set((await catalogue.delete_tagged(tenant, "old")).ids) == {each.id for each in tagged}
+    assert (await catalogue.delete_tagged(tenant, "old")).ids == ()
+    assert await catalogue.search(tenant, Search()) == [other]
+
+
+async def test_tags(catalogue: Catalogue, tenant: str) -> None:
+    one = await catalogue.add(picture(tenant, tags=("b", "a")))
+    assert (await catalogue.get(tenant, one.id)).tags == ("a", "b")
+    assert (await catalogue.add_tags(tenant, [one.id], ["c", "a"]))[0].tags == ("a", "b", "c")
+    assert (await catalogue.remove_tags(tenant, [one.id], ["b", "zzz"]))[0].tags == ("a", "c")
+    assert (await catalogue.change(tenant, one.id, tags=["x"])).tags == ("x",)
+    assert (await catalogue.remove_tags(tenant, [one.id], None))[0].tags == ()
+    assert (await catalogue.change(tenant, one.id, private=True)).private
+    with pytest.raises(InvalidOption, match="21 tags; at most 20"):
+        await catalogue.add_tags(tenant, [one.id], [str(number) for number in range(21)])
+    assert (await catalogue.get(tenant, one.id)).tags == ()
+
+
+async def test_search(catalogue: Catalogue, tenant: str) -> None:
+    old = await catalogue.add(picture(tenant, created_at=1_000_000, width=10, tags=("a",), format="png"))
+    mid = await catalogue.add(picture(tenant, created_at=2_000_000, size=99, tags=("a", "b")))
+    new = await catalogue.add(picture(tenant, created_at=2_000_000, height=500, private=True))
+    newest = sorted((mid, new), key=lambda each: each.id, reverse=True)
+    ids = {old.id: "old", mid.id: "mid", new.id: "new"}
+
+    async def found(**asked: object) -> list[str]:
+        return [ids[each.id] for each in await catalogue.search(tenant, Search(**asked))]  # type: ignore[arg-type]
+
+    assert await found() == [*(ids[each.id] for each in newest), "old"]
+    for asked, wanted in (
+        ({"tags": ("a",)}, ["mid", "old"]),
+        ({"tags": ("a", "b")}, ["mid"]),
+        ({"tags": ("a", "nothing")}, []),
+        ({"format": "png"}, ["old"]),
+        ({"max_width": 10}, ["old"]),
+        ({"min_height": 31}, ["new"]),
+        ({"min_bytes": 99, "max_bytes": 99}, ["mid"]),
+        ({"until": 1_999_999}, ["old"]),
+        ({"since": 2_000_000, "private": True}, ["new"]),
+        ({"tags": ("a",), "after": (2_000_000, mid.id)}, ["old"]),
+        ({"tags": ("a",), "limit": 1}, ["mid"]),
+    ):
+        assert await found(**asked) == wanted, asked
+    pages, after = [], None
+    while page := await catalogue.search(tenant, Search(limit=1, after=after)):
+        pages += page
+        after = page[-1].created_at, page[-1].id
+    assert [each.id for each in pages] == [each.id for each in (*newest, old)]
+
+
+async def test_an_account_keeps_its_quota_unless_it_is_given_another(catalogue: Catalogue, tenant: str) -> None:
+    assert (await catalogue.open_account(tenant, None, 5)).max_bytes == QUOTA
+    assert (await catalogue.open_account(tenant, 7, 5)).max_bytes == 7
+    assert (await catalogue.account("nobody")) == Account("nobody", 0, 0, 0)
+
+
+async def test_a_key_is_kept_as_a_hash_and_good_until_it_is_revoked(catalogue: Catalogue, tenant: str) -> None:
+    key = await Callers(catalogue, [], 5).create(tenant, ["read", "write"], None)
+    caller = await Callers(catalogue, [], 5).identify(key)
+    assert (caller.tenant, caller.scopes) == (tenant, {"read", "write"})
+    rows = [row for row in await Callers(catalogue, [], 5).listed() if row.tenant == tenant]
+    assert [row.id for row in rows] == [caller.id]
+    assert key.rpartition("_")[2] not in repr(rows)
+    for wrong in ("", "nonsense", key[:-1], f"{key[:-1]}{'a' if key[-1] != 'a' else 'b'}", key.replace(caller.id, "0" * 12)):
+        with pytest.raises(KeyInvalid):
+            await Callers(catalogue, [], 5).identify(wrong)
+    assert await Callers(catalogue, [], 5).revoke(caller.id)
+    assert not await Callers(catalogue, [], 5).revoke(caller.id)
+    with pytest.raises(KeyInvalid):
+        await Callers(catalogue, [], 5).identify(key)
+
+
+@pytest.mark.parametrize("url", ["postgresql://a:b@127.0.0.1:9/c", ""])
+async def test_a_database_that_is_gone_is_said_so_in_time(url: str, tmp_path: Path) -> None:
+    database = Database(address(url, tmp_path / "nowhere"))
+    with pytest.raises(CatalogueUnavailable):
+        await Catalogue(database).find("a" * 16)
+    with pytest.raises(SettingsError, match="the catalogue cannot be opened"):
+        await migrate(database)
+    await database.close()
