@@ -72,7 +72,7 @@ async def test_what_never_was_is_not_found(objects: Objects) -> None:
         await content(objects, "0f3c/00/nothing-x2")
 
 
-async def test_a_draft_that_is_dropped_leaves_nothing(tmp_path: Path) -> None:
+def test_a_draft_that_is_dropped_leaves_nothing(tmp_path: Path) -> None:
     handle = draft(tmp_path, b"x")
     del handle
     assert list(tmp_path.iterdir()) == []

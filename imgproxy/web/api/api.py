@@ -11,7 +11,7 @@ from imgproxy.errors import BodyInvalid, BodyTooLarge, Draining, InvalidOption, 
 from imgproxy.library.keys import Caller, Callers
 from imgproxy.web.api import rates
 from imgproxy.web.api.operation import Call, Operation, Reply
-from imgproxy.web.api.shapes import Given, Success, convert, invalid
+from imgproxy.web.api.shapes import Given, Success, convert, invalid, listed
 from imgproxy.web.headers import SAFETY
 from imgproxy.web.observe import ROUTE, Handler
 
@@ -86,15 +86,14 @@ def read_query(request: web.Request, shape: type[Given], *, options: bool) -> Gi
 
     Raises InvalidOption.
     """
-    fields = {each.encode_name: each for each in msgspec.structs.fields(shape)}
+    lists = listed(shape)
     given: dict[str, object] = {}
     for name, value in request.query.items():
-        if name == "key" or (options and name not in fields):
+        if name == "key" or (options and name not in shape.__struct_fields__):
             continue
         if name in given:
             raise InvalidOption(name[:40], f"{name[:40]} is given twice")
-        listed = name in fields and isinstance(fields[name].default, tuple)
-        given[name] = value.split(",") if listed and value else () if listed else value
+        given[name] = (value.split(",") if value else ()) if name in lists else value
     return convert(given, shape, strict=False)
 
 

@@ -18,7 +18,7 @@ from imgproxy.sources.http import Http
 from imgproxy.sources.source import Fetched
 from imgproxy.web.api.api import Api
 from imgproxy.web.api.operation import Call
-from imgproxy.web.api.shapes import Given, convert
+from imgproxy.web.api.shapes import Given, convert, listed
 
 MOST_PARTS = 64
 """Of a form."""
@@ -111,8 +111,8 @@ class Bodies:
 def _with(query: Given, fields: dict[str, object]) -> Given:
     """`query` with the fields of a form in it, which are text."""
     shape = type(query)
-    listed = {each.encode_name for each in msgspec.structs.fields(shape) if isinstance(each.default, tuple)}
-    given = {name: str(value).split(",") if name in listed and value else value for name, value in fields.items()}
+    lists = listed(shape)
+    given = {name: str(value).split(",") if name in lists and value else value for name, value in fields.items()}
     said = convert({name: value for name, value in given.items() if value != ""}, shape, strict=False)
     return msgspec.structs.replace(query, **{name: getattr(said, name) for name in given if name in shape.__struct_fields__})
 

@@ -178,6 +178,11 @@ class Success(Struct, Generic[T], frozen=True, kw_only=True):
     response: T
 
 
+def listed(shape: type[Struct]) -> frozenset[str]:
+    """The fields that are lists: in a query and in a form with commas between."""
+    return frozenset(each.encode_name for each in msgspec.structs.fields(shape) if each.type in (Tags, Ids))
+
+
 _PLACE = re.compile(r"(.*) - at `\$(.*)`")
 
 
