@@ -19,9 +19,14 @@ from imgproxy.sources.http import Http
 from imgproxy.web.api.account import Accounts
 from imgproxy.web.api.api import Api, credential_of
 from imgproxy.web.api.bodies import Bodies
+from imgproxy.web.api.docs import HEADERS, page
+from imgproxy.web.api.openapi import document
 from imgproxy.web.api.operation import Operation
 from imgproxy.web.api.pictures import Pictures
 from imgproxy.web.api.rates import Rates
+from imgproxy.web.headers import SAFETY
+
+CACHED = {"Cache-Control": "public, max-age=300"}
 
 
 class Resources:
@@ -43,6 +48,17 @@ class Resources:
 
     def route(self, app: web.Application) -> None:
         self.api.route(app, self.operations)
+        told = document(self.operations)
+        shown = page(told)
+
+        async def openapi(_request: web.Request) -> web.Response:
+            return web.Response(body=told, content_type="application/json", headers=SAFETY | CACHED)
+
+        async def docs(_request: web.Request) -> web.Response:
+            return web.Response(text=shown, content_type="text/html", headers=HEADERS)
+
+        app.router.add_get("/openapi.json", openapi)
+        app.router.add_get("/docs", docs)
         app.cleanup_ctx.append(self._lifetime)
 
     async def _lifetime(self, _app: web.Application) -> AsyncIterator[None]:

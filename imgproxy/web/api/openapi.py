@@ -1,0 +1,160 @@
+"""/openapi.json: OpenAPI 3.1, made of the operations and of the types that validate them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from imgproxy.errors import (
+    BodyInvalid,
+    CapacityError,
+    CatalogueUnavailable,
+    ImgproxyError,
+    InvalidOption,
+    KeyInvalid,
+    KeyMissing,
+    RateExceeded,
+    ScopeMissing,
+)
+from imgproxy.library.catalogue import MOST_IDS
+from imgproxy.web.api.operation import Operation
+from imgproxy.web.api.shapes import Given, Success, listed
+from imgproxy.web.errors import PROBLEM_TYPE, Problem, status_of
+
+_REF = "#/components/schemas/{name}"
+_VARIABLE = re.compile(r"\{(\w+)\}")
+_ID = {"type": "string", "pattern": "^[a-z0-9]{16}$"}
+_VARIABLES: dict[str, dict[str, Any]] = {
+    "id": {"description": "The id of a hosted picture", "schema": _ID},
+    "ids": {
+        "description": f"Up to {MOST_IDS} ids, with commas between",
+        "schema": {"type": "array", "items": _ID, "minItems": 1, "maxItems": MOST_IDS},
+        "style": "simple",
+    },
+}
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_ALWAYS: tuple[type[ImgproxyError], ...] = (
+    InvalidOption,
+    KeyMissing,
+    KeyInvalid,
+    ScopeMissing,
+    RateExceeded,
+    CapacityError,
+    CatalogueUnavailable,
+)
+
+
+def document(operations: Sequence[Operation]) -> bytes:
+    """The whole of it, as JSON."""
+    answers = [Success[operation.answer] for operation in operations]  # type: ignore[name-defined]
+    bodies = [operation.body for operation in operations if operation.body is not None]
+    queries = [operation.query for operation in operations]
+    kinds = list(dict.fromkeys([*answers, *bodies, *queries, Problem]))
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    of = dict(zip(kinds, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        answer = of[Success[operation.answer]]  # type: ignore[name-defined]
+        query = _resolved(of[operation.query], components)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, answer, query, of)
+    used = {
+        name: schema
+        for name, schema in components.items()
+        if name not in {operation.query.__name__ for operation in operations}
+    } | {body.__name__: components[body.__name__] for body in bodies}
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "imgproxy: hosted pictures",
+                "version": version("imgproxy-server"),
+                "description": "Upload, find, tag and delete pictures. Every option of URLs works on them at /images/ID?w=400.",
+                "license": {"name": "MIT", "identifier": "MIT"},
+            },
+            "servers": [{"url": "/"}],
+            "security": [{"bearer": []}, {"header": []}, {"query": []}],
+            "paths": paths,
+            "components": {
+                "schemas": used,
+                "securitySchemes": {
+                    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a JWT"},
+                    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                    "query": {"type": "apiKey", "in": "query", "name": "key"},
+                },
+            },
+        }
+    )
+
+
+def _operation(operation: Operation, answer: Any, query: Any, of: dict[Any, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "description": f"Needs the scope `{operation.scope}`.",
+        "parameters": [*_variables(operation.path), *_parameters(operation.query, query)],
+        "responses": _responses(operation, answer),
+    }
+    if operation.deprecated:
+        told["deprecated"] = True
+    if operation.body is not None:
+        content: dict[str, Any] = {"application/json": {"schema": of[operation.body]}}
+        if operation.upload:
+            form = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]}
+            content |= {
+                "application/octet-stream": _BINARY,
+                "image/*": _BINARY,
+                "multipart/form-data": {"schema": form},
+            }
+        told["requestBody"] = {"required": True, "content": content}
+    return told
+
+
+def _variables(path: str) -> Iterator[dict[str, Any]]:
+    for name in _VARIABLE.findall(path):
+        yield {"name": name, "in": "path", "required": True, **_VARIABLES[name]}
+
+
+def _parameters(shape: type[Given], query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    lists = listed(shape)
+    for name, schema in query.get("properties", {}).items():
+        parameter = {"name": name, "in": "query", "required": name in query.get("required", ()), "schema": _plain(schema)}
+        if name in lists:
+            parameter |= {"style": "form", "explode": False}
+        yield parameter
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """As a query can say it: null is said by leaving it out."""
+    kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    return {**rest, **kinds[0]} if len(kinds) == 1 else schema if kinds else rest
+
+
+def _responses(operation: Operation, answer: Any) -> dict[str, Any]:
+    """One for each status."""
+    content = {"application/json": {"schema": answer}}
+    responses: dict[str, Any] = {str(operation.status): {"description": "Done", "content": content}}
+    if operation.id == "listImages":
+        responses["201"] = {"description": "Imported, where there is a `url`", "content": {"application/json": {}}}
+    causes: dict[int, set[str]] = {}
+    body = (BodyInvalid,) if operation.body is not None else ()
+    for cause in [*_ALWAYS, *operation.errors, *body]:
+        for leaf in (cause, *cause.__subclasses__()):
+            causes.setdefault(status_of(leaf), set()).add(leaf.code)
+    problem = {"schema": {"$ref": _REF.format(name=Problem.__name__)}}
+    for status, codes in sorted(causes.items()):
+        told = ", ".join(f"`{code}`" for code in sorted(codes))
+        responses[str(status)] = {"description": told, "content": {PROBLEM_TYPE: problem}}
+    if operation.body is not None:
+        responses.setdefault("413", {"description": "`body-too-large`", "content": {PROBLEM_TYPE: problem}})
+        responses.setdefault("415", {"description": "`media-type-unsupported`", "content": {PROBLEM_TYPE: problem}})
+    return responses
+
+
+def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = components[schema["$ref"].rpartition("/")[2]]
+    return found

@@ -1,0 +1,81 @@
+"""The document is OpenAPI 3.1, and of the operations that there are."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from imgproxy.web.api.account import Accounts
+from imgproxy.web.api.docs import page
+from imgproxy.web.api.openapi import document
+from imgproxy.web.api.operation import Operation
+from imgproxy.web.api.pictures import Pictures
+
+
+@pytest.fixture(scope="module")
+def operations() -> tuple[Operation, ...]:
+    nothing: Any = None
+    return (*Pictures(nothing, nothing, nothing, nothing, nothing).operations(), *Accounts(nothing).operations())
+
+
+@pytest.fixture(scope="module")
+def told(operations: tuple[Operation, ...]) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(document(operations))
+    return made
+
+
+def test_it_is_valid(told: dict[str, Any]) -> None:
+    assert [error.message for error in OpenAPIV31SpecValidator(told).iter_errors()] == []
+
+
+def test_every_operation_is_in_it(told: dict[str, Any], operations: tuple[Operation, ...]) -> None:
+    said = {(method.upper(), path) for path, methods in told["paths"].items() for method in methods}
+    assert said == {(operation.method, operation.path) for operation in operations}
+    assert len({operation.id for operation in operations}) == len(operations)
+
+
+def test_no_schema_is_there_for_nothing(told: dict[str, Any]) -> None:
+    text = json.dumps(told)
+    assert [name for name in told["components"]["schemas"] if f"#/components/schemas/{name}" not in text] == []
+
+
+def test_bounds_of_the_types_are_bounds_of_the_document(told: dict[str, Any]) -> None:
+    parameters = {each["name"]: each for each in told["paths"]["/v1/images"]["get"]["parameters"]}
+    assert parameters["limit"]["schema"]["maximum"] == 100
+    assert parameters["tags"]["schema"]["maxItems"] == 20
+    assert (parameters["tags"]["style"], parameters["tags"]["explode"]) == ("form", False)
+    assert {"401", "403", "429", "503"} <= set(told["paths"]["/v1/images/{id}"]["get"]["responses"])
+
+
+def test_old_ways_are_said_to_be_old(told: dict[str, Any]) -> None:
+    old = {path for path, methods in told["paths"].items() if methods.get("get", {}).get("deprecated")}
+    assert old == {f"/v1/images/{{ids}}/{verb}" for verb in ("delete", "add_tags", "remove_tags")}
+
+
+class Reader(HTMLParser):
+    """What a page has: the ids in it, where its links lead, and what is not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids += [given["id"] or ""] if "id" in given else []
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+        self.scripts += tag == "script"
+
+
+def test_the_page_has_every_operation_and_needs_nobody_else(operations: tuple[Operation, ...]) -> None:
+    reader = Reader()
+    reader.feed(page(document(operations)))
+    assert {operation.id for operation in operations} <= set(reader.ids)
+    assert len(reader.ids) == len(set(reader.ids))
+    assert {link for link in reader.links if link != "/openapi.json"} <= {f"#{id}" for id in reader.ids}
+    assert reader.scripts == 0
