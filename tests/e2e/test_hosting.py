@@ -123,6 +123,8 @@ def hosting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosting]:
         yield made
         server.stop()
         server.wait_for("eof")
+        assert server.process.stderr is not None
+        server.process.stderr.close()
         logged = json.dumps(server.lines)
         assert made.key not in logged
         assert made.key.rpartition("_")[2] not in logged
