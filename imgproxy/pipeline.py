@@ -91,7 +91,7 @@ class Images:
     ) -> None:
         self._sources = sources
         self._originals = originals
-        self._marks = marks
+        self.marks = marks
         self._caches = caches
         self._drawing = drawing
         self._background = background
@@ -144,7 +144,7 @@ class Images:
     async def _variant(
         self, source: Source, version: str, variant: Variant, trusted: bool, has: Callable[[str], bool], trace: Trace
     ) -> Picture:
-        found = await self._marks.find(variant.transform, trace, trusted=trusted)
+        found = await self.marks.find(variant.transform, trace, trusted=trusted)
         identity = identify(variant, source.origin, version, self._recipe, found.versions)
         picture = await self._answer(source, version, variant, identity, has, trace)
         if not found.versions:

@@ -17,7 +17,7 @@ import msgspec
 
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.entry import Handle
-from imgproxy.cache.files import in_memory, write_all
+from imgproxy.cache.files import write_all
 from imgproxy.errors import (
     BodyInvalid,
     BodyTooLarge,
@@ -33,9 +33,11 @@ from imgproxy.jobs.wire import Finished, Job, Limits
 from imgproxy.library.catalogue import Catalogue, Deleted, Hosted, new_id, now
 from imgproxy.library.objects import Objects, draft_in, refused
 from imgproxy.library.snapshots import Snapshots
+from imgproxy.marks import Marks
 from imgproxy.parts import Components, Report
 from imgproxy.settings import LimitSettings
 from imgproxy.spec import Transform
+from imgproxy.trace import Trace
 from imgproxy.urls.native import LIBRARY
 
 _FACTS = Transform(format="json", report=Report(format=True, dimensions=True, pages_number=True, blurhash=Components(4, 3)))
@@ -79,6 +81,7 @@ class Intake:
         pool: Pool,
         bans: Bans,
         snapshots: Snapshots,
+        marks: Marks,
         directory: Path,
         limits: LimitSettings,
         seconds: float,
@@ -89,6 +92,7 @@ class Intake:
         self._pool = pool
         self._bans = bans
         self._snapshots = snapshots
+        self._marks = marks
         self._directory = directory
         self._limits = msgspec.convert(limits, Limits, from_attributes=True)
         self._seconds = seconds
@@ -137,22 +141,34 @@ class Intake:
         return (await self.draw(draft, _PREVIEW))[1]
 
     async def draw(self, draft: Draft, transform: Transform) -> tuple[Finished, bytes]:
-        """`transform` of a picture that is not hosted (yet). Raises ImageError and CapacityError leaves."""
-        job = Job(
-            transform=transform,
-            accepts=(),
-            limits=self._limits,
-            source_offset=0,
-            source_length=draft.length,
-            seconds=self._seconds,
-        )
-        out = in_memory()
-        self._pool.admit()
-        try:
-            finished = await self._pool.render(job, Inputs(draft.handle.fd), out.fd)
-        except OSError as error:
-            raise CapacityError("the server is out of memory") from error
+        """What little `transform` makes of a picture. Raises ImageError and CapacityError leaves."""
+        finished, out = await self.render(draft, transform)
         return finished, await asyncio.to_thread(os.pread, out.fd, finished.length, 0)
+
+    async def render(self, draft: Draft, transform: Transform) -> tuple[Finished, Handle]:
+        """`transform` of a picture that is not hosted (yet), in a file without a name; its marks are for whoever asks.
+
+        Raises ImageError and CapacityError leaves, and of its marks SourceError leaves and InvalidOption.
+        """
+        self._pool.admit()
+        trace = Trace()
+        found = await self._marks.find(transform, trace, trusted=True)
+        out = await asyncio.to_thread(draft_in, self._directory)
+        async with self._marks.open(transform, found.versions, trace) as marks:
+            job = Job(
+                transform=transform,
+                accepts=(),
+                limits=self._limits,
+                source_offset=0,
+                source_length=draft.length,
+                seconds=self._seconds,
+                marks=marks.extents,
+                fonts=dict(marks.fonts),
+            )
+            try:
+                return await self._pool.render(job, Inputs(draft.handle.fd, None, marks.descriptors), out.fd), out
+            except OSError as error:
+                raise refused(error) from error
 
     async def host(self, tenant: str, draft: Draft, told: Told, tags: Sequence[str], private: bool) -> Hosted:
         """Durable when it returns. Raises QuotaExceeded, StorageFull, CatalogueUnavailable."""

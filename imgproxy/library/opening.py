@@ -12,6 +12,7 @@ from imgproxy.cache.bans import Bans
 from imgproxy.errors import CapacityError, SettingsError
 from imgproxy.library.catalogue import Catalogue
 from imgproxy.library.database import Database, address
+from imgproxy.library.downloads import Downloads
 from imgproxy.library.keys import Callers
 from imgproxy.library.objects import LocalObjects, Objects
 from imgproxy.library.snapshots import Snapshots
@@ -37,10 +38,12 @@ class Library:
     source: LibrarySource
     bans: Bans
     snapshots: Snapshots
+    downloads: Downloads
 
     async def sweep(self, before: int) -> int:
         """Delete the bytes at places that were written down before that moment (microseconds since the epoch) and are nobody's;
         how many there were. Raises CapacityError."""
+        await self.downloads.expire(before)
         places = await self.catalogue.stray(before)
         for place in places:
             await self.objects.delete(place)
@@ -89,4 +92,6 @@ def open_library(settings: LibrarySettings, limits: LimitSettings, bans: Bans) -
         objects = LocalObjects(directory / "originals")
     snapshots = Snapshots(directory / "snapshots", ORIGIN, bans)
     source = LibrarySource(catalogue, objects, snapshots, bans, settings, limits)
-    return Library(directory, catalogue, objects, Callers(catalogue, settings.tokens, settings.quota), source, bans, snapshots)
+    callers = Callers(catalogue, settings.tokens, settings.quota)
+    downloads = Downloads(catalogue, objects, settings.downloads)
+    return Library(directory, catalogue, objects, callers, source, bans, snapshots, downloads)

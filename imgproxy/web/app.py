@@ -89,8 +89,8 @@ def create(settings: Settings, runtime: Path) -> Site:
     observer = Observer(settings.server, metrics, access_log(settings.log))
     background = Background(observer.report)
     sources = make_sources(settings)
-    resources = make_hosting(settings, runtime, storage.bans, pool, sources)
     images = make_images(settings, runtime, storage, sources, pool, background, metrics)
+    resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources)
     doors = make_doors(settings)
     answers = HotAnswers(storage.hot, observer, settings.server.cors_origins)
     if not settings.server.keepalive:
@@ -189,11 +189,13 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
     return Images(sources, originals, marks, caches, drawing, background, recipe_of(settings))
 
 
-def make_hosting(settings: Settings, runtime: Path, bans: Bans, pool: Pool, sources: dict[str, Source]) -> Resources | None:
+def make_hosting(
+    settings: Settings, runtime: Path, bans: Bans, pool: Pool, marks: Marks, sources: dict[str, Source]
+) -> Resources | None:
     """The API of hosted pictures, which are put among `sources`; None where they are switched off."""
     if not settings.library.enabled:
         return None
-    resources = make_resources(settings, runtime, bans, pool)
+    resources = make_resources(settings, runtime, bans, pool, marks)
     sources[resources.source.name] = resources.source
     return resources
 

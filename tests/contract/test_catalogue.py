@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,11 +14,22 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from imgproxy.errors import CatalogueUnavailable, InvalidOption, KeyInvalid, PictureUnknown, QuotaExceeded, SettingsError
+from imgproxy.errors import (
+    CatalogueUnavailable,
+    DownloadUnknown,
+    InvalidOption,
+    InvalidTarget,
+    KeyInvalid,
+    PictureUnknown,
+    QuotaExceeded,
+    SettingsError,
+)
 from imgproxy.library.catalogue import Account, Catalogue, Hosted, Search, new_id, now
 from imgproxy.library.database import Database, address
+from imgproxy.library.downloads import Downloads
 from imgproxy.library.keys import Callers
 from imgproxy.library.migrations import migrate
+from imgproxy.library.objects import LocalObjects, draft_in
 from imgproxy.library.tables import METADATA
 
 QUOTA = 1000
@@ -203,6 +215,33 @@ async def test_search(catalogue: Catalogue, tenant: str) -> None:
         pages += page
         after = page[-1].created_at, page[-1].id
     assert [each.id for each in pages] == [each.id for each in (*newest, old)]
+
+
+async def test_a_download_counts_until_it_ends(catalogue: Catalogue, tenant: str, tmp_path: Path) -> None:
+    (tmp_path / "originals").mkdir()
+    downloads = Downloads(catalogue, LocalObjects(tmp_path / "originals"), 60)
+    content = draft_in(tmp_path)
+    os.pwrite(content.fd, b"0123456789", 0)
+    made = await downloads.keep(tenant, "png", content, 10)
+    assert await downloads.find(tenant, made.name) == made
+    handle, _ = await downloads.open(made)
+    assert handle is not None
+    assert os.pread(handle.fd, 99, 0) == b"0123456789"
+    assert await catalogue.account(tenant) == Account(tenant, QUOTA, 10, 0)
+    with pytest.raises(DownloadUnknown):
+        await downloads.find("another", made.name)
+    with pytest.raises(InvalidTarget):
+        await downloads.find(tenant, "../a.png")
+    await downloads.expire(now())
+    assert await downloads.find(tenant, made.name) == made
+    await downloads.expire(made.expires_at + 1)
+    with pytest.raises(DownloadUnknown):
+        await downloads.find(tenant, made.name)
+    assert await catalogue.account(tenant) == Account(tenant, QUOTA, 0, 0)
+    assert made.place in await catalogue.stray(made.expires_at + 2)
+    with pytest.raises(QuotaExceeded):
+        await downloads.keep(tenant, "png", content, QUOTA + 1)
+    assert len([path for path in (tmp_path / "originals").rglob("*") if path.is_file()]) == 1
 
 
 async def test_an_account_keeps_its_quota_unless_it_is_given_another(catalogue: Catalogue, tenant: str) -> None:

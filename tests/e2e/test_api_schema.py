@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
 from imgproxy.web.api.account import Accounts
 from imgproxy.web.api.openapi import document
 from imgproxy.web.api.pictures import Pictures
+from imgproxy.web.api.processing import Processing
 from tests.e2e.test_hosting import Hosting, hosting
 
 __all__ = ["hosting"]
@@ -27,6 +28,7 @@ NOTHING: Any = None
 OPERATIONS = (
     *Pictures(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING).operations(),
     *Accounts(NOTHING).operations(),
+    *Processing(NOTHING, NOTHING, NOTHING, NOTHING, "").operations(),
 )
 SCHEMA = schemathesis.openapi.from_dict(json.loads(document(OPERATIONS)))
 

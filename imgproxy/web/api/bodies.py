@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -27,6 +28,15 @@ _DATA = re.compile(r"data:(?:image/[a-z0-9.+-]+)?(?:;[a-z0-9=._-]+)*;base64,", r
 _FILES = ("file", "image", "picture")
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`asked` is the query with what the body says beside the picture, `options` are those of URLs, as text."""
+
+    draft: Draft
+    asked: Any
+    options: dict[str, str]
+
+
 class Bodies:
     """`web` is the source that URLs are imported through."""
 
@@ -35,17 +45,23 @@ class Bodies:
         self._web = web
         self._api = api
 
-    async def receive(self, call: Call, shape: type[Given]) -> tuple[Draft, Any]:
-        """The picture, and the call's query with what the body says beside it. `shape` is that of a JSON body.
+    async def receive(self, call: Call, shape: type[Given], *, options: bool = False) -> Received:
+        """The picture, and what is asked of it. `shape` is that of a JSON body; `options`: those of URLs may be there as well.
 
         Raises MediaTypeUnsupported, BodyInvalid, BodyTooLarge, InvalidOption, and of an import SourceError leaves.
         """
         request = call.request
         kind = request.content_type if "Content-Type" in request.headers else "application/octet-stream"
         if kind == "application/octet-stream" or kind.startswith("image/"):
-            return await self._intake.receive(_chunks(request.content), request.content_length), call.query
+            draft = await self._intake.receive(_chunks(request.content), request.content_length)
+            return Received(draft, call.query, _options(call) if options else {})
         if kind == "multipart/form-data":
-            return await self._form(request, call.query)
+            draft, fields = await self._form(request)
+            others = (
+                {name: value for name, value in fields.items() if name not in call.query.__struct_fields__} if options else {}
+            )
+            own = {name: value for name, value in fields.items() if name not in others}
+            return Received(draft, _with(call.query, own), {**_options(call), **others} if options else {})
         if kind != "application/json":
             wanted = "application/octet-stream, image/*, multipart/form-data and application/json"
             raise MediaTypeUnsupported(f"a picture is taken as {wanted}")
@@ -56,7 +72,8 @@ class Bodies:
         if bool(given.url) == bool(given.data):
             raise InvalidOption("url", "the body wants either url, or data with a data URI")
         draft = await self.fetch(given.url) if given.url else await self._data(given.data)
-        return draft, (given, msgspec.structs.replace(call.query, **query))[1]
+        said_so = {name: _text(value) for name, value in given.parameters.items()} if options else {}
+        return Received(draft, msgspec.structs.replace(call.query, **query), {**_options(call), **said_so} if options else {})
 
     async def fetch(self, url: str) -> Draft:
         """A picture of another server. Raises InvalidTarget and SourceError leaves."""
@@ -80,9 +97,9 @@ class Bodies:
 
         return await self._intake.receive(once())
 
-    async def _form(self, request: web.Request, query: Given) -> tuple[Draft, Given]:
+    async def _form(self, request: web.Request) -> tuple[Draft, dict[str, str]]:
         draft: Draft | None = None
-        fields: dict[str, object] = {}
+        fields: dict[str, str] = {}
         try:
             reader = await request.multipart()
             count = 0
@@ -102,17 +119,27 @@ class Bodies:
             raise BodyInvalid(f"the form cannot be read: {str(error)[:80]}") from None
         url = fields.pop("url", "")
         if draft is None and url:
-            draft = await self.fetch(str(url))
+            draft = await self.fetch(url)
         if draft is None:
             raise BodyInvalid("the form has no file")
-        return draft, _with(query, fields)
+        return draft, fields
 
 
-def _with(query: Given, fields: dict[str, object]) -> Given:
+def _options(call: Call) -> dict[str, str]:
+    """The options of URLs in the query: all that the operation itself does not know."""
+    own = (*call.query.__struct_fields__, "key")
+    return {name: value for name, value in call.request.query.items() if name not in own}
+
+
+def _text(value: str | float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _with(query: Given, fields: dict[str, str]) -> Given:
     """`query` with the fields of a form in it, which are text."""
     shape = type(query)
     lists = listed(shape)
-    given = {name: str(value).split(",") if name in lists and value else value for name, value in fields.items()}
+    given = {name: value.split(",") if name in lists and value else value for name, value in fields.items()}
     said = convert({name: value for name, value in given.items() if value != ""}, shape, strict=False)
     return msgspec.structs.replace(query, **{name: getattr(said, name) for name in given if name in shape.__struct_fields__})
 

@@ -21,7 +21,9 @@ from imgproxy.errors import (
     ScopeMissing,
 )
 from imgproxy.library.catalogue import MOST_IDS
+from imgproxy.urls.options import OPTIONS
 from imgproxy.web.api.operation import Operation
+from imgproxy.web.api.processing import OPERATIONS
 from imgproxy.web.api.shapes import Given, Success, listed
 from imgproxy.web.errors import PROBLEM_TYPE, Problem, status_of
 
@@ -30,6 +32,11 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 _ID = {"type": "string", "pattern": "^[a-z0-9]{16}$"}
 _VARIABLES: dict[str, dict[str, Any]] = {
     "id": {"description": "The id of a hosted picture", "schema": _ID},
+    "operation": {"description": "What is done", "schema": {"type": "string", "enum": list(OPERATIONS)}},
+    "object_name": {
+        "description": "As `upload_url` has it",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}\\.[a-z0-9]{2,8}$"},
+    },
     "ids": {
         "description": f"Up to {MOST_IDS} ids, with commas between",
         "schema": {"type": "array", "items": _ID, "minItems": 1, "maxItems": MOST_IDS},
@@ -50,7 +57,7 @@ _ALWAYS: tuple[type[ImgproxyError], ...] = (
 
 def document(operations: Sequence[Operation]) -> bytes:
     """The whole of it, as JSON."""
-    answers = [Success[operation.answer] for operation in operations]  # type: ignore[name-defined]
+    answers = [Success[operation.answer] for operation in operations if operation.answer is not None]  # type: ignore[name-defined]
     bodies = [operation.body for operation in operations if operation.body is not None]
     queries = [operation.query for operation in operations]
     kinds = list(dict.fromkeys([*answers, *bodies, *queries, Problem]))
@@ -58,7 +65,7 @@ def document(operations: Sequence[Operation]) -> bytes:
     of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        answer = of[Success[operation.answer]]  # type: ignore[name-defined]
+        answer = of[Success[operation.answer]] if operation.answer is not None else None  # type: ignore[name-defined]
         query = _resolved(of[operation.query], components)
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, answer, query, of)
     used = {
@@ -95,7 +102,7 @@ def _operation(operation: Operation, answer: Any, query: Any, of: dict[Any, Any]
         "operationId": operation.id,
         "summary": operation.summary,
         "description": f"Needs the scope `{operation.scope}`.",
-        "parameters": [*_variables(operation.path), *_parameters(operation.query, query)],
+        "parameters": [*_variables(operation.path), *_parameters(operation.query, query), *_options(operation)],
         "responses": _responses(operation, answer),
     }
     if operation.deprecated:
@@ -127,6 +134,14 @@ def _parameters(shape: type[Given], query: dict[str, Any]) -> Iterator[dict[str,
         yield parameter
 
 
+def _options(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.options:
+        for option in OPTIONS:
+            if option.picture:
+                schema = {"type": "string", "examples": [option.example]}
+                yield {"name": option.name, "in": "query", "required": False, "description": option.meaning, "schema": schema}
+
+
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     """As a query can say it: null is said by leaving it out."""
     kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
@@ -136,7 +151,9 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _responses(operation: Operation, answer: Any) -> dict[str, Any]:
     """One for each status."""
-    content = {"application/json": {"schema": answer}}
+    content: dict[str, Any] = {"application/json": {"schema": answer}} if answer is not None else {}
+    if operation.options or answer is None:
+        content["image/*"] = {}
     responses: dict[str, Any] = {str(operation.status): {"description": "Done", "content": content}}
     if operation.id == "listImages":
         responses["201"] = {"description": "Imported, where there is a `url`", "content": {"application/json": {}}}

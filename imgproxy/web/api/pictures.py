@@ -109,8 +109,8 @@ class Pictures:
         )  # fmt: skip
 
     async def host(self, call: Call) -> Reply:
-        draft, asked = await self._bodies.receive(call, UploadJson)
-        return await self._host(call, draft, asked)
+        received = await self._bodies.receive(call, UploadJson)
+        return await self._host(call, received.draft, received.asked)
 
     async def _host(self, call: Call, draft: Draft, asked: Any) -> Reply:
         told = await self._intake.inspect(draft)

@@ -13,6 +13,7 @@ from imgproxy.errors import ImgproxyError
 from imgproxy.jobs.pool import Pool
 from imgproxy.library.intake import Intake
 from imgproxy.library.opening import Library, open_library
+from imgproxy.marks import Marks
 from imgproxy.settings import HttpSource, Settings
 from imgproxy.signing import Signer
 from imgproxy.sources.http import Http
@@ -23,6 +24,7 @@ from imgproxy.web.api.docs import HEADERS, page
 from imgproxy.web.api.openapi import document
 from imgproxy.web.api.operation import Operation
 from imgproxy.web.api.pictures import Pictures
+from imgproxy.web.api.processing import Processing
 from imgproxy.web.api.rates import Rates
 from imgproxy.web.headers import SAFETY
 
@@ -44,6 +46,7 @@ class Resources:
         self.operations: tuple[Operation, ...] = (
             *Pictures(library.catalogue, intake, bodies, signer, section).operations(),
             *Accounts(library.catalogue).operations(),
+            *Processing(intake, bodies, library.source, library.downloads, section.public_url).operations(),
         )
 
     def route(self, app: web.Application) -> None:
@@ -80,7 +83,7 @@ class Resources:
             return False
 
 
-def make_resources(settings: Settings, runtime: Path, bans: Bans, pool: Pool) -> Resources:
+def make_resources(settings: Settings, runtime: Path, bans: Bans, pool: Pool, marks: Marks) -> Resources:
     """Raises SettingsError."""
     library = open_library(settings.library, settings.limits, bans)
     intake = Intake(
@@ -89,6 +92,7 @@ def make_resources(settings: Settings, runtime: Path, bans: Bans, pool: Pool) ->
         pool,
         library.bans,
         library.snapshots,
+        marks,
         library.directory,
         settings.limits,
         settings.render.deadline,

@@ -63,6 +63,22 @@ class UploadJson(Upload, frozen=True):
     data: str = ""
 
 
+class Process(Given, frozen=True):
+    """The bytes are the answer, unless they are to be stored for a while, or answered in base64. Beside these stand the options
+    that URLs of pictures have."""
+
+    store: bool = False
+    base64: bool = False
+
+
+class ProcessJson(Process, frozen=True):
+    """One of `url` and `data`; `parameters` are options of URLs, by their names."""
+
+    url: Address = ""
+    data: str = ""
+    parameters: dict[str, str | int | float | bool] = {}
+
+
 class Listing(Flags, frozen=True):
     """All that is given must hold; `cursor` is `next` of the page before. `url` imports a picture, as scripts written for older
     APIs do; use POST."""
@@ -155,22 +171,15 @@ class DeletedAnswer(Struct, frozen=True):
     deleted: tuple[str, ...]
 
 
-class StoredAnswer(Struct, frozen=True):
-    """Where what was made can be had for a while."""
+class MadeAnswer(Struct, frozen=True, kw_only=True):
+    """`upload_url` is where it can be had for a while, `data` the bytes in base64: whichever was asked for."""
 
-    upload_url: str
     format: str
     width: int
     height: int
     filesize: int
-
-
-class Base64Answer(Struct, frozen=True):
-    data: str
-    format: str
-    width: int
-    height: int
-    filesize: int
+    upload_url: str | UnsetType = UNSET
+    data: str | UnsetType = UNSET
 
 
 class Success(Struct, Generic[T], frozen=True, kw_only=True):

@@ -14,12 +14,17 @@ from imgproxy.web.api.docs import page
 from imgproxy.web.api.openapi import document
 from imgproxy.web.api.operation import Operation
 from imgproxy.web.api.pictures import Pictures
+from imgproxy.web.api.processing import Processing
 
 
 @pytest.fixture(scope="module")
 def operations() -> tuple[Operation, ...]:
     nothing: Any = None
-    return (*Pictures(nothing, nothing, nothing, nothing, nothing).operations(), *Accounts(nothing).operations())
+    return (
+        *Pictures(nothing, nothing, nothing, nothing, nothing).operations(),
+        *Accounts(nothing).operations(),
+        *Processing(nothing, nothing, nothing, nothing, "").operations(),
+    )
 
 
 @pytest.fixture(scope="module")

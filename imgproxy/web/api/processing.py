@@ -1,0 +1,136 @@
+"""/v1/image/…: a picture made of one that is not hosted, by the options that URLs have."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+
+from imgproxy.errors import DownloadUnknown, InvalidOption, InvalidTarget, OptionForbidden, SourceError
+from imgproxy.formats import FORMATS
+from imgproxy.library.downloads import Downloads
+from imgproxy.library.intake import Intake
+from imgproxy.library.source import LibrarySource
+from imgproxy.spec import Transform
+from imgproxy.urls.native import LIBRARY, Native
+from imgproxy.web.api.bodies import Bodies
+from imgproxy.web.api.operation import Call, Operation, Reply
+from imgproxy.web.api.pictures import UPLOADING, base_url
+from imgproxy.web.api.shapes import MadeAnswer, Process, ProcessJson
+from imgproxy.web.headers import SAFETY, disposition
+
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "resize": ("w", "h", "min-w", "min-h", "max-w", "max-h"),
+    "crop": ("rect", "crop", "ar", "trim", "w", "h"),
+    "compress": ("q", "max-bytes", "auto", "lossless", "fm"),
+    "convert": ("fm", "auto"),
+    "rotate": ("rot", "orient", "flip"),
+    "blur": ("blur",),
+    "sharpen": ("sharp", "usm"),
+    "adjust": ("exp", "gam", "high", "shad", "bri", "con", "sat", "vib", "hue", "invert", "monochrome", "sepia", "duotone"),
+    "watermark": ("mark", "txt"),
+    "frame": ("pad", "border", "corner-radius", "mask", "bg"),
+}
+"""Each with the options of which it wants one; all others may stand beside it."""
+
+_NATIVE = Native()
+
+
+class Processing:
+    def __init__(self, intake: Intake, bodies: Bodies, source: LibrarySource, downloads: Downloads, public_url: str) -> None:
+        self._intake = intake
+        self._bodies = bodies
+        self._source = source
+        self._downloads = downloads
+        self._public_url = public_url
+
+    def operations(self) -> tuple[Operation, ...]:
+        return (
+            Operation(
+                "processImage", "POST", "/v1/image/{operation}", "write", "Make a picture of one that is not hosted",
+                self.process, MadeAnswer, query=Process, body=ProcessJson, upload=True, options=True,
+                errors=(*UPLOADING, OptionForbidden),
+            ),
+            Operation(
+                "getDownload", "GET", "/v1/image/download/{object_name}", "read", "What was made and stored, for a while",
+                self.download, None, errors=(DownloadUnknown, InvalidTarget, SourceError),
+            ),
+        )  # fmt: skip
+
+    async def process(self, call: Call) -> Reply:
+        operation = call.request.match_info["operation"]
+        if operation not in OPERATIONS:
+            raise InvalidTarget(f"there is no operation {operation[:40]}; there are {', '.join(OPERATIONS)}")
+        received = await self._bodies.receive(call, ProcessJson, options=True)
+        asked: Process = received.asked
+        if asked.store and asked.base64:
+            raise InvalidOption("store", "what was made is either stored, or answered in base64")
+        transform = read_options(operation, received.options)
+        await self._check_marks(call, transform)
+        await self._intake.inspect(received.draft)
+        finished, out = await self._intake.render(received.draft, transform)
+        row = FORMATS[finished.format]
+        facts: dict[str, Any] = {
+            "format": row.extension, "width": finished.width, "height": finished.height, "filesize": finished.length
+        }  # fmt: skip
+        if asked.store:
+            kept = await self._downloads.keep(call.tenant, row.extension, out, finished.length)
+            url = f"{base_url(call.request, self._public_url)}/v1/image/download/{kept.name}"
+            return Reply(MadeAnswer(upload_url=url, **facts))
+        data = os.pread(out.fd, finished.length, 0)
+        if asked.base64:
+            return Reply(MadeAnswer(data=b64encode(data).decode(), **facts))
+        return Reply(data, headers={"Content-Type": row.media_type})
+
+    async def download(self, call: Call) -> web.StreamResponse:
+        found = await self._downloads.find(call.tenant, call.request.match_info["object_name"])
+        stem, _, extension = found.name.partition(".")
+        row = next(row for row in FORMATS.values() if row.extension == extension)
+        handle, body = await self._downloads.open(found)
+        headers = {
+            "Content-Type": row.media_type,
+            "Content-Disposition": disposition(stem, extension, inline=True),
+            "Cache-Control": "private, max-age=60",
+        }
+        response = web.StreamResponse(headers=SAFETY | headers)
+        response.content_length = found.bytes
+        await response.prepare(call.request)
+        if handle is not None:
+            position = 0
+            while chunk := os.pread(handle.fd, 256 * 1024, position):
+                await response.write(chunk)
+                position += len(chunk)
+        elif body is not None:
+            async for chunk in body:
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    async def _check_marks(self, call: Call, transform: Transform) -> None:
+        """Hosted pictures of this tenant, or public ones: what a source has is shown by its URLs alone.
+
+        Raises OptionForbidden and SourceNotFound.
+        """
+        for mark in transform.marks:
+            if mark.source != LIBRARY:
+                raise OptionForbidden("mark", f"a mark is a hosted picture here: mark={LIBRARY}/ID")
+            self._source.check(mark.locator)
+            picture = await self._source.find(mark.locator)
+            if picture.private and picture.tenant != call.tenant:
+                raise OptionForbidden("mark", "there is no such picture to lay over it")
+
+
+def read_options(operation: str, options: dict[str, str]) -> Transform:
+    """What the options of URLs say. Raises InvalidOption and InvalidTarget."""
+    wanted = OPERATIONS[operation]
+    if not any(name in options for name in wanted):
+        raise InvalidOption(wanted[0], f"{operation} wants {' or '.join(wanted)}")
+    query = "&".join(f"{quote(name, safe='-')}={quote(value, safe=',:')}" for name, value in options.items())
+    asked = _NATIVE.parse(f"/images/{LIBRARY}/x?{query}")
+    if asked.transform is None or asked.download is not None or asked.expires:
+        raise InvalidOption("expires" if asked.expires else "dl", "that is an option of URLs alone")
+    return msgspec.structs.replace(asked.transform, negotiate=False)
