@@ -1,0 +1,127 @@
+"""Hosted pictures over PostgreSQL and S3; and what is left when the database, or the disk, is gone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests import pictures, servers
+from tests.e2e.conftest import configuration, start
+from tests.e2e.test_hosting import Hosting, jpeg
+
+
+def begin(stack: ExitStack, directory: Path, section: str) -> Hosting:
+    """A server with that section; stopped with `stack`."""
+    (directory / "root").mkdir(parents=True)
+    text = configuration(directory / "root", directory / "cache", section, web=2, unsigned="never")
+    server = start(directory / "server", text)
+
+    def end() -> None:
+        server.stop()
+        server.wait_for("eof")
+        assert server.process.stderr is not None
+        server.process.stderr.close()
+
+    stack.callback(end)
+    made = Hosting(server, directory / "server" / "imgproxy.toml", directory / "library", "", "")
+    made.key = made.apikey("create", "--tenant", "shop")
+    return made
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
+
+
+async def test_pictures_are_served_while_the_database_is_gone(stack: ExitStack, tmp_path: Path) -> None:
+    database = stack.enter_context(ExitStack())
+    url = database.enter_context(servers.postgres())
+    library = f'[library]\nenabled = true\ndirectory = "{tmp_path}/library"\ndatabase = "{url}"\n'
+    hosting = begin(stack, tmp_path, library)
+    told = await hosting.host(jpeg(70), "?tags=a")
+    hidden = await hosting.host(jpeg(71), "?private=true")
+    for each in (told, hidden):
+        signed = hosting.server.sign(f"/images/{each['id']}?w=20&fm=png")
+        assert (await hosting.ask("GET", signed, key=None))[0] == 200
+    database.close()
+    for method, path in (("GET", "/v1/images"), ("GET", "/v1/account"), ("DELETE", f"/v1/images/{told['id']}")):
+        began = time.monotonic()
+        status, said, response = await hosting.ask(method, path)
+        assert (status, said["code"], response.headers["Retry-After"]) == (503, "catalogue-unavailable", "1")
+        assert time.monotonic() - began < 2 * 2, "a promise of two seconds, on a machine that may be busy"
+    for width in range(10, 16):  # whichever process answers, and pictures that it has never drawn
+        status, drawn, _ = await hosting.ask("GET", f"/images/{told['id']}?w={width}&fm=png", key=None)
+        assert (status, pictures.opened(drawn).width) == (200, width)
+        assert (await hosting.ask("GET", f"/images/{hidden['id']}?w={width}&fm=png", key=None))[0] == 404
+    assert (await hosting.ask("GET", "/images/0000000000000000", key=None))[0] == 503
+
+
+async def test_a_picture_lives_in_s3(stack: ExitStack, tmp_path: Path) -> None:
+    endpoint, bucket = stack.enter_context(servers.s3())
+    hosting = begin(
+        stack,
+        tmp_path,
+        f"""
+[library]
+enabled = true
+directory = "{tmp_path}/library"
+[library.bucket]
+name = "{bucket}"
+endpoint = "{endpoint}"
+access_key = "{servers.ACCESS_KEY}"
+secret_key = "{servers.SECRET_KEY}"
+""",
+    )
+    body = pictures.jpeg(1600, 1200)
+    told = await hosting.host(body)
+    assert hosting.files() == []
+    for width in (40, 50):
+        status, drawn, _ = await hosting.ask("GET", f"/images/{told['id']}?w={width}&fm=png", key=None)
+        assert (status, pictures.opened(drawn).width) == (200, width)
+    status, original, _ = await hosting.ask("GET", f"/images/{told['id']}", key=None)
+    assert (status, original) == (200, body)
+    _, said, _ = await hosting.ask("GET", f"/v1/images/{told['id']}?with_mini_preview=1")
+    assert said["response"]["mini_preview"]
+    assert (await hosting.ask("DELETE", f"/v1/images/{told['id']}"))[0] == 200
+    assert (await hosting.ask("GET", f"/images/{told['id']}?w=40&fm=png", key=None))[0] == 404
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """One of 3 MB."""
+    made = tmp_path / "disk"
+    made.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(made)], capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes a privilege that is not here")
+    yield made
+    subprocess.run(["umount", "-l", str(made)], check=True)
+
+
+async def test_a_full_disk_is_said_so_and_nothing_is_lost(disk: Path, stack: ExitStack, tmp_path: Path) -> None:
+    hosting = begin(stack, tmp_path, f'[library]\nenabled = true\ndirectory = "{disk}/library"\n')
+    hosting.library = disk / "library"
+    kept = await hosting.host(jpeg(72))
+    filler = disk / "filler"
+    filler.write_bytes(b"\0" * 100_000)
+    with filler.open("ab", buffering=0) as file:
+        try:
+            while file.write(b"\0" * 4096):
+                pass
+        except OSError:
+            pass
+    files = hosting.files()
+    status, said, _ = await hosting.ask("POST", "/v1/images", data=pictures.jpeg(400, 300), Content_Type="image/jpeg")
+    assert (status, said["code"]) == (507, "storage-full"), said
+    assert hosting.files() == files
+    assert (await hosting.ask("GET", f"/images/{kept['id']}", key=None))[0] == 200
+    filler.unlink()
+    status, said, _ = await hosting.ask("GET", "/v1/account")
+    assert (status, said["response"]["num_images"]) == (200, 1), json.dumps(said)
+    await hosting.host(jpeg(73))
