@@ -20,6 +20,7 @@ from bench import (
     cold,
     corpus,
     faults,
+    hosting,
     hot,
     ladder,
     memory,
@@ -50,6 +51,7 @@ SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "faults": faults.run,
     "choices": choices.run,
     "urls": urls.run,
+    "hosting": hosting.run,
 }
 
 LONGEST = 420.0
