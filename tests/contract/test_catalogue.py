@@ -256,7 +256,7 @@ async def test_a_key_is_kept_as_a_hash_and_good_until_it_is_revoked(catalogue: C
     assert (caller.tenant, caller.scopes) == (tenant, {"read", "write"})
     rows = [row for row in await Callers(catalogue, [], 5).listed() if row.tenant == tenant]
     assert [row.id for row in rows] == [caller.id]
-    assert key.rpartition("_")[2] not in repr(rows)
+    assert key.split("_", 2)[2] not in repr(rows)
     for wrong in ("", "nonsense", key[:-1], f"{key[:-1]}{'a' if key[-1] != 'a' else 'b'}", key.replace(caller.id, "0" * 12)):
         with pytest.raises(KeyInvalid):
             await Callers(catalogue, [], 5).identify(wrong)
