@@ -61,13 +61,17 @@ class SharedCounters(Storage):
     def clear(self, key: str) -> None:
         self._connection.execute("DELETE FROM counters WHERE name = ?", (key,))
 
+    def close(self) -> None:
+        self._connection.close()
+
 
 class Rates:
     """`most` requests a minute with one key."""
 
     def __init__(self, path: Path, most: int) -> None:
         self._limit = RateLimitItemPerMinute(most)
-        self._limiter = FixedWindowRateLimiter(SharedCounters(path))
+        self._counters = SharedCounters(path)
+        self._limiter = FixedWindowRateLimiter(self._counters)
 
     def spend(self, key: str) -> dict[str, str]:
         """One request: the headers of its answer (draft-ietf-httpapi-ratelimit-headers). Raises RateExceeded."""
@@ -77,3 +81,6 @@ class Rates:
         if not permitted:
             raise RateExceeded(f"more than {self._limit.amount} requests a minute with this key", seconds, self._limit.amount)
         return rate_limit(self._limit.amount, remaining, seconds)
+
+    def close(self) -> None:
+        self._counters.close()

@@ -38,7 +38,8 @@ class Resources:
         section = settings.library
         self.source = library.source
         self._library = library
-        self.api = Api(library.callers, Rates(runtime / "rates.db", section.rate), section.data_bytes)
+        self._rates = Rates(runtime / "rates.db", section.rate)
+        self.api = Api(library.callers, self._rates, section.data_bytes)
         imports = settings.sources.get(section.web)
         self.web = Http("library.web", imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), settings.limits)
         signer = Signer(settings.signing.pairs) if settings.signing.keys else None
@@ -70,6 +71,7 @@ class Resources:
         sweeping.cancel()
         await self.web.close()
         await self._library.close()
+        self._rates.close()
 
     async def owns(self, request: web.Request, id: str) -> bool:
         """Whether `request` has a key, with the scope read, of the account that the picture is in. Raises KeyInvalid."""
