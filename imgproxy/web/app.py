@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
@@ -37,12 +38,14 @@ from imgproxy.sources.source import Source
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.web.access import AccessLog
 from imgproxy.web.admin import AdminHandler
-from imgproxy.web.api.resources import Resources, make_resources
 from imgproxy.web.connection import HotConnection
 from imgproxy.web.doors import make_doors
 from imgproxy.web.hot import HotAnswers
 from imgproxy.web.images import FALLBACK_SOURCE, ImageHandler
 from imgproxy.web.observe import Observer
+
+if TYPE_CHECKING:
+    from imgproxy.web.api.resources import Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,9 @@ def make_hosting(
     """The API of hosted pictures, which are put among `sources`; None where they are switched off."""
     if not settings.library.enabled:
         return None
+    # Half a second of SQLAlchemy, and 30 MB, that only those pay who host pictures.
+    from imgproxy.web.api.resources import make_resources
+
     resources = make_resources(settings, runtime, bans, pool, marks)
     sources[resources.source.name] = resources.source
     return resources
