@@ -35,7 +35,7 @@ SCHEMA = schemathesis.openapi.from_dict(json.loads(document(OPERATIONS)))
 
 @SCHEMA.parametrize()
 @settings(
-    max_examples=20,
+    max_examples=8,
     phases=[Phase.explicit, Phase.generate],
     deadline=None,
     derandomize=True,
