@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -35,6 +36,14 @@ from imgproxy.library.tables import METADATA
 QUOTA = 1000
 
 
+async def close(database: Database) -> None:
+    """aiosqlite has a thread a connection, whose last word is for this loop: it has to come before the loop is closed."""
+    await database.close()
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalogue]:
     url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
@@ -42,7 +51,7 @@ async def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     await migrate(database)
     await migrate(database)
     yield Catalogue(database)
-    await database.close()
+    await close(database)
 
 
 @pytest.fixture
@@ -273,4 +282,4 @@ async def test_a_database_that_is_gone_is_said_so_in_time(url: str, tmp_path: Pa
         await Catalogue(database).find("a" * 16)
     with pytest.raises(SettingsError, match="the catalogue cannot be opened"):
         await migrate(database)
-    await database.close()
+    await close(database)
