@@ -46,6 +46,11 @@ class Native:
     def matches(self, target: str) -> bool:
         return target.startswith(self._prefix)
 
+    def hosts(self, target: str) -> bool:
+        """Whether it is a hosted picture that this target names, as far as its path tells."""
+        path = target.partition("?")[0][len(self._prefix) :]
+        return self._library and ("/" not in path or path.startswith(f"{LIBRARY}/"))
+
     def split(self, target: str) -> Signed:
         """The signature is `s`, the last option, once. Raises SignatureInvalid where there is an `s` elsewhere."""
         _, _, query = target.partition("?")

@@ -105,7 +105,7 @@ def create(settings: Settings, runtime: Path) -> Site:
         settings.fallback,
         answers,
         unsigned=settings.signing.unsigned != "never",
-        owns=resources.owns if resources is not None else None,
+        keys=resources.trusts if resources is not None else None,
     )
 
     def ready() -> dict[str, object]:
@@ -198,7 +198,7 @@ def make_hosting(
     """The API of hosted pictures, which are put among `sources`; None where they are switched off."""
     if not settings.library.enabled:
         return None
-    # Half a second of SQLAlchemy, and 30 MB, that only those pay who host pictures.
+    # About a second of imports, and 30 MB, that only those pay who host pictures.
     from imgproxy.web.api.resources import make_resources
 
     resources = make_resources(settings, runtime, bans, pool, marks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -26,8 +26,8 @@ class Door(NamedTuple):
     dialect: Dialect
     verifier: Verifier
     statuses: Statuses = MappingProxyType({})
-    hosted: bool = False
-    """Whether it has public hosted pictures, which are answered without a signature."""
+    hosts: Callable[[str], bool] = lambda _: False
+    """Whether a target is of a hosted picture: those may be public, or asked for with a key in place of a signature."""
 
 
 IMGPROXY_STATUSES: Statuses = {InvalidTarget: 404, InvalidOption: 404, Expired: 404, RenderTimeout: 503, QueueFull: 429}
@@ -35,8 +35,8 @@ IMGPROXY_STATUSES: Statuses = {InvalidTarget: 404, InvalidOption: 404, Expired: 
 
 
 def make_doors(settings: Settings) -> tuple[Door, ...]:
-    library = settings.library
-    native = Door(Native(library=library.enabled), Signer(settings.signing.pairs), hosted=library.enabled and library.unsigned)
+    own = Native(library=settings.library.enabled)
+    native = Door(own, Signer(settings.signing.pairs), hosts=own.hosts)
     door = settings.imgproxy
     if not door.enabled:
         return (native,)

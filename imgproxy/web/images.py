@@ -26,8 +26,9 @@ from imgproxy.web.reply import send
 
 _NUMBER = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
 
-Owns = Callable[[web.Request, str], Awaitable[bool]]
-"""Whether a request has a key of the account that the hosted picture of that id is in."""
+Trusts = Callable[[web.Request, Sequence[str]], Awaitable[bool]]
+"""Whether a request without a signature has a key that lets it see the hosted pictures of these ids. Raises SignatureMissing
+where even public ones want one of the two, KeyInvalid, ScopeMissing and CatalogueUnavailable."""
 
 FALLBACK_SOURCE = "~fallback"
 """The name of the source that has the configured fallback picture; no URL can name it."""
@@ -45,7 +46,7 @@ class ImageHandler:
         answers: HotAnswers,
         *,
         unsigned: bool,
-        owns: Owns | None = None,
+        keys: Trusts | None = None,
     ) -> None:
         self._images = images
         self._doors = doors
@@ -53,7 +54,7 @@ class ImageHandler:
         self._fallback = fallback
         self._answers = answers
         self._unsigned = unsigned
-        self._owns = owns
+        self._keys = keys
         self.draining = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -61,7 +62,7 @@ class ImageHandler:
         door = door_of(self._doors, target)
         if door is None:
             raise web.HTTPNotFound
-        dialect, verifier, request[STATUSES], hosted = door
+        dialect, verifier, request[STATUSES], hosts = door
         request[ROUTE] = "images"
         if self.draining:
             raise Draining("this server is shutting down")
@@ -73,10 +74,11 @@ class ImageHandler:
             raise InvalidTarget(f"the URL has {len(target)} characters, at most {self._server.max_target} are taken")
         with request[TRACE].stage("parse"):
             signed = dialect.split(target)
+            hosted = hosts(target)
             asked = authorize(verifier, signed, dialect.parse, self._unsigned or hosted, time.time())
         trusted = signed.signature is not None or signed.grant is not None
-        if not (trusted or self._unsigned):
-            trusted = await self._may(request, asked)
+        if hosted and not trusted:
+            trusted = await self._trusts(request, asked)
         try:
             return await self._send(request, asked, trusted)
         except (SourceError, ImageError) as error:
@@ -85,13 +87,14 @@ class ImageHandler:
             request[ERROR] = type(error).code
             return await self._send_fallback(request, asked)
 
-    async def _may(self, request: web.Request, asked: ImageRequest) -> bool:
-        """Whether a key beside an unsigned URL is one of whoever owns the hosted picture. Raises SignatureMissing for pictures
-        that are not hosted, KeyInvalid."""
+    async def _trusts(self, request: web.Request, asked: ImageRequest) -> bool:
+        """Whether a key beside the unsigned URL of a hosted picture stands for a signature. Raises SignatureMissing where other
+        pictures than hosted ones are in it, and what `Trusts` raises."""
         marks = asked.transform.marks if asked.transform is not None else ()
-        if {asked.source, *(mark.source for mark in marks), *((asked.fallback or ())[:1])} != {LIBRARY}:
+        if not self._unsigned and any(mark.source != LIBRARY for mark in marks):
             raise SignatureMissing("the URL is not signed")
-        return self._owns is not None and await self._owns(request, asked.locator)
+        ids = [asked.locator, *(mark.locator for mark in marks if mark.source == LIBRARY)]
+        return self._keys is not None and await self._keys(request, ids)
 
     async def _send(self, request: web.Request, asked: ImageRequest, trusted: bool) -> web.StreamResponse:
         matches = ", ".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))

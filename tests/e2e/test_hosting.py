@@ -393,6 +393,10 @@ async def test_a_token(hosting: Hosting, changes: dict[str, Any], head: dict[str
     assert got == status, said
 
 
+def other_writer(hosting: Hosting) -> str:
+    return hosting.apikey("create", "--tenant", "other", "--scopes", "read,write")
+
+
 async def test_a_private_picture(hosting: Hosting) -> None:
     told = await hosting.host(jpeg(95), "?private=true")
     target = f"/images/{told['id']}?w=30&fm=jpg"
@@ -412,8 +416,13 @@ async def test_a_private_picture(hosting: Hosting) -> None:
             assert response.headers["Cache-Control"].split(",")[0] == ("private" if status == 200 else "no-store")
     shown = await hosting.host(jpeg(96))
     mark = f"/images/{shown['id']}?w=60&fm=jpg&mark=library/{told['id']}"
-    got, said, _ = await hosting.ask("GET", mark, key=None)
-    assert got == 404, said
+    theirs = await hosting.host(jpeg(97), key=other_writer(hosting))
+    for key, asked in ((None, mark), (other, mark), (other, f"/images/{theirs['id']}?w=60&fm=jpg&mark=library/{told['id']}")):
+        got, said, _ = await hosting.ask("GET", asked, key=key)
+        assert got == 404, said
+    assert (await hosting.ask("GET", mark, key=reader))[0] == 200
+    # A public picture is for whoever sends some key of another service as well.
+    assert (await hosting.ask("GET", f"/images/{shown['id']}?w=61", key=None, Authorization="Bearer another"))[0] == 200
     await hosting.ask("PATCH", f"/v1/images/{told['id']}", data=json.dumps({"private": False}), Content_Type=JSON)
     for _ in range(4):
         got, _, response = await hosting.ask("GET", target, key=None)

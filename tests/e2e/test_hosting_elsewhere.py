@@ -63,6 +63,23 @@ async def test_pictures_are_served_while_the_database_is_gone(stack: ExitStack, 
     assert (await hosting.ask("GET", "/images/0000000000000000", key=None))[0] == 503
 
 
+async def test_public_pictures_may_want_a_signature_or_a_key_too(stack: ExitStack, tmp_path: Path) -> None:
+    hosting = begin(stack, tmp_path, f'[library]\nenabled = true\nunsigned = false\ndirectory = "{tmp_path}/library"\n')
+    told = await hosting.host(jpeg(74))
+    other = hosting.apikey("create", "--tenant", "other")
+    target = f"/images/{told['id']}?w=20&fm=png"
+    for key, asked, status in (
+        (None, target, 403),
+        (None, "/images/0000000000000000", 403),
+        (other, target, 404),
+        (hosting.key, target, 200),
+        (None, hosting.server.sign(target), 200),
+        (None, told["url"].removeprefix(hosting.server.public), 200),
+        (None, target, 403),
+    ):
+        assert (await hosting.ask("GET", asked, key=key))[0] == status, (key, asked)
+
+
 async def test_a_picture_lives_in_s3(stack: ExitStack, tmp_path: Path) -> None:
     endpoint, bucket = stack.enter_context(servers.s3())
     hosting = begin(

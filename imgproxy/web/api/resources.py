@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from aiohttp import web
 
 from imgproxy.cache.bans import Bans
-from imgproxy.errors import ImgproxyError
+from imgproxy.errors import InvalidTarget, SignatureMissing, SourceNotFound
 from imgproxy.jobs.pool import Pool
 from imgproxy.library.intake import Intake
 from imgproxy.library.opening import Library, open_library
@@ -38,6 +38,7 @@ class Resources:
         section = settings.library
         self.source = library.source
         self._library = library
+        self._open = section.unsigned or settings.signing.unsigned != "never"
         self._rates = Rates(runtime / "rates.db", section.rate)
         self.api = Api(library.callers, self._rates, section.data_bytes)
         imports = settings.sources.get(section.web)
@@ -73,16 +74,27 @@ class Resources:
         await self._library.close()
         self._rates.close()
 
-    async def owns(self, request: web.Request, id: str) -> bool:
-        """Whether `request` has a key, with the scope read, of the account that the picture is in. Raises KeyInvalid."""
+    async def trusts(self, request: web.Request, ids: Sequence[str]) -> bool:
+        """See `web.images.Trusts`. No key is looked at where none is needed: whoever sends a strange one may see public
+        pictures all the same, and while the catalogue is gone as well."""
+        if not self._open and credential_of(request) is None:
+            raise SignatureMissing("the URL is not signed, and there is no key beside it")
+        try:
+            for id in ids:
+                self.source.check(id)
+            pictures = [await self.source.find(id) for id in ids]
+        except (InvalidTarget, SourceNotFound):
+            return False  # the way to the picture says so again
+        if self._open and not any(picture.private for picture in pictures):
+            return False
         if credential_of(request) is None:
             return False
         caller = await self.api.identify(request)
         caller.needs("read")
-        try:
-            return (await self._library.source.find(id)).tenant == caller.tenant
-        except ImgproxyError:
-            return False
+        # What is made of several may be seen by whoever may see each of them.
+        if all(picture.tenant == caller.tenant or (self._open and not picture.private) for picture in pictures):
+            return True
+        raise SourceNotFound("there is no such picture")
 
 
 def make_resources(settings: Settings, runtime: Path, bans: Bans, pool: Pool, marks: Marks) -> Resources:
