@@ -18,20 +18,23 @@ from imgproxy import configuration
 from imgproxy.configuration import CONFIG_VARIABLE, Effective, Flag, checks, shape, units
 from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError, SourceTooLarge
 from imgproxy.formats import FORMATS
-from imgproxy.settings import LibrarySettings, environment
+from imgproxy.settings import LibrarySettings, Settings, environment
 from imgproxy.spec import Transform
 
 FlagValues = dict[str, Flag]
 
 
 def serve(arguments: Namespace) -> int:
-    from imgproxy.processes import supervisor
-
     given = {"host": arguments.host, "port": arguments.port, "admin_port": arguments.admin_port}
     flags = {f"server.{key}": Flag(f"--{key.replace('_', '-')}", value) for key, value in given.items() if value is not None}
     if arguments.demo is not None:
         return _serve_demo(arguments, flags)
-    settings = _load(arguments, flags).settings
+    return _run(_load(arguments, flags).settings)
+
+
+def _run(settings: Settings) -> int:
+    from imgproxy.processes import supervisor
+
     if settings.library.enabled:
         _catalogue(settings.library)
     return supervisor.run(settings)
@@ -106,7 +109,6 @@ def _quota(text: str | None) -> int | None:
 
 def _serve_demo(arguments: Namespace, flags: FlagValues) -> int:
     from imgproxy import demo
-    from imgproxy.processes import supervisor
 
     if not arguments.demo:
         print("imgproxy demo: drawing sample pictures …", flush=True)
@@ -115,7 +117,7 @@ def _serve_demo(arguments: Namespace, flags: FlagValues) -> int:
         port = demo.free_port(settings.server.host, settings.server.port)
         settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
         print(demo.welcome(settings, links), flush=True)
-        return supervisor.run(settings)
+        return _run(settings)
 
 
 def sign(arguments: Namespace) -> int:

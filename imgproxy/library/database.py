@@ -37,7 +37,7 @@ def address(url: str, directory: Path) -> str:
 
 
 class Database:
-    """One per process. `location` is what `address` gave."""
+    """One per process. `location` is what `address` gave. Raises SettingsError where the driver is not installed."""
 
     def __init__(self, location: str) -> None:
         self.sqlite = location.startswith("sqlite")
@@ -49,9 +49,12 @@ class Database:
             event.listen(self.engine.sync_engine, "begin", _begin)
         else:
             arguments = {"timeout": SECONDS, "command_timeout": SECONDS}
-            self.engine = create_async_engine(
-                location, connect_args=arguments, pool_size=8, max_overflow=0, pool_timeout=SECONDS, pool_pre_ping=True
-            )
+            try:
+                self.engine = create_async_engine(
+                    location, connect_args=arguments, pool_size=8, max_overflow=0, pool_timeout=SECONDS, pool_pre_ping=True
+                )
+            except ModuleNotFoundError as error:
+                raise SettingsError("library.database: needs the package imgproxy-server[postgres]") from error
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

@@ -16,7 +16,7 @@ try:
     import obstore
     from obstore.exceptions import BaseError
     from obstore.store import S3Store
-except ModuleNotFoundError as error:  # pragma: no cover -- the tests install it
+except ModuleNotFoundError as error:
     raise SettingsError("library.bucket: needs the package imgproxy-server[s3]") from error
 
 PART = 5 * 1024**2
