@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from aiohttp import hdrs, web
@@ -22,12 +23,14 @@ _JSON = "application/json"
 
 
 class Api:
-    """`most` bytes of a JSON body. `draining` is set once, when the process begins to stop."""
+    """`most` bytes of a JSON body, `patience` seconds for the next bytes of any. `draining` is set once, when the process
+    begins to stop."""
 
-    def __init__(self, callers: Callers, allowed: rates.Rates, most: int) -> None:
+    def __init__(self, callers: Callers, allowed: rates.Rates, most: int, patience: float) -> None:
         self._callers = callers
         self._rates = allowed
         self._most = most
+        self.patience = patience
         self.draining = False
 
     def route(self, app: web.Application, operations: Sequence[Operation]) -> None:
@@ -64,7 +67,7 @@ class Api:
         """Raises MediaTypeUnsupported, BodyTooLarge, BodyInvalid and InvalidOption."""
         if request.content_type != _JSON:
             raise MediaTypeUnsupported(f"the body must be {_JSON}")
-        data = await read_whole(request, self._most)
+        data = await read_whole(request, self._most, self.patience)
         try:
             return msgspec.json.decode(data, type=shape)
         except msgspec.ValidationError as error:
@@ -97,12 +100,25 @@ def read_query(request: web.Request, shape: type[Given], *, options: bool) -> Gi
     return convert(given, shape, strict=False)
 
 
-async def read_whole(request: web.Request, most: int) -> bytes:
-    """Raises BodyTooLarge."""
+async def arriving(chunks: AsyncIterator[bytes], patience: float) -> AsyncIterator[bytes]:
+    """`chunks`, each within `patience` seconds: aiohttp waits for a body as long as its connection is open. Raises BodyInvalid."""
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            raise BodyInvalid(f"nothing of the body arrived for {patience:g} s") from None
+        if chunk is None:
+            return
+        yield chunk
+
+
+async def read_whole(request: web.Request, most: int, patience: float) -> bytes:
+    """Raises BodyTooLarge and BodyInvalid."""
     if request.content_length is not None and request.content_length > most:
         raise BodyTooLarge(f"the body has {request.content_length} bytes; at most {most} are taken")
     data = bytearray()
-    async for chunk in request.content.iter_any():
+    async for chunk in arriving(aiter(request.content.iter_any()), patience):
         data += chunk
         if len(data) > most:
             raise BodyTooLarge(f"the body has more than the {most} bytes that are taken")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import BodyPartReader, web
@@ -17,7 +18,7 @@ from imgproxy.errors import BodyInvalid, BodyTooLarge, InvalidOption, MediaTypeU
 from imgproxy.library.intake import Draft, Intake
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Fetched
-from imgproxy.web.api.api import Api
+from imgproxy.web.api.api import Api, arriving
 from imgproxy.web.api.operation import Call
 from imgproxy.web.api.shapes import Given, convert, listed
 
@@ -25,6 +26,7 @@ MOST_PARTS = 64
 """Of a form."""
 _MOST_FIELD = 64 * 1024
 _DATA = re.compile(r"data:(?:image/[a-z0-9.+-]+)?(?:;[a-z0-9=._-]+)*;base64,", re.IGNORECASE)
+_T = TypeVar("_T")
 _FILES = ("file", "image", "picture")
 
 
@@ -53,7 +55,9 @@ class Bodies:
         request = call.request
         kind = request.content_type if "Content-Type" in request.headers else "application/octet-stream"
         if kind == "application/octet-stream" or kind.startswith("image/"):
-            draft = await self._intake.receive(_chunks(request.content), request.content_length)
+            draft = await self._intake.receive(
+                arriving(aiter(request.content.iter_any()), self._api.patience), request.content_length
+            )
             return Received(draft, call.query, _options(call) if options else {})
         if kind == "multipart/form-data":
             draft, fields = await self._form(request)
@@ -103,18 +107,18 @@ class Bodies:
         try:
             reader = await request.multipart()
             count = 0
-            while (part := await reader.next()) is not None:
+            while (part := await self._in_time(reader.next())) is not None:
                 count += 1
                 if count > MOST_PARTS:
                     raise BodyInvalid(f"the form has more than {MOST_PARTS} parts")
                 if not isinstance(part, BodyPartReader) or not part.name:
                     raise BodyInvalid("each part of the form needs a name, and none may be a form itself")
                 if part.filename is None and part.name not in _FILES:
-                    fields[part.name[:64]] = await _field(part)
+                    fields[part.name[:64]] = await self._in_time(_field(part))
                 elif draft is not None:
                     raise BodyInvalid("the form has two files")
                 else:
-                    draft = await self._intake.receive(_parts(part))
+                    draft = await self._intake.receive(arriving(_parts(part), self._api.patience))
         except (ValueError, AssertionError, HttpProcessingError, RuntimeError) as error:
             raise BodyInvalid(f"the form cannot be read: {str(error)[:80]}") from None
         url = fields.pop("url", "")
@@ -123,6 +127,12 @@ class Bodies:
         if draft is None:
             raise BodyInvalid("the form has no file")
         return draft, fields
+
+    async def _in_time(self, work: Awaitable[_T]) -> _T:
+        try:
+            return await asyncio.wait_for(work, self._api.patience)
+        except TimeoutError:
+            raise BodyInvalid(f"nothing of the form arrived for {self._api.patience:g} s") from None
 
 
 def _options(call: Call) -> dict[str, str]:
@@ -156,8 +166,3 @@ async def _field(part: BodyPartReader) -> str:
 async def _parts(part: BodyPartReader) -> AsyncIterator[bytes]:
     while chunk := await part.read_chunk(64 * 1024):
         yield part.decode(chunk) if "Content-Transfer-Encoding" in part.headers else chunk
-
-
-async def _chunks(content: Any) -> AsyncIterator[bytes]:
-    async for chunk in content.iter_any():
-        yield chunk

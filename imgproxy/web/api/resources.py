@@ -40,7 +40,7 @@ class Resources:
         self._library = library
         self._open = section.unsigned or settings.signing.unsigned != "never"
         self._rates = Rates(runtime / "rates.db", section.rate)
-        self.api = Api(library.callers, self._rates, section.data_bytes)
+        self.api = Api(library.callers, self._rates, section.data_bytes, settings.server.write_timeout)
         imports = settings.sources.get(section.web)
         self.web = Http("library.web", imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), settings.limits)
         signer = Signer(settings.signing.pairs) if settings.signing.keys else None
