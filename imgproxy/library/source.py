@@ -82,7 +82,7 @@ class LibrarySource:
             if found is None:
                 raise
         else:
-            if found is not None:
+            if found is not None and (known is None or (known[0], known[2]) != (found, generation)):
                 await self._snapshots.keep(found, seen_at)
         if found is None:
             self._known.pop(id, None)

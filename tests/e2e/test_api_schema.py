@@ -28,7 +28,7 @@ NOTHING: Any = None
 OPERATIONS = (
     *Pictures(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING).operations(),
     *Accounts(NOTHING).operations(),
-    *Processing(NOTHING, NOTHING, NOTHING, NOTHING, "").operations(),
+    *Processing(NOTHING, NOTHING, NOTHING, NOTHING, "", 30).operations(),
 )
 SCHEMA = schemathesis.openapi.from_dict(json.loads(document(OPERATIONS)))
 

@@ -101,7 +101,10 @@ def read_query(request: web.Request, shape: type[Given], *, options: bool) -> Gi
 
 
 async def arriving(chunks: AsyncIterator[bytes], patience: float) -> AsyncIterator[bytes]:
-    """`chunks`, each within `patience` seconds: aiohttp waits for a body as long as its connection is open. Raises BodyInvalid."""
+    """`chunks`, each within `patience` seconds: aiohttp waits for a body as long as its connection is open.
+
+    Raises BodyInvalid.
+    """
     while True:
         try:
             async with asyncio.timeout(patience):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from base64 import b64encode
 from typing import Any
@@ -22,6 +23,7 @@ from imgproxy.web.api.operation import Call, Operation, Reply
 from imgproxy.web.api.pictures import UPLOADING, base_url
 from imgproxy.web.api.shapes import MadeAnswer, Process, ProcessJson
 from imgproxy.web.headers import SAFETY, disposition
+from imgproxy.web.sendfile import send_file
 
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "resize": ("w", "h", "min-w", "min-h", "max-w", "max-h"),
@@ -41,12 +43,21 @@ _NATIVE = Native()
 
 
 class Processing:
-    def __init__(self, intake: Intake, bodies: Bodies, source: LibrarySource, downloads: Downloads, public_url: str) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        bodies: Bodies,
+        source: LibrarySource,
+        downloads: Downloads,
+        public_url: str,
+        write_timeout: float,
+    ) -> None:
         self._intake = intake
         self._bodies = bodies
         self._source = source
         self._downloads = downloads
         self._public_url = public_url
+        self._write_timeout = write_timeout
 
     def operations(self) -> tuple[Operation, ...]:
         return (
@@ -81,7 +92,7 @@ class Processing:
             kept = await self._downloads.keep(call.tenant, row.extension, out, finished.length)
             url = f"{base_url(call.request, self._public_url)}/v1/image/download/{kept.name}"
             return Reply(MadeAnswer(upload_url=url, **facts))
-        data = os.pread(out.fd, finished.length, 0)
+        data = await asyncio.to_thread(os.pread, out.fd, finished.length, 0)
         if asked.base64:
             return Reply(MadeAnswer(data=b64encode(data).decode(), **facts))
         return Reply(data, headers={"Content-Type": row.media_type})
@@ -98,15 +109,13 @@ class Processing:
         }
         response = web.StreamResponse(headers=SAFETY | headers)
         response.content_length = found.bytes
-        await response.prepare(call.request)
         if handle is not None:
-            position = 0
-            while chunk := os.pread(handle.fd, 256 * 1024, position):
-                await response.write(chunk)
-                position += len(chunk)
+            span = 0, found.bytes
+            await send_file(call.request, response, handle, span, write_timeout=self._write_timeout, sent=lambda _count: None)
         elif body is not None:
+            await response.prepare(call.request)
             async for chunk in body:
-                await response.write(chunk)
+                await asyncio.wait_for(response.write(chunk), self._write_timeout)
         await response.write_eof()
         return response
 

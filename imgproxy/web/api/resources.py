@@ -48,7 +48,9 @@ class Resources:
         self.operations: tuple[Operation, ...] = (
             *Pictures(library.catalogue, intake, bodies, signer, section).operations(),
             *Accounts(library.catalogue).operations(),
-            *Processing(intake, bodies, library.source, library.downloads, section.public_url).operations(),
+            *Processing(
+                intake, bodies, library.source, library.downloads, section.public_url, settings.server.write_timeout
+            ).operations(),
         )
 
     def route(self, app: web.Application) -> None:

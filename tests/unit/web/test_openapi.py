@@ -23,7 +23,7 @@ def operations() -> tuple[Operation, ...]:
     return (
         *Pictures(nothing, nothing, nothing, nothing, nothing).operations(),
         *Accounts(nothing).operations(),
-        *Processing(nothing, nothing, nothing, nothing, "").operations(),
+        *Processing(nothing, nothing, nothing, nothing, "", 30).operations(),
     )
 
 
