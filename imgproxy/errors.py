@@ -13,6 +13,7 @@ ImgproxyError                    ours to mend: nobody foresaw it, or a stored fi
 │   ├── GrantExceeded            the token verifies, the request is outside its policy
 │   ├── Expired
 │   ├── BodyInvalid              a body that is not what its headers or the API say
+│   ├── TemplateInvalid          a template that cannot be drawn as it is written
 │   ├── BodyTooLarge             more bytes than the server takes
 │   ├── MediaTypeUnsupported     a body of a type that the resource does not take
 │   ├── KeyMissing               the API wants a key
@@ -126,6 +127,12 @@ class Expired(RequestError):
 
 class BodyInvalid(RequestError):
     code = "body-invalid"
+
+
+class TemplateInvalid(RequestError):
+    """Begins with the path to what is wrong."""
+
+    code = "template-invalid"
 
 
 class BodyTooLarge(RequestError):

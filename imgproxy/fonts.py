@@ -10,19 +10,28 @@ from pathlib import Path
 from imgproxy.errors import InvalidOption
 from imgproxy.jobs.wire import Font
 
+BUNDLED = Path(__file__).parent / "typefaces"
+"""Fonts of this package: Noto Sans, under the SIL Open Font License."""
+
+_USUAL = "Noto Sans"
+_FALLBACKS = ("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Emoji")
+"""In which the letters are found that a face does not have."""
+_BOLD = ("semibold", "bold", "black", "heavy")
+
 _SUFFIXES = frozenset((".ttf", ".otf"))
 _PLAIN = (" regular", " book", " roman")
 """What a face is called that is nothing special, and nobody says."""
 
 
 class Fonts:
-    """`places` are files, and directories with files at any depth; `usual` the name of the face where none is asked for.
+    """`places` are files, and directories with files at any depth; the package's own come after them. `usual` is the name of
+    the face where none is asked for.
 
     They are looked for when the first one is asked for: most servers set no text.
     """
 
     def __init__(self, places: Iterable[str], usual: str) -> None:
-        self._places = tuple(places)
+        self._places = (*places, str(BUNDLED))
         self._usual = usual
         self._known: dict[str, Font] | None = None
 
@@ -30,16 +39,25 @@ class Fonts:
         """As `look`, in a thread where that takes long."""
         return self.look(name) if self._known is not None else await asyncio.to_thread(self.look, name)
 
+    async def chain(self, name: str) -> tuple[Font, ...]:
+        """As `find`, and after it the package's own, in which the letters are set that it does not have. "" is the package's
+        face, so that a template looks alike on every machine."""
+        first = await self.find(name or _USUAL)
+        bold = any(word in first.name.lower() for word in _BOLD)
+        others = [self._own(f"{each} Bold" if bold else each) or self._own(each) for each in _FALLBACKS]
+        return tuple(dict.fromkeys([first, *(each for each in others if each is not None)]))
+
+    def _own(self, name: str) -> Font | None:
+        return self._known.get(_key(name)) if self._known is not None else None
+
     def look(self, name: str) -> Font:
-        """The face of that name, in any case; "" for the usual one, or where that is missing the first there is. Raises
+        """The face of that name, in any case; "" for the usual one, or where that is missing the package's. Raises
         InvalidOption."""
         if self._known is None:
             self._known = _found(self._places)
         known = self._known
-        if not known:
-            raise InvalidOption("font", "this server has no fonts to set text in")
         if not name:
-            return known.get(_key(self._usual)) or known[min(known)]
+            return known.get(_key(self._usual)) or known[_key(_USUAL)]
         if _key(name) in known:
             return known[_key(name)]
         near = difflib.get_close_matches(_key(name)[:64], known, n=1, cutoff=0.4)

@@ -106,6 +106,7 @@ TABLE = (
     ),
     Definition("counter", "upgrades", "Interim AVIF that a better picture was to replace.", {"outcome": UPGRADES}),
     Definition("counter", "upgrade_saved_bytes", "By how much what replaced interim pictures was smaller."),
+    Definition("counter", "template_fallbacks", "Pictures of templates that another one stood for, as templates were drawn."),
     Definition("counter", "quarantined", "Requests refused because their original had killed render processes."),
     Definition("counter", "worker_restarts", "Processes replaced.", {"kind": PROCESSES, "cause": CAUSES}),
 )
@@ -259,6 +260,9 @@ class Metrics:
 
     def upgrade_saved(self, bytes: int) -> None:
         self._count("upgrade_saved_bytes", amount=bytes)
+
+    def fell_back(self, count: int) -> None:
+        self._count("template_fallbacks", amount=count)
 
     def origin_error(self, kind: str) -> None:
         """`kind` is the code of the SourceError."""

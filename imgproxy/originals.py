@@ -202,7 +202,9 @@ def _local(source: Source, identity: Identity, fetched: Fetched | NotModified) -
     if not isinstance(fetched, Fetched) or fetched.handle is None or fetched.length is None:
         raise OriginFailed("a source that knows versions gave no file")
     now = time.time()
-    facts = Facts(format="", etag=etag(identity), begun_at=now, validated_at=now, freshness=source.freshness)
+    facts = Facts(
+        format="", etag=etag(identity), begun_at=now, validated_at=now, freshness=fetched.freshness, storable=fetched.storable
+    )
     return _original(Entry(identity, facts, fetched.handle, 0, fetched.length))
 
 

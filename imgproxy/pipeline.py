@@ -165,7 +165,7 @@ class Images:
         for grade in ("", RENDITION) if version else ():
             if has(tag := etag(identity, grade=grade)):
                 trace.cache = "unchanged"
-                return Picture(None, "", tag, 0, source.freshness, source, variant.vary)
+                return Picture(None, "", tag, 0, source.freshness(variant.locator), source, variant.vary)
         mark = self._caches.hot.mark(identity.key)
         with trace.stage("cache"):
             entry = await self._cached(identity, mark)
@@ -265,7 +265,7 @@ class Images:
         """The original's own bytes, or None when it is of a kind that is only ever drawn."""
         if identity.validator and has(tag := etag(identity)):
             trace.cache = "unchanged"
-            return Picture(None, "", tag, 0, source.freshness, source)
+            return Picture(None, "", tag, 0, source.freshness(identity.locator), source)
         trace.cache = "miss"
         original, trace.cache = await self._originals.best(source, identity, trace, self._background)
         head = await _head(original.content)

@@ -204,6 +204,15 @@ class LibrarySettings(Section, frozen=True):
         return f"LibrarySettings(enabled={self.enabled!r}, directory={self.directory!r}, bucket={self.bucket!r})"
 
 
+class TemplateSettings(Section, frozen=True):
+    """Pictures that are drawn for each reader."""
+
+    directory: str = ""  # of *.json files; "": there are none
+    web: str = ""  # the http source of pictures that are named by a whole URL; "": any public host
+    freshness: FreshnessSettings = FreshnessSettings()
+    fallback_max_age: Seconds = 10  # of an answer on which a fallback stands for a picture
+
+
 class StoreSettings(Section, frozen=True):
     max_bytes: Bytes
     max_entries: Positive
@@ -267,6 +276,7 @@ class Settings(Section, frozen=True):
     imgproxy: ImgproxySettings = ImgproxySettings()
     sources: dict[str, FilesSource | HttpSource] = {}
     library: LibrarySettings = LibrarySettings()
+    templates: TemplateSettings = TemplateSettings()
     text: TextSettings = TextSettings()
     limits: LimitSettings = LimitSettings()
     cache: CacheSettings = CacheSettings()
@@ -275,6 +285,11 @@ class Settings(Section, frozen=True):
     upgrade: UpgradeSettings = UpgradeSettings()
     fallback: FallbackSettings = FallbackSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def draws_templates(self) -> bool:
+        """Whether there can be any: in files, or in the catalogue of hosted pictures."""
+        return bool(self.templates.directory) or self.library.enabled
 
     def source(self, name: str) -> FilesSource | HttpSource:
         """Raises SourceUnknown, with the names that there are: for the operator, not for whoever asks for a picture."""

@@ -75,7 +75,11 @@ def resolve(settings: Settings, environ: Mapping[str, str]) -> tuple[Settings, d
         name: replace(source, root=str(Path(source.root).resolve())) if isinstance(source, FilesSource) else source
         for name, source in settings.sources.items()
     }
-    return replace(settings, server=server, render=render, cache=cache, sources=sources, library=library), derived
+    templates = settings.templates
+    if templates.directory:
+        templates = replace(templates, directory=str(Path(templates.directory).absolute()))
+    parts = {"server": server, "render": render, "cache": cache, "sources": sources, "library": library, "templates": templates}
+    return replace(settings, **parts), derived
 
 
 def available_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

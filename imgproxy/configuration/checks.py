@@ -12,6 +12,7 @@ from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, Setting
 from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.places import parse_pattern, parse_url
 from imgproxy.urls.imgproxy import Imgproxy
+from imgproxy.urls.native import TEMPLATE
 from imgproxy.urls.presets import read_presets, refuse_loops
 from imgproxy.urls.replacements import read_replacements
 
@@ -31,6 +32,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _signing(settings)
     yield from _imgproxy(settings)
     yield from _library(settings)
+    yield from _templates(settings)
     for name, source in settings.sources.items():
         if not _SOURCE_NAME.fullmatch(name):
             yield f"sources.{name}", "a source's name is lower-case letters, digits and dashes, and begins with no dash"
@@ -97,6 +99,16 @@ def _imgproxy(settings: Settings) -> Iterator[Problem]:
         trial.try_presets()
     except (OSError, ValueError, InvalidOption, InvalidTarget) as error:
         yield "imgproxy.presets", str(error)
+
+
+def _templates(settings: Settings) -> Iterator[Problem]:
+    templates = settings.templates
+    if TEMPLATE in settings.sources and settings.draws_templates:
+        yield f"sources.{TEMPLATE}", "is the name of the templates; call the source something else"
+    if templates.directory and not Path(templates.directory).is_dir():
+        yield "templates.directory", f'there is no directory "{templates.directory}"'
+    if templates.web and not isinstance(settings.sources.get(templates.web), HttpSource):
+        yield "templates.web", f'there is no source "{templates.web}" of the type http'
 
 
 def _library(settings: Settings) -> Iterator[Problem]:
@@ -213,7 +225,7 @@ def warnings(settings: Settings) -> Iterator[Problem]:
         yield "signing.unsigned", "anyone may ask for any size of any picture; put a rate limit in front, or sign"
     if not is_loopback(settings.server.admin_host):
         yield "server.admin_host", "metrics and purging can be reached from other machines; keep them behind a firewall"
-    if not (settings.sources or settings.library.enabled):
+    if not (settings.sources or settings.draws_templates):
         yield "sources", "there are none, so every request ends in 404"
     if settings.render.allow_old_libvips:
         yield "render.allow_old_libvips", "a libvips with known holes is accepted"

@@ -69,9 +69,12 @@ class Font(msgspec.Struct, frozen=True, array_like=True):
 
 
 MOST_MARKS = 8
-"""Of one job."""
+"""Of one picture."""
 
-MOST_DESCRIPTORS = 3 + MOST_MARKS
+MOST_PICTURES = 34
+"""Of one composition: its layers', its canvas' and its base."""
+
+MOST_DESCRIPTORS = 3 + MOST_PICTURES
 
 
 class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -96,6 +99,8 @@ class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Where `transform.marks` are, each in a descriptor of its own, at most `MOST_MARKS`."""
     fonts: dict[str, Font] = {}
     """What the fonts of its texts are called."""
+    composes: bool = False
+    """The source is a `templates.composition.Composition`, and `marks` are its pictures; the result is a TIFF of its canvas."""
 
 
 class Started(msgspec.Struct, frozen=True, tag=True):
@@ -117,6 +122,8 @@ class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     rendition: Literal["", "used", "wanted"] = ""
     """`used`: drawn from one. `wanted`: there was none that could be read, and one would have served."""
     interim: bool = False
+    missing: tuple[int, ...] = ()
+    """Of a composition: the pictures that could not be drawn, and are not on it."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

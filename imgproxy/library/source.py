@@ -44,8 +44,7 @@ class LibrarySource:
     ) -> None:
         self.name = LIBRARY
         self.limits = limits
-        self.freshness: Freshness = default_freshness(settings.freshness)
-        self.headers: Mapping[str, str] = {}
+        self._freshness = default_freshness(settings.freshness)
         self.origin = ORIGIN
         self._catalogue = catalogue
         self._objects = objects
@@ -68,6 +67,12 @@ class LibrarySource:
     def private(self, locator: str) -> bool:
         known = self._known.get(locator)
         return known is None or known[0].private
+
+    def freshness(self, locator: str) -> Freshness:
+        return self._freshness
+
+    def headers(self, locator: str) -> Mapping[str, str]:
+        return {}
 
     async def find(self, id: str) -> Hosted:
         """Raises SourceNotFound and CatalogueUnavailable."""
@@ -98,7 +103,7 @@ class LibrarySource:
         handle = await self._objects.open(picture.place)
         body = self._objects.read(picture.place) if handle is None else None
         yield Fetched(
-            picture.bytes, Validators(), self.freshness, storable=True, handle=handle, body=body, version=picture.digest
+            picture.bytes, Validators(), self._freshness, storable=True, handle=handle, body=body, version=picture.digest
         )
 
     async def close(self) -> None:

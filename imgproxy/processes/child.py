@@ -109,6 +109,9 @@ def log(level: int, event: str, **facts: object) -> None:
     logging.getLogger("imgproxy.processes").log(level, event, extra={"fields": facts})
 
 
+RELOAD = b"reload"
+"""Told to web processes: read anew what can be read anew."""
+
 H = TypeVar("H", WebHandoff, RenderHandoff, JanitorHandoff)
 
 

@@ -21,8 +21,9 @@ from pathlib import Path
 import msgspec
 
 from imgproxy import logs
+from imgproxy.fonts import BUNDLED
 from imgproxy.processes import sockets
-from imgproxy.processes.child import Death, Exit, JanitorHandoff, RenderHandoff, WebHandoff, log
+from imgproxy.processes.child import RELOAD, Death, Exit, JanitorHandoff, RenderHandoff, WebHandoff, log
 from imgproxy.processes.crew import Child, Crew
 from imgproxy.settings import Settings, child_environment
 
@@ -119,7 +120,7 @@ def _render_handoff(settings: Settings, jobs: socket.socket) -> RenderHandoff:
         encode=settings.encode,
         log=settings.log,
         listener=jobs.fileno(),
-        fonts=settings.text.fonts,
+        fonts=(*settings.text.fonts, str(BUNDLED)),
         # Four channels of sixteen bits, uncompressed, is more than any encoder here makes of a pixel; and more than a rendition
         # has of its first level's, all levels together.
         result_bytes=8 * max(pixels, settings.cache.renditions.largest**2) + 2**20,
@@ -139,14 +140,13 @@ def _janitor(settings: Settings, runtime: Path, module: str) -> Crew:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[socket.socket]:
-    """A socket from which the numbers of SIGTERM, SIGINT and SIGCHLD can be read. SIGHUP is reserved and does nothing."""
+    """A socket from which the numbers of SIGTERM, SIGINT, SIGCHLD and SIGHUP can be read."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)}
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+    for number in before:
         signal.signal(number, lambda *_: None)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     try:
         with ours, theirs:
@@ -222,7 +222,9 @@ class Supervisor:
     def _obey(self, number: int) -> None:
         if number == signal.SIGCHLD:
             return
-        if self.stopping:
+        if number == signal.SIGHUP:
+            self.web.tell(RELOAD)
+        elif self.stopping:
             log(logging.WARNING, "stopped", reason="asked twice")
             self.result = Exit.FAILED
         else:

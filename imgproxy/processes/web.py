@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import resource
 import select
@@ -19,7 +20,8 @@ from typing import NoReturn, Protocol, cast
 import uvloop
 from aiohttp import web
 
-from imgproxy.processes.child import Control, Exit, WebHandoff, enter
+from imgproxy.errors import SettingsError
+from imgproxy.processes.child import RELOAD, Control, Exit, WebHandoff, enter, log
 from imgproxy.processes.sockets import BACKLOG
 from imgproxy.settings import ServerSettings, Settings
 
@@ -55,6 +57,9 @@ class Site(Protocol):
     @property
     def connect(self) -> Connect: ...
 
+    @property
+    def reload(self) -> Callable[[], None]: ...
+
 
 Create = Callable[[Settings, Path], Site]
 
@@ -86,7 +91,7 @@ async def _serve(site: Site, handoff: WebHandoff, control: Control) -> None:
     share = max(1, settings.max_connections // handoff.processes)
     public = await _listen(site.public, handoff.public, settings, share, connect=site.connect)
     admin = await _listen(site.admin, handoff.admin, settings, share, 0.5)
-    loop.add_reader(control.sock, _follow, control)
+    loop.add_reader(control.sock, _follow, control, site.reload)
     control.ready()
     await stop.wait()
     site.drain()
@@ -106,11 +111,20 @@ async def _settle(site: BoundedSite, drain: float) -> None:
         await asyncio.sleep(0.02)
 
 
-def _follow(control: Control) -> None:
-    """Die with the supervisor, should the kernel not have seen to it."""
+def _follow(control: Control, reload: Callable[[], None]) -> None:
+    """Do as the supervisor says; and die with it, should the kernel not have seen to it."""
     with contextlib.suppress(BlockingIOError):
-        if not control.sock.recv(64, socket.MSG_DONTWAIT):
+        said = control.sock.recv(64, socket.MSG_DONTWAIT)
+        if not said:
             os._exit(Exit.FAILED)
+        if said != RELOAD:
+            return
+        try:
+            reload()
+        except SettingsError as error:
+            log(logging.ERROR, "not-reloaded", reason=str(error))
+        else:
+            log(logging.INFO, "reloaded")
 
 
 async def _listen(

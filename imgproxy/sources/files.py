@@ -7,13 +7,13 @@ import errno
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cachetools import TTLCache
 
-from imgproxy.cache.entry import Handle, Validators
+from imgproxy.cache.entry import Freshness, Handle, Validators
 from imgproxy.errors import OriginFailed, SettingsError, SourceError, SourceForbidden, SourceNotFound, SourceTooLarge
 from imgproxy.settings import FilesSource, LimitSettings
 from imgproxy.sources.beneath import Opener, choose_opener, open_at_once, open_in_kernel, segments
@@ -46,8 +46,8 @@ class Files:
     ) -> None:
         self.name = name
         self.limits = resolve_limits(limits, settings.limits)
-        self.freshness = default_freshness(settings.freshness)
-        self.headers = settings.headers
+        self._freshness = default_freshness(settings.freshness)
+        self._headers: Mapping[str, str] = settings.headers
         self._root = str(Path(settings.root).absolute())
         self.origin = fingerprint(name, self._root)
         try:
@@ -77,10 +77,16 @@ class Files:
     def private(self, locator: str) -> bool:
         return False
 
+    def freshness(self, locator: str) -> Freshness:
+        return self._freshness
+
+    def headers(self, locator: str) -> Mapping[str, str]:
+        return self._headers
+
     @asynccontextmanager
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
         handle, facts = await self._opened(locator)
-        yield Fetched(facts.st_size, Validators(), self.freshness, storable=True, handle=handle, version=_version(facts))
+        yield Fetched(facts.st_size, Validators(), self._freshness, storable=True, handle=handle, version=_version(facts))
 
     async def close(self) -> None:
         self._versions.clear()

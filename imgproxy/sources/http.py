@@ -56,8 +56,8 @@ class Http:
     ) -> None:
         self.name = name
         self.limits = resolve_limits(limits, settings.limits)
-        self.freshness = default_freshness(settings.freshness)
-        self.headers: Mapping[str, str] = settings.headers
+        self._freshness = default_freshness(settings.freshness)
+        self._headers: Mapping[str, str] = settings.headers
         self.origin = fingerprint(name, settings.base_url, sorted(settings.allow))
         self._settings = settings
         self._rate_window = rate_window
@@ -81,6 +81,12 @@ class Http:
     def private(self, locator: str) -> bool:
         return False
 
+    def freshness(self, locator: str) -> Freshness:
+        return self._freshness
+
+    def headers(self, locator: str) -> Mapping[str, str]:
+        return self._headers
+
     @asynccontextmanager
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
         url = self._places.locate(locator)
@@ -88,12 +94,12 @@ class Http:
         response = await self._ask(url, have, deadline)
         try:
             if response.status == 304 and have is not None and _conditions(have):
-                freshness, _ = self._freshness(response)
+                freshness, _ = self._fresh(response)
                 yield NotModified(_validators(response, have), freshness)
                 return
             _refuse_status(response.status)
             length, inflater = self._measure(response)
-            freshness, storable = self._freshness(response)
+            freshness, storable = self._fresh(response)
             async with aclosing(self._body(response, inflater, deadline)) as body:
                 yield Fetched(
                     length, _validators(response, Validators()), freshness, storable and _is_delimited(response), body=body
@@ -167,11 +173,11 @@ class Http:
             return length, None
         return None, Inflater(coding)
 
-    def _freshness(self, response: aiohttp.ClientResponse) -> tuple[Freshness, bool]:
+    def _fresh(self, response: aiohttp.ClientResponse) -> tuple[Freshness, bool]:
         """For how long it is good, and whether it may be kept at all."""
         if not self._settings.respect_origin:
-            return self.freshness, True
-        freshness = from_origin(response.headers, self.freshness, time.time())
+            return self._freshness, True
+        freshness = from_origin(response.headers, self._freshness, time.time())
         return (freshness, True) if freshness is not None else (Freshness(0), False)
 
     def _client(self) -> aiohttp.ClientSession:

@@ -43,8 +43,7 @@ class NotModified:
 class Source(Protocol):
     """`locator` is everything after /images/NAME/, percent-decoded once.
 
-    `origin` is the name and a fingerprint of whatever decides which picture a locator means, `limits` are resolved,
-    `headers` go on every answer from this source.
+    `origin` is the name and a fingerprint of whatever decides which picture a locator means, `limits` are resolved.
     """
 
     @property
@@ -55,12 +54,6 @@ class Source(Protocol):
 
     @property
     def limits(self) -> LimitSettings: ...
-
-    @property
-    def freshness(self) -> Freshness: ...
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
 
     def check(self, locator: str) -> None:
         """No I/O. Raises InvalidTarget or SourceForbidden."""
@@ -73,6 +66,12 @@ class Source(Protocol):
 
     def private(self, locator: str) -> bool:
         """Whether only those may have it who show that they may, and no cache that several share. Asked after `version`."""
+
+    def freshness(self, locator: str) -> Freshness:
+        """How long an answer is good where the origin does not say. Asked after `version`."""
+
+    def headers(self, locator: str) -> Mapping[str, str]:
+        """What goes on every answer. Asked after `version`."""
 
     def open(self, locator: str, have: Validators | None) -> AbstractAsyncContextManager[Fetched | NotModified]:
         """The original, or NotModified if `have` still describes it. Raises InvalidTarget and SourceError leaves."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from imgproxy.jobs.wire import Font
 from imgproxy.parts import Color
 from imgproxy.spec import Transform
 
@@ -62,7 +63,8 @@ class Ramp(msgspec.Struct, frozen=True, array_like=True):
 class ShapeElement(msgspec.Struct, frozen=True, tag="shape", kw_only=True):
     box: Box
     shape: Literal["rectangle", "ellipse", "line"]
-    fill: Color | Ramp | None
+    fill: Color | None
+    ramp: Ramp | None
     stroke: Color | None
     stroke_width: float
     radius: float
@@ -82,12 +84,14 @@ Element = TextElement | PictureElement | ShapeElement | QrElement
 
 class Composition(msgspec.Struct, frozen=True, kw_only=True):
     """`elements` from the lowest to the highest. `base` is the index, among the pictures that come with the job, of one that is
-    the whole canvas with everything below `elements` on it; None: there is only the `background`."""
+    the whole canvas with everything below `elements` on it; None: there is only the `background`. `faces` are those of each
+    font that texts name, the first one first."""
 
     width: int
     height: int
     background: Color
     elements: tuple[Element, ...]
+    faces: dict[str, tuple[Font, ...]] = {}
     base: int | None = None
 
 

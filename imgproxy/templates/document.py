@@ -33,7 +33,7 @@ Picture = Annotated[
     str,
     Meta(
         max_length=MOST_CHARACTERS,
-        description="NAME/PATH of a configured source, library/ID of a hosted picture, or a URL; may have {{ variables }} in it",
+        description="NAME/PATH of a configured source, library/ID, or a URL; may have {{ variables }} in it",
     ),
 ]
 
@@ -50,7 +50,7 @@ class Variable(_Part, frozen=True, kw_only=True):
 
 
 class When(_Part, frozen=True, kw_only=True):
-    """The layer is there only if `variable` has a value, or has the value `equals`, or one of `among`; `negate`: only if not."""
+    """The layer is there only if `variable` has a value, or the value `equals`, or one of `among`; `negate`: only if not."""
 
     variable: Name
     equals: Annotated[str, Meta(max_length=MOST_CHARACTERS)] | None = None
@@ -100,9 +100,9 @@ class Layer(_Part, frozen=True, kw_only=True):
 class TextLayer(Layer, frozen=True, kw_only=True, tag="text"):
     """`size` is that of the letters in pixels, `line_height` the distance of lines in sizes, `letter_spacing` pixels.
 
-    Without `w` lines end where the text says, without `h` there is room for all of them. `fit`: set smaller, down to `min_size`,
-    until it has room in the box; what then has none is cut, with an ellipsis. `align` `start` is left, or right for words
-    that run from right to left.
+    Without `w` lines end where the text says, without `h` there is room for all of them. `fit`: set smaller, down to
+    `min_size`, until it has room in the box; what then has none is cut, with an ellipsis. `align` `start` is left, or right
+    for words that run from right to left.
     """
 
     text: Words
@@ -119,9 +119,9 @@ class TextLayer(Layer, frozen=True, kw_only=True, tag="text"):
 
 
 class ImageLayer(Layer, frozen=True, kw_only=True, tag="image"):
-    """`fit`: `cover` fills the box and is cropped, `contain` lies within it whole, `stretch` fills it out of shape. Where `w` or
-    `h` is 0 it follows from the picture. `radius` rounds the corners, pixels; `circle` cuts an ellipse. `fallback` is shown
-    where the picture cannot be had; without one, that of the template."""
+    """`fit`: `cover` fills the box and is cropped, `contain` lies within it whole, `stretch` fills it out of shape. Where `w`
+    or `h` is 0 it follows from the picture. `radius` rounds the corners, pixels; `circle` cuts an ellipse. `fallback` is
+    shown where the picture cannot be had; without one, that of the template."""
 
     picture: Picture
     fallback: Picture = ""

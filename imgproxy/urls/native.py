@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -22,26 +22,34 @@ from imgproxy.urls.values import percent_decode
 __all__ = ["OPTIONS", "Native", "table"]
 
 MAX_OPTIONS = 32
+MOST_VARIABLES = 64
 
 _BY_NAME = {option.name: option for option in OPTIONS}
 _ROWS = {option.name: row for row, option in enumerate(OPTIONS)}
 _STRAY = re.compile("[^!-~]|#")
 LIBRARY = "library"
 """The source of hosted pictures."""
+TEMPLATE = "template"
+"""The source of rendered templates. Its locators are an id, and behind a question mark the values of variables."""
+
+_VARIABLE = "v."
+"""What names of variables begin with where they are not to be taken for options."""
 
 _SOURCE = re.compile("[a-z0-9][a-z0-9-]*")
+_PLAIN_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
 _DOTS = re.compile(r"//|(?:^|/)\.{0,2}(?:/|$)")
 
 
 class Native:
     """The native dialect below `prefix`, which begins and ends with a slash. `library`: a path of one segment is the id of a
-    hosted picture. A `urls.dialect.Dialect`."""
+    hosted picture. `templates`: the source `TEMPLATE` takes variables in the query. A `urls.dialect.Dialect`."""
 
-    def __init__(self, prefix: str = "/images/", *, library: bool = False) -> None:
+    def __init__(self, prefix: str = "/images/", *, library: bool = False, templates: bool = False) -> None:
         if not (prefix.startswith("/") and prefix.endswith("/")):
             raise ValueError("a prefix begins and ends with a slash")
         self._prefix = prefix
         self._library = library
+        self._templates = templates
 
     def matches(self, target: str) -> bool:
         return target.startswith(self._prefix)
@@ -69,6 +77,13 @@ class Native:
             raise InvalidTarget(f"the character at position {stray.start()} of the URL must be percent-encoded")
         path, mark, query = payload.partition("?")
         source, locator = self._place(path)
+        templated = self._templates and source == TEMPLATE
+        if templated:
+            if "?" in locator:
+                raise InvalidTarget("the variables of a template stand in the query, not in the path")
+            query, variables = _parted(query) if mark else ("", "")
+            mark = query
+            locator = f"{locator}?{variables}" if variables else locator
         given = _read(query) if mark else {}
         picture: dict[str, Any] = {}
         others: dict[str, Any] = {}
@@ -77,25 +92,32 @@ class Native:
             option = _BY_NAME[name]
             pictured |= option.picture
             _put(picture if option.picture else others, option, given[name])
-        transform = canonical(Transform(**{"enlarge": True} | picture)) if pictured else None
+        # A template has no bytes of its own that could be passed on.
+        drawn = pictured or templated
+        transform = canonical(Transform(**{"enlarge": True} | picture)) if drawn else None
         return ImageRequest(source=source, locator=locator, transform=transform, **others)
 
     def build(self, request: ImageRequest) -> str:
         """Raises InvalidTarget or InvalidOption where nothing in this dialect asks for `request`."""
         if request.transform is not None:
             request = msgspec.structs.replace(request, transform=canonical(request.transform))
+        asked = request
         if request.locator in (".", ".."):
             # Browsers take these away in any spelling.
             raise InvalidTarget("a path of dots alone cannot be written as a URL")
+        variables = ""
+        if self._templates and request.source == TEMPLATE:
+            locator, _, variables = request.locator.partition("?")
+            request = msgspec.structs.replace(request, locator=locator)
         # A slash that a proxy or a browser would take away is written as %2F.
         safe = "" if _DOTS.search(request.locator) else "/"
         try:
             path = f"{self._prefix}{request.source}/{quote(request.locator, safe=safe)}"
         except UnicodeEncodeError:
             raise InvalidTarget("the path is not text") from None
-        pieces = _write(request)
+        pieces = [*(f"{_VARIABLE}{each}" for each in variables.split("&") if each), *_write(request)]
         target = f"{path}?{'&'.join(pieces)}" if pieces else path
-        if self.parse(target) != request:
+        if self.parse(target) != asked:
             raise InvalidTarget("this request cannot be written as a native URL")
         return target
 
@@ -110,6 +132,22 @@ class Native:
         if not locator:
             raise InvalidTarget("the path names a source but no picture in it")
         return source, percent_decode(locator)
+
+
+def _parted(query: str) -> tuple[str, str]:
+    """The options of a template's URL, and its variables in their one spelling. What is neither is left with the options."""
+    options: list[str] = []
+    variables: dict[str, str] = {}
+    for piece in query.split("&", MAX_OPTIONS + MOST_VARIABLES):
+        name, _, text = piece.partition("=")
+        plain = name.removeprefix(_VARIABLE)
+        if not _PLAIN_NAME.fullmatch(plain) or (plain == name and (name in _BY_NAME or name == "s")):
+            options.append(piece)
+        elif plain in variables:
+            raise InvalidOption(name[:40], f"{plain[:40]} is given twice")
+        else:
+            variables[plain] = percent_decode(text.replace("+", " "))
+    return "&".join(options), urlencode(sorted(variables.items()), quote_via=quote)
 
 
 def _read(query: str) -> dict[str, Any]:

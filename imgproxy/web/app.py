@@ -25,16 +25,20 @@ from imgproxy.drawing import Drawing
 from imgproxy.fonts import Fonts
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
-from imgproxy.jobs.wire import RenditionRules
+from imgproxy.jobs.wire import Limits, RenditionRules
 from imgproxy.marks import Marks
 from imgproxy.metrics import INTERVAL, Metrics
 from imgproxy.originals import Originals
 from imgproxy.pipeline import Caches, Images
 from imgproxy.renditions import FORGET, Kept, Renditions
-from imgproxy.settings import CacheSettings, FilesSource, LogSettings, Settings
+from imgproxy.settings import CacheSettings, FilesSource, HttpSource, LogSettings, Settings
 from imgproxy.sources.files import Files
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Source
+from imgproxy.templates.painter import Painter
+from imgproxy.templates.pictures import WEB, Pictures
+from imgproxy.templates.shelf import Shelf
+from imgproxy.templates.source import TemplateSource
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.web.access import AccessLog
 from imgproxy.web.admin import AdminHandler
@@ -56,6 +60,8 @@ class Site:
     admin: web.Application
     drain: Callable[[], None]
     connect: Callable[[web.Server], asyncio.BaseProtocol]
+    reload: Callable[[], None] = lambda: None
+    """Reads templates' files anew. Raises SettingsError, and then nothing has changed."""
 
 
 def recipe_of(settings: Settings) -> bytes:
@@ -92,7 +98,14 @@ def create(settings: Settings, runtime: Path) -> Site:
     observer = Observer(settings.server, metrics, access_log(settings.log))
     background = Background(observer.report)
     sources = make_sources(settings)
-    images = make_images(settings, runtime, storage, sources, pool, background, metrics)
+    directory = storage.directory
+    originals = Originals(storage.originals, Flights(directory / "originals.lock", storage.bans), storage.negatives)
+    fonts = Fonts(settings.text.fonts, settings.text.font)
+    marks = Marks(sources, originals, fonts, background)
+    images = make_images(settings, runtime, storage, sources, pool, background, metrics, originals, marks)
+    templates = make_templates(settings, storage, sources, pool, background, originals, fonts)
+    if templates is not None:
+        metrics.sampled(sampling_templates(metrics, templates.painter))
     resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources)
     doors = make_doors(settings)
     answers = HotAnswers(storage.hot, observer, settings.server.cors_origins)
@@ -108,33 +121,17 @@ def create(settings: Settings, runtime: Path) -> Site:
         keys=resources.trusts if resources is not None else None,
     )
 
-    def ready() -> dict[str, object]:
-        return {
-            "status": "draining" if handler.draining else "ready",
-            "cache": "failing" if any(store.degraded for store in storage.stores) else "ok",
-            "waiting": pool.waiting,
-            "running": pool.running,
-        }
-
-    async def lifetime(_app: web.Application) -> AsyncIterator[None]:
-        flushing = asyncio.ensure_future(flush_for_ever(metrics))
-        yield
-        flushing.cancel()
-        await background.close()
-        for source in sources.values():
-            await source.close()
-        observer.flush()
-
     public = web.Application()
     observer.watch(public)
     public.router.add_get("/health", health)
     if resources is not None:
         resources.route(public)
     public.router.add_route("*", "/{target:.*}", handler.handle)
-    public.cleanup_ctx.append(lifetime)
+    public.cleanup_ctx.append(lifetime_of(metrics, background, sources, observer))
     admin = web.Application()
     Observer(settings.server, metrics, None).watch(admin)
-    AdminHandler(metrics, storage.bans, [door.dialect for door in doors], quarantine, ready).route(admin)
+    dialects = [door.dialect for door in doors]
+    AdminHandler(metrics, storage.bans, dialects, quarantine, readiness(handler, storage, pool)).route(admin)
 
     def drain() -> None:
         handler.draining = True
@@ -145,7 +142,38 @@ def create(settings: Settings, runtime: Path) -> Site:
     def connect(server: web.Server) -> asyncio.BaseProtocol:
         return HotConnection(server, answers, settings.server.write_timeout, loop=server._loop, **server._kwargs)
 
-    return Site(public, admin, drain, connect)
+    return Site(public, admin, drain, connect, templates.shelf.load if templates is not None else lambda: None)
+
+
+def readiness(handler: ImageHandler, storage: Storage, pool: Pool) -> Callable[[], dict[str, object]]:
+    """What /readyz says."""
+
+    def ready() -> dict[str, object]:
+        return {
+            "status": "draining" if handler.draining else "ready",
+            "cache": "failing" if any(store.degraded for store in storage.stores) else "ok",
+            "waiting": pool.waiting,
+            "running": pool.running,
+        }
+
+    return ready
+
+
+def lifetime_of(
+    metrics: Metrics, background: Background, sources: Mapping[str, Source], observer: Observer
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """What is under way beside the requests, and its end."""
+
+    async def lifetime(_app: web.Application) -> AsyncIterator[None]:
+        flushing = asyncio.ensure_future(flush_for_ever(metrics))
+        yield
+        flushing.cancel()
+        await background.close()
+        for source in sources.values():
+            await source.close()
+        observer.flush()
+
+    return lifetime
 
 
 def make_storage(settings: CacheSettings) -> Storage:
@@ -172,11 +200,11 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
     pool: Pool,
     background: Background,
     metrics: Metrics,
+    originals: Originals,
+    marks: Marks,
 ) -> Images:
     """The line of `pipeline.py`, with all that stands beside it."""
     directory, bans = storage.directory, storage.bans
-    originals = Originals(storage.originals, Flights(directory / "originals.lock", bans), storage.negatives)
-    marks = Marks(sources, originals, Fonts(settings.text.fonts, settings.text.font), background)
     kept = Kept(storage.renditions, Flights(directory / "renditions.lock", bans), Negatives(FORGET, bans))
     renditions = Renditions(kept, pool, background, rendition_rules(settings), settings.render.deadline)
     upgrades = None
@@ -190,6 +218,38 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
     flights: Flights[Entry] = Flights(directory / "results.lock", bans)
     caches = Caches(hot=storage.hot, results=storage.results, flights=flights, negatives=storage.negatives)
     return Images(sources, originals, marks, caches, drawing, background, recipe_of(settings))
+
+
+def make_templates(  # noqa: PLR0913 -- every room that a template goes through
+    settings: Settings,
+    storage: Storage,
+    sources: dict[str, Source],
+    pool: Pool,
+    background: Background,
+    originals: Originals,
+    fonts: Fonts,
+) -> TemplateSource | None:
+    """The templates, which are put among `sources`; None where there can be none. Raises SettingsError."""
+    if not settings.draws_templates:
+        return None
+    section, limits = settings.templates, settings.limits
+    imports = settings.sources.get(section.web)
+    web_source = Http(WEB, imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), limits)
+    shelf = Shelf(section.directory, fonts)
+    shelf.load()
+    flights: Flights[Entry] = Flights(storage.directory / "templates.lock", storage.bans)
+    painter = Painter(
+        Pictures(sources, web_source, originals, background),
+        fonts,
+        pool,
+        storage.renditions,
+        flights,
+        msgspec.convert(limits, Limits, from_attributes=True),
+        settings.render.deadline,
+    )
+    source = TemplateSource(shelf, painter, storage.bans, section, limits)
+    sources[source.name] = source
+    return source
 
 
 def make_hosting(
@@ -253,6 +313,18 @@ def sampling(metrics: Metrics, pool: Pool, stores: tuple[DiskStore, ...]) -> Cal
         for _ in range(errors - seen):
             metrics.write_error()
         seen = errors
+
+    return sample
+
+
+def sampling_templates(metrics: Metrics, painter: Painter) -> Callable[[], None]:
+    """As `sampling`, of the pictures that stood for others."""
+    seen = 0
+
+    def sample() -> None:
+        nonlocal seen
+        metrics.fell_back(painter.fallbacks - seen)
+        seen = painter.fallbacks
 
     return sample
 

@@ -35,7 +35,7 @@ IMGPROXY_STATUSES: Statuses = {InvalidTarget: 404, InvalidOption: 404, Expired: 
 
 
 def make_doors(settings: Settings) -> tuple[Door, ...]:
-    own = Native(library=settings.library.enabled)
+    own = Native(library=settings.library.enabled, templates=settings.draws_templates)
     native = Door(own, Signer(settings.signing.pairs), hosts=own.hosts)
     door = settings.imgproxy
     if not door.enabled:

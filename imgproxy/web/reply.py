@@ -115,7 +115,7 @@ def described(asked: ImageRequest, picture: Picture) -> dict[str, str]:
 
 def common(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str]:
     """What goes with a picture and with a 304."""
-    headers = dict(picture.source.headers) | SAFETY
+    headers = dict(picture.source.headers(asked.locator)) | SAFETY
     headers["Cache-Control"] = cache_control(picture, asked.expires, time.time())
     headers["Age"] = str(picture.age)
     headers["Cache-Status"] = cache_status(picture, trace)

@@ -20,6 +20,7 @@ class Site:
     admin: web.Application
     drain: Callable[[], None]
     connect: Callable[[web.Server], asyncio.BaseProtocol]
+    reload: Callable[[], None] = lambda: None
 
 
 def create(settings: Settings, runtime: Path) -> Site:

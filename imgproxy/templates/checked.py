@@ -1,0 +1,113 @@
+"""From the bytes of a template to one that can be drawn: whatever is wrong in it is said here, with the path to it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from imgproxy.errors import InvalidOption, RequestError, TemplateInvalid
+from imgproxy.fonts import Fonts
+from imgproxy.parts import Color
+from imgproxy.templates.document import AnyLayer, Canvas, ImageLayer, Template, TextLayer, words_of
+from imgproxy.templates.expressions import Misspelt, names_in
+from imgproxy.templates.options import read_transform
+
+MOST_BYTES = 256 * 1024
+"""Of a document."""
+
+_PLACE = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
+_PAINT = re.compile(r"#?([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
+_PAINTS = ("color", "background", "stroke", "fill")
+
+_decode = msgspec.json.Decoder(Template).decode
+
+
+def read(data: bytes) -> Template:
+    """Raises TemplateInvalid, which begins with the path to what is wrong."""
+    if len(data) > MOST_BYTES:
+        raise TemplateInvalid(f"the template has {len(data)} bytes, at most {MOST_BYTES} are taken")
+    try:
+        template = _decode(data)
+    except msgspec.ValidationError as error:
+        match = _PLACE.fullmatch(str(error))
+        raise TemplateInvalid(f"{match[2] or 'the template'}: {match[1]}" if match else str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TemplateInvalid(f"the template is not JSON: {str(error)[:200]}") from None
+    check(template)
+    return template
+
+
+def check(template: Template) -> None:
+    """What types cannot say: names that are there once, variables that are declared, colours, options.
+
+    Raises TemplateInvalid.
+    """
+    seen: dict[str, int] = {}
+    for index, layer in enumerate(template.layers):
+        if layer.name in seen:
+            raise TemplateInvalid(f"layers[{index}].name: layers[{seen[layer.name]}] is called {layer.name} as well")
+        seen[layer.name] = index
+    for path, part in _parts(template):
+        _check_words(template, path, part)
+        if isinstance(part, Canvas | ImageLayer) and part.transform:
+            try:
+                read_transform(part.transform)
+            except RequestError as error:
+                raise TemplateInvalid(f"{path}.transform: {error}") from None
+        if not isinstance(part, Canvas) and part.when is not None:
+            _check_variable(template, f"{path}.when.variable", part.when.variable)
+    _check_text(template, "fallback", template.fallback)
+
+
+def paint(text: str) -> Color:
+    """The colour that `text` says as CSS does, with or without the #. Raises ValueError."""
+    match = _PAINT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"a colour is written #RGB, #RGBA, #RRGGBB or #RRGGBBAA; got {text[:40]!a}")
+    digits = match[1] if len(match[1]) > 4 else "".join(2 * digit for digit in match[1])
+    return Color(*bytes.fromhex(digits))
+
+
+def _parts(template: Template) -> Iterator[tuple[str, Canvas | AnyLayer]]:
+    yield "canvas", template.canvas
+    for index, layer in enumerate(template.layers):
+        yield f"layers[{index}]", layer
+
+
+def _check_words(template: Template, path: str, part: Canvas | AnyLayer) -> None:
+    for name, text in words_of(part):
+        _check_text(template, f"{path}.{name}", text)
+        if name.partition(".")[0] in _PAINTS and "{{" not in text:
+            try:
+                paint(text)
+            except ValueError as error:
+                raise TemplateInvalid(f"{path}.{name}: {error}") from None
+
+
+def _check_text(template: Template, path: str, text: str) -> None:
+    try:
+        names = names_in(text)
+    except Misspelt as error:
+        raise TemplateInvalid(f"{path}: {error}") from None
+    for name in sorted(names):
+        _check_variable(template, path, name)
+
+
+def _check_variable(template: Template, path: str, name: str) -> None:
+    if name not in template.variables:
+        near = difflib.get_close_matches(name, template.variables, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise TemplateInvalid(f"{path}: there is no variable {name} in variables{hint}")
+
+
+def check_fonts(template: Template, fonts: Fonts) -> None:
+    """That there are the fonts it names. Raises TemplateInvalid."""
+    for index, layer in enumerate(template.layers):
+        if isinstance(layer, TextLayer):
+            try:
+                fonts.look(layer.font)
+            except InvalidOption as error:
+                raise TemplateInvalid(f"layers[{index}].font: {error}") from None

@@ -1,0 +1,135 @@
+"""The pictures that a template shows: found wherever any picture is found, and if one cannot be had, what stands for it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from cachetools import TTLCache
+
+from imgproxy.background import Background
+from imgproxy.cache.disk import input_fd
+from imgproxy.cache.entry import Entry, Freshness
+from imgproxy.errors import (
+    ImageError,
+    ImgproxyError,
+    InvalidTarget,
+    NotAnImage,
+    RequestError,
+    SourceError,
+    SourceNotFound,
+    SourceUnknown,
+)
+from imgproxy.formats import SNIFF_BYTES, sniff
+from imgproxy.jobs.wire import Extent
+from imgproxy.originals import Original, Originals
+from imgproxy.request import Identity
+from imgproxy.sources.source import Source
+from imgproxy.templates.resolve import Wanted
+from imgproxy.trace import Trace
+
+WEB = "template.web"
+"""The source of pictures that are named by a whole URL; no URL can name it."""
+
+_UNDRAWABLE_SECONDS = 60.0
+_UNDRAWABLE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Had:
+    """One picture: `version` tells it from all others; `instead` of the one that was wanted. `until`: see
+    `Source.known_until`."""
+
+    original: Original
+    version: str
+    source: Source
+    locator: str
+    local: bool
+    instead: bool
+    until: float
+
+
+class Pictures:
+    """One per web process. `sources` may get more entries after this is made."""
+
+    def __init__(self, sources: Mapping[str, Source], web: Source, originals: Originals, background: Background) -> None:
+        self._sources = sources
+        self._web = web
+        self._originals = originals
+        self._background = background
+        self._undrawable: TTLCache[str, ImgproxyError] = TTLCache(_UNDRAWABLE, _UNDRAWABLE_SECONDS)
+
+    async def find(self, wanted: Sequence[Wanted], trace: Trace) -> tuple[Had, ...]:
+        """Each of them. Raises SourceError, ImageError and RequestError leaves, where neither a picture nor one of those that
+        may stand for it can be had."""
+        return tuple(await asyncio.gather(*(self._first(each, trace) for each in wanted)))
+
+    @contextmanager
+    def opened(self, found: Sequence[Had]) -> Iterator[tuple[tuple[int, ...], tuple[Extent, ...]]]:
+        """Descriptors, good inside, and where in them the pictures are."""
+        with ExitStack() as stack:
+            descriptors, extents = [], []
+            for each in found:
+                content = each.original.content
+                descriptor = input_fd(content) if isinstance(content, Entry) else content.input_fd()
+                stack.callback(os.close, descriptor)
+                descriptors.append(descriptor)
+                extents.append(Extent(content.offset, content.length if isinstance(content, Entry) else content.written))
+            yield tuple(descriptors), tuple(extents)
+
+    def undrawable(self, picture: Had) -> None:
+        """Its bytes are no picture: for a while something else stands for it."""
+        self._undrawable[picture.version] = NotAnImage(f"a picture of {picture.source.name} cannot be drawn")
+
+    async def _first(self, wanted: Wanted, trace: Trace) -> Had:
+        failure: ImgproxyError = SourceNotFound(f"the layer {wanted.layer} has no picture")
+        for place, candidate in enumerate(wanted.candidates):
+            try:
+                return await self._had(candidate, instead=place > 0, trace=trace)
+            except (SourceError, ImageError, RequestError) as error:
+                failure = failure if place else type(error)(f"the picture of {wanted.layer}: {error}")
+        raise failure
+
+    async def _had(self, reference: str, *, instead: bool, trace: Trace) -> Had:
+        source, locator = self._place(reference)
+        source.check(locator)
+        version = await source.version(locator)
+        identity = Identity(source.origin, locator, version)
+        original, _ = await self._originals.best(source, identity, trace, self._background)
+        content = await original.whole()
+        seen = f"{identity.key} {original.digest}"
+        if seen in self._undrawable:
+            raise self._undrawable[seen]
+        head = await asyncio.to_thread(_head, content) if isinstance(content, Entry) else b""
+        if isinstance(content, Entry) and sniff(head) is None:
+            raise NotAnImage("it is no picture in any format that this server knows")
+        until = source.known_until(locator) if version else math.inf
+        return Had(original, seen, source, locator, bool(version), instead, until)
+
+    def _place(self, reference: str) -> tuple[Source, str]:
+        if reference.startswith(("https://", "http://")):
+            return self._web, reference
+        name, slash, locator = reference.partition("/")
+        if not (slash and locator):
+            raise InvalidTarget(f"a picture is named NAME/PATH, or by its URL; got {reference[:40]!a}")
+        if name not in self._sources or name.startswith("~"):
+            raise SourceUnknown(f"there is no source called {name[:40]!a}")
+        return self._sources[name], locator
+
+
+def brief(found: Sequence[Had], usual: Freshness, after_fallback: int) -> Freshness:
+    """How long what shows these pictures is good: as long as the one that is to be asked for first, and `after_fallback`
+    seconds where one stands for another."""
+    each = [usual, *(picture.original.freshness for picture in found if not picture.local)]
+    soonest = min(each, key=lambda freshness: freshness.max_age)
+    return Freshness(min(soonest.max_age, after_fallback)) if any(picture.instead for picture in found) else soonest
+
+
+def _head(entry: Entry) -> bytes:
+    if entry.body is not None:
+        return entry.body[:SNIFF_BYTES]
+    return os.pread(entry.handle.fd, min(SNIFF_BYTES, entry.length), entry.offset) if entry.handle is not None else b""

@@ -1,0 +1,80 @@
+"""Where templates are: files of a directory, read at the start and when told to, and those that a catalogue keeps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Protocol
+
+from imgproxy.errors import InvalidTarget, SettingsError, SourceNotFound, TemplateInvalid
+from imgproxy.fonts import Fonts
+from imgproxy.templates.checked import check_fonts, read
+from imgproxy.templates.document import Template
+
+_ID = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """`version` tells one state of the document from all others; `tenant` None: it is everybody's, a file."""
+
+    id: str
+    version: str
+    template: Template
+    tenant: str | None = None
+
+
+class Stored(Protocol):
+    """Templates that are not files."""
+
+    async def find(self, id: str) -> Kept | None:
+        """Raises CatalogueUnavailable."""
+
+
+class Shelf:
+    """One per web process. `stored` is put beside the files where there is a catalogue."""
+
+    def __init__(self, directory: str, fonts: Fonts) -> None:
+        self._directory = directory
+        self._fonts = fonts
+        self._files: dict[str, Kept] = {}
+        self.stored: Stored | None = None
+
+    def load(self) -> None:
+        """Every file anew, or, where one of them is wrong, none. Raises SettingsError, which says which and what."""
+        found = {}
+        for path in sorted(Path(self._directory).glob("*.json")) if self._directory else ():
+            id = path.stem
+            if not _ID.fullmatch(id):
+                raise SettingsError(f"{path}: a template's file is called by small letters, digits, - and _, and .json")
+            try:
+                found[id] = kept(id, path.read_bytes())
+                check_fonts(found[id].template, self._fonts)
+            except (TemplateInvalid, OSError) as error:
+                raise SettingsError(f"{path}: {error}") from None
+        self._files = found
+
+    @property
+    def files(self) -> tuple[Kept, ...]:
+        return tuple(self._files.values())
+
+    def check(self, id: str) -> None:
+        """Raises InvalidTarget for what cannot be an id."""
+        if not _ID.fullmatch(id):
+            raise InvalidTarget("a template's id is of small letters, digits, - and _")
+
+    async def find(self, id: str) -> Kept:
+        """Raises SourceNotFound and CatalogueUnavailable."""
+        found = self._files.get(id)
+        if found is None and self.stored is not None:
+            found = await self.stored.find(id)
+        if found is None:
+            raise SourceNotFound("there is no such template")
+        return found
+
+
+def kept(id: str, document: bytes, tenant: str | None = None) -> Kept:
+    """Raises TemplateInvalid."""
+    return Kept(id, blake2b(document, digest_size=16).hexdigest(), read(document), tenant)

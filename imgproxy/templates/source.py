@@ -1,0 +1,153 @@
+"""Rendered templates as a Source: the locator is a template's id and the values of its variables, `welcome?name=Alex`."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from cachetools import LRUCache
+
+from imgproxy.cache.bans import Bans
+from imgproxy.cache.entry import Freshness, Validators
+from imgproxy.errors import InvalidOption, InvalidTarget
+from imgproxy.settings import LimitSettings, TemplateSettings
+from imgproxy.sources.source import Fetched, NotModified, default_freshness, fingerprint
+from imgproxy.templates.document import MOST_VARIABLES
+from imgproxy.templates.painter import Painter, Sketch
+from imgproxy.templates.pictures import brief
+from imgproxy.templates.shelf import Kept, Shelf
+from imgproxy.trace import Trace
+from imgproxy.urls.native import TEMPLATE
+
+ORIGIN = fingerprint(TEMPLATE)
+FALLBACK_HEADER = "Imgproxy-Fallback"
+
+_KNOWN_SECONDS = 1.0
+_KNOWN = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was last found out about a locator: good until then, and not across a purge."""
+
+    version: str
+    until: float
+    generation: int
+    freshness: Freshness
+    headers: Mapping[str, str]
+    private: bool
+
+
+class TemplateSource:
+    """What a template and its pictures are is believed for a second, and not across a purge."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        painter: Painter,
+        bans: Bans,
+        settings: TemplateSettings,
+        limits: LimitSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = TEMPLATE
+        self.origin = ORIGIN
+        self.limits = limits
+        self.shelf = shelf
+        self.painter = painter
+        self._freshness = default_freshness(settings.freshness)
+        self._brief = int(settings.fallback_max_age)
+        self._bans = bans
+        self._clock = clock
+        self._seen: LRUCache[str, _Seen] = LRUCache(_KNOWN)
+
+    def check(self, locator: str) -> None:
+        self.shelf.check(read_locator(locator)[0])
+
+    async def version(self, locator: str) -> str:
+        seen, generation = self._seen.get(locator), self._bans.generation
+        if seen is not None and seen.until > self._clock() and seen.generation == generation:
+            return seen.version
+        until = self._clock() + _KNOWN_SECONDS
+        sketch = await self._sketched(locator, Trace())
+        self._seen[locator] = self._noted(sketch, until, generation)
+        return sketch.version
+
+    def known_until(self, locator: str) -> float:
+        seen = self._seen.get(locator)
+        return seen.until if seen is not None else 0.0
+
+    def private(self, locator: str) -> bool:
+        seen = self._seen.get(locator)
+        return seen is None or seen.private
+
+    def freshness(self, locator: str) -> Freshness:
+        seen = self._seen.get(locator)
+        return seen.freshness if seen is not None else self._freshness
+
+    def headers(self, locator: str) -> Mapping[str, str]:
+        seen = self._seen.get(locator)
+        return seen.headers if seen is not None else {}
+
+    @asynccontextmanager
+    async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
+        """Drawn anew; where other pictures are on it than `version` knew of, it may not be stored."""
+        generation, until = self._bans.generation, self._clock() + _KNOWN_SECONDS
+        before = self._seen.get(locator)
+        trace = Trace()
+        sketch = await self._sketched(locator, trace)
+        painted = await self.painter.paint(sketch, trace)
+        self._seen[locator] = seen = self._noted(painted.sketch, until, generation)
+        yield Fetched(
+            painted.length,
+            Validators(),
+            seen.freshness,
+            storable=painted.sketch.storable and (before is None or before.version == seen.version),
+            handle=painted.handle,
+            version=seen.version,
+        )
+
+    async def close(self) -> None:
+        self._seen.clear()
+
+    async def _sketched(self, locator: str, trace: Trace) -> Sketch:
+        id, values = read_locator(locator)
+        kept = await self.shelf.find(id)
+        check_values(kept, values)
+        return await self.painter.sketch(kept, values, self.origin, trace)
+
+    def _noted(self, sketch: Sketch, until: float, generation: int) -> _Seen:
+        headers = {FALLBACK_HEADER: ", ".join(sketch.fallbacks)} if sketch.fallbacks else {}
+        freshness = brief(sketch.pictures, self._freshness, self._brief)
+        return _Seen(sketch.version, min(until, sketch.known_until), generation, freshness, headers, sketch.private)
+
+
+def read_locator(locator: str) -> tuple[str, dict[str, str]]:
+    """A template's id, and values by their names. Raises InvalidTarget and InvalidOption."""
+    id, _, query = locator.partition("?")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, errors="strict") if query else []
+    except ValueError:
+        raise InvalidTarget("the variables of a template are written name=value, with & between") from None
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name in values:
+            raise InvalidOption(name[:40], f"{name[:40]} is given twice")
+        values[name] = value
+    if len(values) > MOST_VARIABLES:
+        raise InvalidTarget(f"the URL has more than {MOST_VARIABLES} variables")
+    return id, values
+
+
+def check_values(kept: Kept, values: Mapping[str, str]) -> None:
+    """Raises InvalidOption for what is no variable of this template."""
+    for name in values:
+        if name not in kept.template.variables:
+            near = difflib.get_close_matches(name[:64], kept.template.variables, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InvalidOption(name[:40], f"{name[:40]!a} is neither an option nor a variable of this template{hint}")
