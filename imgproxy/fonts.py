@@ -14,7 +14,7 @@ BUNDLED = Path(__file__).parent / "typefaces"
 """Fonts of this package: Noto Sans, under the SIL Open Font License."""
 
 _USUAL = "Noto Sans"
-_FALLBACKS = ("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Emoji")
+_FALLBACKS = ("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Emoji")
 """In which the letters are found that a face does not have."""
 _BOLD = ("semibold", "bold", "black", "heavy")
 

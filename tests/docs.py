@@ -1,19 +1,26 @@
-"""The parts of README.md that are made from the code. `python -m tests.docs` rewrites them; a test keeps them true."""
+"""The parts of README.md, and the schema of templates, that are made from the code. `python -m tests.docs` rewrites them; tests
+keep them true."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from imgproxy import errors, metrics
 from imgproxy.configuration import aliases
 from imgproxy.formats import FORMATS
+from imgproxy.templates.document import Template
+from imgproxy.templates.expressions import FILTERS
 from imgproxy.urls import info, native, processing
 from imgproxy.web.errors import status_of
 
 README = Path(__file__).parent.parent / "README.md"
+SCHEMA = Path(__file__).parent.parent / "config" / "template.schema.json"
 
 
 def formats_table() -> str:
@@ -45,12 +52,26 @@ def errors_table() -> str:
     return "\n".join(rows)
 
 
+def filters_table() -> str:
+    rows = ["| filter | example | what |", "|---|---|---|"]
+    return "\n".join(
+        [*rows, *(f"| `{name}` | `{{{{ name \\| {each.example} }}}}` | {each.help} |" for name, each in FILTERS.items())]
+    )
+
+
+def template_schema() -> str:
+    """The JSON Schema of templates, for editors."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(Template)
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "options": native.table,
     "processing": processing.table,
     "info": info.table,
     "aliases": aliases.table,
     "formats": formats_table,
+    "filters": filters_table,
     "errors": errors_table,
     "metrics": metrics.table,
 }
@@ -67,3 +88,4 @@ def rendered(text: str) -> str:
 
 if __name__ == "__main__":
     README.write_text(rendered(README.read_text()))
+    SCHEMA.write_text(template_schema())

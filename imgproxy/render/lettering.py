@@ -58,7 +58,8 @@ def lettering(element: TextElement, faces: Sequence[Font]) -> Lettered | None:
 
 def _markup(element: TextElement, asked: Typeset) -> str:
     color = element.color
-    mark = _RIGHT_TO_LEFT if asked.rtl else _LEFT_TO_RIGHT
+    # No letter, but Pango would put space after it.
+    mark = f'<span letter_spacing="0">{_RIGHT_TO_LEFT if asked.rtl else _LEFT_TO_RIGHT}</span>'
     lines = "\n".join(
         mark
         + "".join(f"<span font={quoteattr(f'{face.name} {asked.size:g}')}>{escape(words)}</span>" for words, face in line.runs)

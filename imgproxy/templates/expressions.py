@@ -56,16 +56,19 @@ class _Filter:
     run: Callable[[str, str], str]
     takes: str
     example: str
+    help: str
 
 
 FILTERS = {
-    "default": _Filter(_default, "text", "default('friend')"),
-    "upper": _Filter(lambda value, _: value.upper(), "no", "upper"),
-    "lower": _Filter(lambda value, _: value.lower(), "no", "lower"),
-    "title": _Filter(lambda value, _: value.title(), "no", "title"),
-    "truncate": _Filter(_truncate, "number", "truncate(20)"),
-    "date": _Filter(_date, "maybe text", "date('%d %B %Y')"),
-    "number": _Filter(_number, "maybe number", "number(2)"),
+    "default": _Filter(_default, "text", "default('friend')", "what stands where there is no value"),
+    "upper": _Filter(lambda value, _: value.upper(), "no", "upper", "in capitals"),
+    "lower": _Filter(lambda value, _: value.lower(), "no", "lower", "in small letters"),
+    "title": _Filter(lambda value, _: value.title(), "no", "title", "each word with a capital"),
+    "truncate": _Filter(_truncate, "number", "truncate(20)", "at most so many characters, the last one an ellipsis"),
+    "date": _Filter(_date, "maybe text", "date('%d %B %Y')", "an ISO 8601 date as strftime(3) writes it; anything else stays"),
+    "number": _Filter(
+        _number, "maybe number", "number(2)", "with commas between thousands and so many decimal places; anything else stays"
+    ),
 }
 
 

@@ -82,12 +82,20 @@ class _Setter:
 
     def width(self, words: str, size: float) -> float:
         """Of `words` in one line, without the space at their end, in pixels."""
-        seen = words.rstrip()
-        found = self._widths.get(seen)
+        ems, letters = self._measured(words.rstrip())
+        return ems * size + max(0, letters - 1) * self.element.letter_spacing
+
+    def _advance(self, words: str, size: float) -> float:
+        """From where `words` begin to where others would follow them."""
+        ems, letters = self._measured(words)
+        return ems * size + letters * self.element.letter_spacing
+
+    def _measured(self, words: str) -> tuple[float, int]:
+        found = self._widths.get(words)
         if found is None:
-            ems = sum(_ems(run, font.file) for run, font in self.runs(seen))
-            found = self._widths[seen] = ems, sum(1 for _ in grapheme_clusters(seen)) if self.element.letter_spacing else 0
-        return found[0] * size + found[1] * self.element.letter_spacing
+            ems = sum(_ems(run, font.file) for run, font in self.runs(words))
+            found = self._widths[words] = ems, sum(1 for _ in grapheme_clusters(words))
+        return found
 
     def most_lines(self, size: float) -> int:
         """For how many there is room: at least for one."""
@@ -97,10 +105,8 @@ class _Setter:
     def fits(self, size: float) -> bool:
         """Whether all has room at this size, without a word that is broken."""
         across = self.element.box.w
-        lines = self.broken(size)
-        if len(lines) > self.most_lines(size) or lines.__len__() * size * self.element.line_height > (
-            self.element.box.h or 1e9
-        ):
+        height = len(self.broken(size)) * size * self.element.line_height
+        if self.element.box.h and height > self.element.box.h + 0.01:
             return False
         words = (unit for paragraph in self.units for unit in paragraph)
         return not across or all(self.width(unit, size) <= across for unit in words)
@@ -114,18 +120,16 @@ class _Setter:
             yield "".join(units)
             return
         line, used = "", 0.0
-        space = self.width("x x", size) - self.width("xx", size)
         for unit in units:
-            own = self.width(unit, size)
-            if line and used + own > across:
+            if line and used + self.width(unit, size) > across:
                 yield line
                 line, used = "", 0.0
-            if own > across:
-                *whole, unit = self._pieces(unit, size, across)
+            last = unit
+            if self.width(unit, size) > across:
+                *whole, last = self._pieces(unit, size, across)
                 yield from whole
-                own = self.width(unit, size)
-            line += unit
-            used += own + space * (len(unit) - len(unit.rstrip()))
+            line += last
+            used += self._advance(last, size)
         yield line
 
     def _pieces(self, word: str, size: float, across: float) -> list[str]:
@@ -151,9 +155,8 @@ class _Setter:
         """`words` by the faces that they are set in."""
         run, face = "", self.faces[0]
         for cluster in grapheme_clusters(words):
-            found = (
-                face if cluster.isspace() else next((each for each in self.faces if _has(each.file, cluster)), self.faces[0])
-            )
+            covering = (each for each in self.faces if cluster.isspace() or _has(each.file, cluster))
+            found = next(covering, self.faces[0])
             if found != face and run:
                 yield run, face
                 run = ""
