@@ -10,6 +10,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from imgproxy.errors import InvalidOption
 from imgproxy.library.catalogue import LONGEST_PAGE, MOST_IDS, MOST_TAGS
+from imgproxy.library.jobs import Status
+from imgproxy.templates.document import MOST_CHARACTERS, MOST_VARIABLES, Template
+from imgproxy.templates.modify import MOST_MODIFICATIONS, Modification
 
 Id = Annotated[str, Meta(pattern="^[a-z0-9]{16}$", description="The id of a hosted picture")]
 Tag = Annotated[
@@ -27,6 +30,14 @@ Size = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Address = Annotated[str, Meta(max_length=8192, description="A picture to import from another server, http:// or https://")]
 Moment = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$", description="RFC 3339")]
+
+TemplateId = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,63}$", description="The id of a template")]
+Cursor = Annotated[str, Meta(pattern="^[0-9]{1,16}-[a-z0-9]{16}$")]
+Values = Annotated[dict[str, Annotated[str, Meta(max_length=MOST_CHARACTERS)]], Meta(max_length=MOST_VARIABLES)]
+Modifications = Annotated[tuple[Modification, ...], Meta(max_length=MOST_MODIFICATIONS)]
+Webhook = Annotated[str, Meta(max_length=2048, description="Where the job is told of when it is done, http:// or https://")]
+MOST_ROWS = 1000
+"""Of one batch."""
 
 T = TypeVar("T")
 
@@ -56,11 +67,56 @@ class Upload(Flags, frozen=True):
     private: bool = False
 
 
+class Drawn(Given, frozen=True):
+    """What of a template differs in one picture. Modifications come after variables."""
+
+    modifications: Modifications = ()
+    variables: Values = {}
+
+
+DrawnFormat = Literal["png", "jpeg", "webp", "avif"]
+
+
 class UploadJson(Upload, frozen=True):
-    """One of the two: a picture to import, or one as a data URI in base64."""
+    """One of the three: a picture to import, one as a data URI in base64, or a template to draw, with what differs in it. With
+    `Prefer: respond-async` that is done later, and `webhook` is told of it."""
 
     url: Address = ""
     data: str = ""
+    template_id: TemplateId | None = None
+    modifications: Modifications = ()
+    variables: Values = {}
+    format: DrawnFormat = "png"
+    webhook: Webhook = ""
+
+    @property
+    def drawn(self) -> Drawn:
+        return Drawn(modifications=self.modifications, variables=self.variables)
+
+
+class Batch(Given, frozen=True):
+    """One picture a row of one template."""
+
+    template_id: TemplateId
+    rows: Annotated[tuple[Drawn, ...], Meta(min_length=1, max_length=MOST_ROWS)]
+    format: DrawnFormat = "png"
+    tags: Tags = ()
+    private: bool = False
+    webhook: Webhook = ""
+
+
+class TemplateListing(Given, frozen=True):
+    """`cursor` is `next` of the page before."""
+
+    cursor: Cursor | None = None
+    limit: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
+
+
+class Preview(Given, frozen=True):
+    """`w` in pixels; 0: that of the canvas. Beside these stand values of the template's variables, as v.NAME=VALUE."""
+
+    w: Annotated[int, Meta(ge=0, le=4096)] = 0
+    format: Literal["png", "webp"] = "png"
 
 
 class Process(Given, frozen=True):
@@ -94,7 +150,7 @@ class Listing(Flags, frozen=True):
     since: Moment | None = None
     until: Moment | None = None
     private: bool | None = None
-    cursor: Annotated[str, Meta(pattern="^[0-9]{1,16}-[a-z0-9]{16}$")] | None = None
+    cursor: Cursor | None = None
     limit: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
     url: Address = ""
 
@@ -187,9 +243,104 @@ class Success(Struct, Generic[T], frozen=True, kw_only=True):
     response: T
 
 
+class HostedSuccess(Success[PictureAnswer], frozen=True, kw_only=True):
+    """The first facts once more, where clients of template services look for them."""
+
+    id: str
+    url: str
+    created_at: str
+
+
+class TemplateSummary(Struct, frozen=True, kw_only=True):
+    """`read_only`: it is a file of the server's, for every account. Sizes in pixels, times RFC 3339."""
+
+    id: str
+    version: str
+    title: str
+    description: str
+    width: int
+    height: int
+    variables: tuple[str, ...]
+    read_only: bool
+    created_at: str | UnsetType = UNSET
+    updated_at: str | UnsetType = UNSET
+
+
+class TemplateAnswer(TemplateSummary, frozen=True, kw_only=True):
+    document: Template
+
+
+class TemplatesAnswer(Struct, frozen=True):
+    """`next` is the cursor of the page after this one, None on the last."""
+
+    templates: tuple[TemplateSummary, ...]
+    next: str | None
+
+
+class Progress(Struct, frozen=True):
+    done: int
+    failed: int
+    total: int
+
+
+class RowAnswer(Struct, frozen=True, kw_only=True):
+    """How one row came out: a picture, and the layers that show another one than theirs, or what was wrong."""
+
+    row: int
+    success: bool
+    id: str | UnsetType = UNSET
+    url: str | UnsetType = UNSET
+    created_at: str | UnsetType = UNSET
+    fallbacks: tuple[str, ...] | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+
+
+class WebhookAnswer(Struct, frozen=True):
+    """`delivered`: one of the `calls` was answered with 2xx. `failed`: there are no more of them."""
+
+    url: str
+    status: Literal["waiting", "delivered", "failed"]
+    calls: int
+
+
+class JobAnswer(Struct, frozen=True, kw_only=True):
+    """`failed` is a job of which no row could be drawn. `results` are of the rows that have come out, in their order."""
+
+    id: str
+    status: Status
+    template_id: str
+    progress: Progress
+    created_at: str
+    results: tuple[RowAnswer, ...]
+    webhook: WebhookAnswer | UnsetType = UNSET
+
+
+class WebhookMessage(Struct, frozen=True):
+    """What a webhook is told; `timestamp` is RFC 3339."""
+
+    type: Literal["job.done", "job.failed"]
+    timestamp: str
+    data: JobAnswer
+
+
+class SecretAnswer(Struct, frozen=True):
+    """With which calls to this account's webhooks are signed (Standard Webhooks)."""
+
+    secret: str
+
+
 def listed(shape: type[Struct]) -> frozenset[str]:
     """The fields that are lists: in a query and in a form with commas between."""
     return frozenset(each.encode_name for each in msgspec.structs.fields(shape) if each.type in (Tags, Ids))
+
+
+def cursor_at(text: str | None) -> tuple[int, str] | None:
+    """The (created_at, id) that it says."""
+    if text is None:
+        return None
+    at, _, id = text.partition("-")
+    return int(at), id
 
 
 _PLACE = re.compile(r"(.*) - at `\$(.*)`")
