@@ -96,7 +96,7 @@ class ImgproxySettings(Section, frozen=True):
 
 class TextSettings(Section, frozen=True):
     fonts: tuple[str, ...] = ("/usr/share/fonts", "/usr/local/share/fonts")  # files, and directories of them
-    font: str = "DejaVu Sans"  # where a URL names none; if it is not there, the first that is
+    font: str = "DejaVu Sans"  # where a URL names none; if it is not there, Noto Sans
 
 
 class LimitSettings(Section, frozen=True):

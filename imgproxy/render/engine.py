@@ -76,7 +76,9 @@ def render(  # noqa: PLR0913 -- a job, and all that a process has for it
     recipe = metadata.keeping(recipe, job.transform)
     try:
         if job.composes:
-            return _composed(job, source, out_fd, recipe, watch, marks)
+            data, finished = compose(job, source, marks, recipe, watch)
+            _write(out_fd, data)
+            return finished
         if job.makes_rendition:
             return _rendition_of(job, source, out_fd, watch, stages)
         job = refusal.bounded(job, source)
@@ -122,23 +124,6 @@ def _rendition_of(job: Job, source: bytes, out_fd: int, watch: Watch | None, sta
     with _stage(stages, "save"):
         length, (width, height) = rendition.make(job, source, out_fd, watch)
     return Finished(format="rendition", width=width, height=height, frames=1, length=length, why="", stages=stages)
-
-
-def _composed(job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Watch | None, marks: Sequence[bytes]) -> Finished:
-    stages: dict[str, float] = {}
-    made = compose(job, source, marks, recipe, watch, stages)
-    with _stage(stages, "write"):
-        _write(out_fd, made.data)
-    return Finished(
-        format="tiff",
-        width=made.width,
-        height=made.height,
-        frames=1,
-        length=len(made.data),
-        why="",
-        stages=stages,
-        missing=made.missing,
-    )
 
 
 def _finished(result: Result, out_fd: int, stages: dict[str, float]) -> Finished:

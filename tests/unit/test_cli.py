@@ -216,7 +216,7 @@ def test_render_sets_text_in_configured_fonts_and_lays_no_marks(run: Run, tmp_pa
     assert run("render", scene, worded, "-o", f"w=40&txt=H&txt-size=20&txt-font={NAME.replace(' ', '+')}")[0] == 0
     assert plainly.read_bytes() != worded.read_bytes()
     code, _, err = run("render", scene, worded, "-o", "w=40&txt=H&txt-font=Nothing")
-    assert (code, err) == (1, "imgproxy: there is no font 'Nothing'\n")
+    assert (code, err) == (1, "imgproxy: there is no font 'Nothing'; did you mean Noto Sans?\n")
     code, _, err = run("render", scene, worded, "-o", "w=40&mark=shop/logo.png")
     assert (code, "only the server" in err) == (1, True)
 
