@@ -166,8 +166,15 @@ def _finished(placed: Placed, box: Box) -> tuple[pyvips.Image, int, int]:
     )
     width, height = 2 * math.ceil(across), 2 * math.ceil(down)
     image = image.embed(round(width / 2 - placed.width / 2 + x), round(height / 2 - placed.height / 2 + y), width, height)
-    turned = image.premultiply().rotate(box.rotation).unpremultiply().cast("uchar").copy(interpretation="srgb").copy_memory()
+    turned = _turned(image, box.rotation % 360)
     return turned, round(left + (placed.width - turned.width) / 2), round(top + (placed.height - turned.height) / 2)
+
+
+def _turned(image: pyvips.Image, degrees: float) -> pyvips.Image:
+    if not degrees % 90:
+        return image.rot(f"d{degrees:g}").copy_memory()
+    turned = image.premultiply().rotate(degrees).unpremultiply()
+    return turned.cast("uchar").copy(interpretation="srgb").copy_memory()
 
 
 @contextmanager

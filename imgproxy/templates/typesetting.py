@@ -76,7 +76,7 @@ class _Setter:
     _widths: dict[str, tuple[float, int]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        paragraphs = clean(self.element.words).split("\n")
+        paragraphs = clean(self.element.words).rstrip().split("\n")
         wrap = self.element.wrap and self.element.box.w
         self.units = [list(line_break_units(each)) if wrap else [each] for each in paragraphs]
 
