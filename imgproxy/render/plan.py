@@ -15,7 +15,7 @@ from imgproxy.errors import ResultTooLarge
 from imgproxy.jobs.wire import Limits
 from imgproxy.render.facts import Facts, refuse_size, transposes
 from imgproxy.render.geometry import fit_scaling
-from imgproxy.render.resizing import Scaling
+from imgproxy.render.resizing import Scaling, whole
 from imgproxy.spec import Border, Corners, Cut, Gravity, Region, Sides, Transform
 
 JPEG_SHRINKS = ((8, 16.0), (4, 5.0), (2, 2.0))
@@ -116,17 +116,17 @@ def _allowed(planned: Plan, facts: Facts, limits: Limits) -> Plan:
 
 
 def _planned(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None) -> Plan:
-    orientation = turned(transform.orient or facts.orientation, transform.turn)
-    region = _region(transform.region, trimmed or Box(0, 0, *facts.upright(orientation)))
+    orientation = orientation_of(transform, facts)
+    region = used(transform, facts, trimmed)
     region = _cut(transform.cut, region) if transform.cut else region
     scaling = fit_scaling(transform, region.width, region.height, facts.vector)
     scaled = Box(0, 0, *scaling.scaled)
     resized = (scaled.height, scaled.width) if transposes(orientation) else (scaled.width, scaled.height)
-    stored = _stored(region, facts, orientation)
+    stored = stored_box(region, facts, orientation)
     _refuse_scaled(facts, resized, stored, limits)
     crop, smart = _crop(scaled, scaling, transform.gravity)
     kept = crop or scaled
-    canvas = _canvas(kept, scaling, transform.placement or transform.gravity)
+    canvas = _canvas(kept, scaling, transform)
     ground = canvas or kept
     padding, border = _edges(transform, scaling.dpr)
     radii = transform.mask.radii if transform.mask else None
@@ -151,6 +151,16 @@ def _planned(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | 
     )
 
 
+def orientation_of(transform: Transform, facts: Facts) -> int:
+    """That of the picture that everything is measured in."""
+    return turned(transform.orient or facts.orientation, transform.turn)
+
+
+def used(transform: Transform, facts: Facts, trimmed: Box | None) -> Box:
+    """What of the upright original is there to be cut, once it is trimmed."""
+    return _region(transform.region, trimmed or Box(0, 0, *facts.upright(orientation_of(transform, facts))))
+
+
 def _region(region: Region | None, within: Box) -> Box:
     """`region` of `within`, as a box in the same pixels as `within`, never empty."""
     if region is None:
@@ -167,15 +177,21 @@ def _region(region: Region | None, within: Box) -> Box:
 
 
 def _cut(cut: Cut, within: Box) -> Box:
-    """`cut` of `within`, as a box in the same pixels, never empty."""
+    """`cut` of `within`, as a box in the same pixels, never empty. A smart gravity has been looked up (`look.py`) where it
+    matters, else it is the centre."""
+    width, height = cut_size(cut, within)
+    gravity = cut.gravity if cut.gravity and cut.gravity.kind in ("anchor", "focal") else Gravity()
+    box = _placed(gravity, within, width, height, 1)
+    return Box(within.x + box.x, within.y + box.y, width, height)
+
+
+def cut_size(cut: Cut, within: Box) -> tuple[int, int]:
+    """In pixels; imgproxy takes whole ones, whatever follows the point."""
     width, height = (
-        min(side, max(1, round(asked * side if asked < 1 else asked))) if asked else side
+        min(side, whole(asked * side) if asked < 1 else int(asked)) if asked else side
         for asked, side in ((cut.width, within.width), (cut.height, within.height))
     )
-    if cut.aspect:
-        width, height = _shaped(width, height, cut, within)
-    box = _placed(cut.gravity or Gravity(), within, width, height, 1)
-    return Box(within.x + box.x, within.y + box.y, width, height)
+    return _shaped(width, height, cut, within) if cut.aspect else (width, height)
 
 
 def _shaped(width: int, height: int, cut: Cut, within: Box) -> tuple[int, int]:
@@ -190,7 +206,7 @@ def _placed(gravity: Gravity, within: Box, width: int, height: int, dpr: float) 
     """Where a box of `width`×`height` lies in one as large as `within`, at most as large as that."""
     spare_x, spare_y = within.width - width, within.height - height
     if gravity.kind == "focal":
-        x, y = round(within.width * gravity.x - width / 2), round(within.height * gravity.y - height / 2)
+        x, y = round(within.width * gravity.x) - width // 2, round(within.height * gravity.y) - height // 2
     else:
         x = round(spare_x * gravity.x) + _offset(gravity.offset_x, gravity.x, within.width, dpr)
         y = round(spare_y * gravity.y) + _offset(gravity.offset_y, gravity.y, within.height, dpr)
@@ -213,7 +229,7 @@ def turned(orientation: int, turn: int) -> int:
 _PLAIN, _MIRRORED = (1, 6, 3, 8), (2, 7, 4, 5)
 
 
-def _stored(box: Box, facts: Facts, orientation: int) -> Box:
+def stored_box(box: Box, facts: Facts, orientation: int) -> Box:
     """An upright box in the coordinates of the picture as it is stored."""
     x, y, width, height = box.x, box.y, box.width, box.height
     if transposes(orientation):
@@ -277,15 +293,15 @@ def _crop(scaled: Box, scaling: Scaling, gravity: Gravity | None) -> tuple[Box |
     return _placed(wanted, scaled, width, height, scaling.dpr), None
 
 
-def _canvas(kept: Box, scaling: Scaling, gravity: Gravity | None) -> Box | None:
+def _canvas(kept: Box, scaling: Scaling, transform: Transform) -> Box | None:
     if scaling.canvas is None:
         return None
     width, height = max(scaling.canvas[0], kept.width), max(scaling.canvas[1], kept.height)
     if (width, height) == (kept.width, kept.height):
         return None
-    anchor = gravity if gravity and gravity.kind == "anchor" else Gravity()
+    gravity = transform.gravity if transform.gravity and transform.gravity.kind == "anchor" else Gravity()
     ground = Box(0, 0, width, height)
-    at = _placed(anchor, ground, kept.width, kept.height, scaling.dpr)
+    at = _placed(transform.placement or gravity, ground, kept.width, kept.height, scaling.dpr)
     return Box(at.x, at.y, width, height)
 
 
