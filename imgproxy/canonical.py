@@ -154,10 +154,9 @@ def _plain_parts(asked: Transform) -> dict[str, object]:
     if asked.region == Region(0, 0, 0, 0):
         changes["region"] = None
     cut = asked.cut
-    if cut and (cut.width or cut.height or cut.aspect):
-        changes["cut"] = msgspec.structs.replace(cut, gravity=_plain(cut.gravity), grow=cut.grow and bool(cut.aspect))
-    elif cut:
-        changes["cut"] = None
+    if cut:
+        plain = msgspec.structs.replace(cut, gravity=_plain(cut.gravity), grow=cut.grow and bool(cut.aspect))
+        changes["cut"] = plain if cut.width or cut.height or cut.aspect else None
     if asked.padding == Sides(0, 0, 0, 0):
         changes["padding"] = None
     if not asked.sharpen:
@@ -305,9 +304,7 @@ def _plain_open(asked: Transform) -> dict[str, object]:
 
 
 def _plain_gravity(asked: Transform) -> dict[str, object]:
-    gravity, placement = _plain(asked.gravity), asked.placement
-    if placement and placement.kind == "focal":
-        placement = _plain(placement) or Gravity()
+    gravity, placement = _plain(asked.gravity), asked.placement and (_plain(asked.placement) or Gravity())
     crops = _covers(asked) or (asked.rules == "imgproxy" and bool(asked.min_width or asked.min_height))
     extends = asked.extend or asked.extend_aspect
     if not extends:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from imgproxy.render import trim
+from imgproxy.render.boxes import Box, cut_size, orientation_of, stored_box, upright, used
 from imgproxy.render.colour import to_srgb
 from imgproxy.render.facts import transposes
 from imgproxy.render.load import Original
-from imgproxy.render.plan import Box, cut_size, orientation_of, stored_box, upright, used
 from imgproxy.render.stage import Stage
 from imgproxy.spec import Cut, Gravity, Transform
 

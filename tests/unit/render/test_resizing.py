@@ -8,8 +8,9 @@ import pytest
 
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Limits
+from imgproxy.render.boxes import Box, turned
 from imgproxy.render.facts import Facts
-from imgproxy.render.plan import Box, Plan, plan, turned
+from imgproxy.render.plan import Plan, plan
 from imgproxy.urls.imgproxy import Imgproxy
 
 LIMITS = Limits(source_pixels=10**9, source_side=10**5, source_frames=1, result_pixels=10**9, result_side=10**5)
