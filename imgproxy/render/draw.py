@@ -13,13 +13,14 @@ from imgproxy.errors import ImageError, Undecodable
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Job
 from imgproxy.render import frames, metadata
+from imgproxy.render.boxes import Box
 from imgproxy.render.choose import Choice
 from imgproxy.render.depth import keeps_depth
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.libvips import ERRORS, forget_errors
 from imgproxy.render.load import Original, Watch
 from imgproxy.render.overlay import Overlay, lay, overlay
-from imgproxy.render.plan import Box, Plan, plan
+from imgproxy.render.plan import Plan, plan
 from imgproxy.render.rendition import Rendition
 from imgproxy.render.stage import Stage, stage
 from imgproxy.render.steps import FINISHING, SHAPING, Step

@@ -18,7 +18,7 @@ import pyvips
 from imgproxy.errors import Undecodable
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Finished, Job, Quick
-from imgproxy.render import frames, metadata, refusal, rendition, report, trim
+from imgproxy.render import frames, metadata, refusal, rendition, report
 from imgproxy.render.choose import Choice, choose
 from imgproxy.render.compose import compose
 from imgproxy.render.costs import Costs
@@ -27,6 +27,7 @@ from imgproxy.render.encode import SAVERS, quality
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.libvips import ERRORS, forget_errors, prepare
 from imgproxy.render.load import Original, Watch
+from imgproxy.render.look import look
 from imgproxy.render.pace import Encoder, at_pace, paced
 from imgproxy.render.plan import Plan
 from imgproxy.render.rendition import Rendition, Unreadable
@@ -160,7 +161,7 @@ def _result(  # noqa: PLR0913 -- one job, and what it is drawn with
             return _as_it_is(original, source)
         job = _seen_small(job)
         first = job.transform.chain[0]
-        trimmed = trim.measure(original, first) if first.trim else None
+        first, trimmed = look(original, first)
         drawing = plan_of(job, first, original.facts, trimmed, recipe)
     result = _from(original, drawing, recipe, stages, encoder, Overlays(job, marks, recipe, watch), source)
     if job.rules is not None and not recipe.keep and rendition.wanted(original.facts, drawing, job.rules):
@@ -214,7 +215,7 @@ def _from(  # noqa: PLR0913 -- one picture, and what it is drawn with
     with _stage(stages, "steps"):
         for following in job.transform.chain[1:]:
             original = staged(original, drawing, recipe, overlays)
-            trimmed = trim.measure(original, following) if following.trim else None
+            following, trimmed = look(original, following)
             drawing = plan_of(job, following, original.facts, trimmed, recipe)
         choice = _choose(job, original.facts, drawing)
         over = overlays.of(drawing)

@@ -157,6 +157,6 @@ RESULTS: tuple[Processing, ...] = (
     ),
     Processing(("raw",), 1, 1, of.raw, BOOL, "raw:1", "The original's own bytes."),
     Processing(("cachebuster", "cb"), 1, 1, of.nothing, "any text", "cb:v2", "Makes another URL of the same picture."),
-    Processing(("expires", "exp"), 1, 1, of.expires, "seconds since 1970", "exp:1798761600", "410 from then on."),
+    Processing(("expires", "exp"), 1, 1, of.expires, "seconds since 1970", "exp:1798761600", "404 from then on."),
     Processing(("return_attachment", "att"), 1, 1, of.attachment, BOOL, "att:1", "Answer as a download."),
 )
