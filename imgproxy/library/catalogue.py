@@ -293,7 +293,9 @@ def _matching(tenant: str, asked: Search) -> Select[Any]:
     if first:
         # Ordered by the tags' own index: a page of few is found without looking at many.
         age = tags.c.created_at, tags.c.picture
-        statement = statement.join(tags, tags.c.picture == pictures.c.id).where(tags.c.tenant == tenant, tags.c.tag == first)
+        # That the pictures are of the tenant too is not said again: a planner that has no statistics would look at all of them.
+        statement = select(pictures).join(tags, tags.c.picture == pictures.c.id)
+        statement = statement.where(tags.c.tenant == tenant, tags.c.tag == first)
     for other in others:
         also = tags.alias()
         statement = statement.where(select(also.c.tag).where(also.c.picture == pictures.c.id, also.c.tag == other).exists())

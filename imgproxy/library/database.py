@@ -48,7 +48,12 @@ class Database:
             event.listen(self.engine.sync_engine, "connect", _prepare)
             event.listen(self.engine.sync_engine, "begin", _begin)
         else:
-            arguments = {"timeout": SECONDS, "command_timeout": SECONDS}
+            arguments = {
+                "timeout": SECONDS,
+                "command_timeout": SECONDS,
+                # A plan that was made for a small catalogue is kept while it grows, and looks at all of it.
+                "server_settings": {"plan_cache_mode": "force_custom_plan"},
+            }
             try:
                 self.engine = create_async_engine(
                     location, connect_args=arguments, pool_size=8, max_overflow=0, pool_timeout=SECONDS, pool_pre_ping=True
