@@ -276,12 +276,11 @@ class Settings(Section, frozen=True):
     fallback: FallbackSettings = FallbackSettings()
     log: LogSettings = LogSettings()
 
-    def source(self, name: str) -> FilesSource | HttpSource:
+    def expect_source(self, name: str) -> None:
         """Raises SourceUnknown, with the names that there are: for the operator, not for whoever asks for a picture."""
-        if name not in self.sources:
-            known = ", ".join(sorted(self.sources)) or "none"
-            raise SourceUnknown(f'there is no source called "{name}"; there are: {known}')
-        return self.sources[name]
+        known = sorted([*self.sources, *(["library"] if self.library.enabled else [])])
+        if name not in known:
+            raise SourceUnknown(f'there is no source called "{name}"; there are: {", ".join(known) or "none"}')
 
 
 def environment() -> dict[str, str]:
