@@ -11,13 +11,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from imgproxy.errors import InvalidOption
 from imgproxy.library.catalogue import LONGEST_PAGE, MOST_IDS, MOST_TAGS
 
-Id = Annotated[str, Meta(pattern="^[a-z0-9]{16}$", description="The id of a hosted picture")]
+_END = r"(?!\n)$"
+"""Of a pattern: Python's `$` alone is also before a line break at the end, which JavaScript's and so OpenAPI's is not."""
+
+Id = Annotated[str, Meta(pattern=f"^[a-z0-9]{{16}}{_END}", description="The id of a hosted picture")]
 Tag = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=64,
-        pattern="^[^\\x00-\\x1f\\x7f-\\x9f,]+$",
+        pattern=f"^[^\\x00-\\x1f\\x7f-\\x9f,]+{_END}",
         description="Without commas and control characters",
     ),
 ]
@@ -26,7 +29,8 @@ Ids = Annotated[tuple[Id, ...], Meta(max_length=MOST_IDS)]
 Size = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Address = Annotated[str, Meta(max_length=8192, description="A picture to import from another server, http:// or https://")]
-Moment = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$", description="RFC 3339")]
+_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+Moment = Annotated[str, Meta(pattern=_MOMENT + _END, description="RFC 3339")]
 
 T = TypeVar("T")
 
@@ -84,7 +88,7 @@ class Listing(Flags, frozen=True):
     APIs do; use POST."""
 
     tags: Tags = ()
-    format: Annotated[str, Meta(pattern="^[a-z0-9]{0,8}$")] = ""
+    format: Annotated[str, Meta(pattern=f"^[a-z0-9]{{0,8}}{_END}")] = ""
     min_width: Size = 0
     max_width: Size = 0
     min_height: Size = 0
@@ -94,7 +98,7 @@ class Listing(Flags, frozen=True):
     since: Moment | None = None
     until: Moment | None = None
     private: bool | None = None
-    cursor: Annotated[str, Meta(pattern="^[0-9]{1,16}-[a-z0-9]{16}$")] | None = None
+    cursor: Annotated[str, Meta(pattern=f"^[0-9]{{1,16}}-[a-z0-9]{{16}}{_END}")] | None = None
     limit: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
     url: Address = ""
 
