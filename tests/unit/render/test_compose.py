@@ -203,6 +203,11 @@ def test_nothing_is_nothing(words: str) -> None:
     assert (pixels == 255).all()
 
 
+def test_a_text_without_a_box_has_bounds() -> None:
+    with pytest.raises(ResultTooLarge, match="larger than any layer may be"):
+        composed(text("W" * 2000, size=900))
+
+
 def test_what_is_no_composition_is_refused() -> None:
     job = Job(transform=Transform(), accepts=(), limits=LIMITS, source_offset=0, source_length=1, seconds=1, composes=True)
     with pytest.raises(Undecodable, match="no composition"):
