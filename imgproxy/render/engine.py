@@ -20,7 +20,6 @@ from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Finished, Job, Quick
 from imgproxy.render import frames, metadata, refusal, rendition, report
 from imgproxy.render.choose import Choice, choose
-from imgproxy.render.compose import compose
 from imgproxy.render.costs import Costs
 from imgproxy.render.draw import Drawable, Drawn, Overlays, draw, has_alpha, plan_of, staged
 from imgproxy.render.encode import SAVERS, quality
@@ -77,6 +76,9 @@ def render(  # noqa: PLR0913 -- a job, and all that a process has for it
     recipe = metadata.keeping(recipe, job.transform)
     try:
         if job.composes:
+            # HarfBuzz and what breaks lines: only those pay for it who have templates.
+            from imgproxy.render.compose import compose
+
             data, finished = compose(job, source, marks, recipe, watch)
             _write(out_fd, data)
             return finished
