@@ -76,7 +76,7 @@ def _plain_encoding(asked: Transform) -> dict[str, object]:
     """What the formats that may come of it cannot do."""
     name = asked.format
     changes: dict[str, object] = {}
-    if asked.lossless and not asked.negotiate and name in ("png", "webp", "avif"):
+    if asked.lossless and not asked.negotiate and name in ("png", "webp", "avif", "jxl"):
         # Quality and palettes are what is lost by; PNG loses by nothing else.
         changes |= {"quality": 0, "compress": False, "lossless": name != "png", "chroma": ""}
     elif asked.lossless and not asked.negotiate:

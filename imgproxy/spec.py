@@ -91,7 +91,7 @@ picture are both landscape (or square) or both portrait, else as fit."""
 
 Hint = Literal["dpr", "save-data", "width"]
 
-OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "ico", "json", "css", "blurhash"]
+OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "ico", "tiff", "bmp", "jxl", "json", "css", "blurhash"]
 
 DATA: tuple[OutputFormat, ...] = ("json", "css", "blurhash")
 """What is told about a picture, and is none."""

@@ -95,6 +95,8 @@ def has_alpha(facts: Facts, planned: Plan) -> bool:
 def draw(original: Drawable, planned: Plan, choice: Choice, recipe: Recipe, overlays: tuple[Overlay, ...] = ()) -> Drawn:
     if choice.format.name not in _DEEP or choice.others:
         planned = msgspec.structs.replace(planned, deep=False)
+    if choice.format.name in _UNTAGGED:
+        planned = msgspec.structs.replace(planned, keeps_profile=False)
     count = original.facts.frames if choice.format.animation else 1
     loaded = original.load(planned, count)
     shaped = [_fold(SHAPING, frame, planned) for frame in frames.split(loaded, count)]
@@ -108,6 +110,8 @@ def draw(original: Drawable, planned: Plan, choice: Choice, recipe: Recipe, over
 
 
 _DEEP = ("png", "avif")
+_UNTAGGED = ("gif", "ico", "bmp", "jxl")
+"""Written without a profile: their pixels are sRGB."""
 
 
 def _fold(steps: tuple[Step, ...], image: pyvips.Image, planned: Plan) -> pyvips.Image:

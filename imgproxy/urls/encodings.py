@@ -11,11 +11,16 @@ import msgspec
 from imgproxy.encoding import AutoQuality, AvifOptions, JpegOptions, PngOptions, Qualities, WebpOptions
 from imgproxy.formats import FORMATS
 from imgproxy.parts import Bounds, Hashsum
-from imgproxy.spec import Transform
+from imgproxy.spec import DATA, Transform
 from imgproxy.urls.arguments import Arguments, Asked, boolean
 from imgproxy.urls.numbers import Number
 
-WRITTEN = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif", "ico": "ico"}
+WRITTEN = {
+    extension: row.name
+    for row in FORMATS.values()
+    if row.saver and row.name not in DATA
+    for extension in sorted(row.extensions)
+}
 """The formats that go out, by their extensions."""
 
 _READ = {extension: row.name for row in FORMATS.values() if row.readable for extension in row.extensions}
