@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -9,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from cachetools import LRUCache
 
-from imgproxy.cache.bans import Bans
+from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.entry import Freshness, Validators
 from imgproxy.errors import CatalogueUnavailable, InvalidTarget, SourceNotFound, SourceTooLarge
 from imgproxy.library.catalogue import Catalogue, Hosted
@@ -91,7 +92,7 @@ class LibrarySource:
                 raise
         else:
             if found is None:
-                await self._snapshots.forget(id)
+                await self._forget(id)
             elif known is None or (known[0], known[2]) != (found, generation):
                 await self._snapshots.keep(found, seen_at)
         if found is None:
@@ -99,6 +100,12 @@ class LibrarySource:
             raise SourceNotFound("there is no such picture")
         self._known[id] = found, until, generation
         return found
+
+    async def _forget(self, id: str) -> None:
+        """A picture that this machine has seen, and that was deleted by way of another: what was made of it here goes too."""
+        if await self._snapshots.find(id) is not None:
+            await asyncio.to_thread(self._bans.add, Ban(at=time.time(), source=LIBRARY, locator=id))
+            await self._snapshots.forget(id)
 
     async def _asked(self, id: str) -> Hosted | None:
         """What the catalogue says. While it is gone one request in a while asks, and the others do not wait for it.
