@@ -42,10 +42,13 @@ def format_quality(asked: Asked, arguments: Arguments) -> None:
         raise ValueError
     given = asked.picture.get("qualities") or Qualities()
     for extension, text in zip(arguments[::2], arguments[1::2], strict=True):
-        name = WRITTEN.get(extension)
-        if name not in Qualities.__struct_fields__:
+        quality = Number(ge=0, le=100, whole=True).read(text)
+        name = _READ.get(extension)
+        if name is None:
             raise ValueError
-        given = msgspec.structs.replace(given, **{name: Number(ge=0, le=100, whole=True).read(text)})
+        # Of the others none has a quality of its own here, or they never go out: there is nothing that it would change.
+        if name in Qualities.__struct_fields__:
+            given = msgspec.structs.replace(given, **{name: quality})
     asked.picture["qualities"] = given
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imgproxy.formats import FORMATS
 from imgproxy.urls import arguments as of
 from imgproxy.urls import encodings
 from imgproxy.urls.arguments import bounded
@@ -15,9 +16,9 @@ RESULTS: tuple[Processing, ...] = (
     Processing(
         ("format_quality", "fq"),
         2,
-        8,
+        2 * len(FORMATS),
         encodings.format_quality,
-        "pairs of jpg, webp, avif or png and a whole number from 0 to 100",
+        "pairs of an extension and a whole number from 0 to 100; it tells in jpg, webp, avif, png and jxl",
         "fq:jpg:80:webp:75",
         "Quality by format, where `quality` says none.",
     ),
