@@ -30,6 +30,7 @@ from bench import (
     proc,
     render,
     startup,
+    templates,
     upgrade,
     urls,
 )
@@ -52,6 +53,7 @@ SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "choices": choices.run,
     "urls": urls.run,
     "hosting": hosting.run,
+    "templates": templates.run,
 }
 
 LONGEST = 420.0

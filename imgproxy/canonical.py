@@ -76,7 +76,7 @@ def _plain_encoding(asked: Transform) -> dict[str, object]:
     """What the formats that may come of it cannot do."""
     name = asked.format
     changes: dict[str, object] = {}
-    if asked.lossless and not asked.negotiate and name in ("png", "webp", "avif"):
+    if asked.lossless and not asked.negotiate and name in ("png", "webp", "avif", "jxl"):
         # Quality and palettes are what is lost by; PNG loses by nothing else.
         changes |= {"quality": 0, "compress": False, "lossless": name != "png", "chroma": ""}
     elif asked.lossless and not asked.negotiate:
@@ -154,8 +154,9 @@ def _plain_parts(asked: Transform) -> dict[str, object]:
     if asked.region == Region(0, 0, 0, 0):
         changes["region"] = None
     cut = asked.cut
-    if cut and not cut.aspect:
-        changes["cut"] = msgspec.structs.replace(cut, grow=False) if cut.width or cut.height else None
+    if cut:
+        plain = msgspec.structs.replace(cut, gravity=_plain(cut.gravity), grow=cut.grow and bool(cut.aspect))
+        changes["cut"] = plain if cut.width or cut.height or cut.aspect else None
     if asked.padding == Sides(0, 0, 0, 0):
         changes["padding"] = None
     if not asked.sharpen:
@@ -303,14 +304,15 @@ def _plain_open(asked: Transform) -> dict[str, object]:
 
 
 def _plain_gravity(asked: Transform) -> dict[str, object]:
-    gravity, placement = _plain(asked.gravity), asked.placement
+    gravity, placement = _plain(asked.gravity), asked.placement and (_plain(asked.placement) or Gravity())
     crops = _covers(asked) or (asked.rules == "imgproxy" and bool(asked.min_width or asked.min_height))
     extends = asked.extend or asked.extend_aspect
     if not extends:
         placement = None
     elif not crops:
         # A letterbox can only place the whole picture; there is no part of it to choose.
-        gravity, placement = _plain(placement or (gravity if gravity and gravity.kind == "anchor" else None)), None
+        placed = placement or (gravity if gravity and gravity.kind == "anchor" else None)
+        gravity, placement = (None, placed) if placed and placed.kind == "focal" else (_plain(placed), None)
     elif placement == (gravity if gravity and gravity.kind == "anchor" else Gravity()):
         placement = None
     if not (crops or extends):

@@ -128,7 +128,7 @@ def sign(arguments: Namespace) -> int:
     host, target = _split(arguments.target)
     if arguments.expires is not None:
         target += f"{'&' if '?' in target else '?'}expires={_deadline(arguments.expires)}"
-    dialect = Native()
+    dialect = Native(library=settings.library.enabled)
     dialect.parse(dialect.split(target).payload)
     print(host + Signer(settings.signing.pairs).sign(target, arguments.key_id))
     return 0
@@ -138,7 +138,7 @@ def grant(arguments: Namespace) -> int:
     from imgproxy.signing import Policy, Signer
 
     settings = _read(arguments).settings
-    settings.source(arguments.source)
+    settings.expect_source(arguments.source)
     try:
         policy = Policy(
             source=arguments.source,
@@ -200,7 +200,7 @@ def purge(arguments: Namespace) -> int:
         why = "cannot be written" if directory.is_dir() else "is not there"
         raise SettingsError(f"cache.directory: {directory} {why}; nothing was purged")
     if arguments.source is not None:
-        settings.source(arguments.source)
+        settings.expect_source(arguments.source)
     if arguments.url is not None:
         if arguments.path is not None or arguments.prefix is not None:
             raise InvalidTarget("--path and --prefix go with --source, not with --url")
@@ -209,7 +209,7 @@ def purge(arguments: Namespace) -> int:
         asked = Purge(source=arguments.source, path=arguments.path)
     else:
         asked = Purge(source=arguments.source, prefix=arguments.prefix or "")
-    ban = ban_of(asked, (Native(),), time.time())
+    ban = ban_of(asked, (Native(library=settings.library.enabled),), time.time())
     Bans(directory).add(ban)
     what = "everything" if ban.prefix and not ban.locator else ban.locator + ("…" if ban.prefix else "")
     print(f"purged: {what} of {ban.source}")

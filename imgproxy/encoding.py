@@ -18,6 +18,7 @@ class Qualities(msgspec.Struct, frozen=True, array_like=True):
     avif: _Quality = 0
     png: _Quality = 0
     """Of a palette PNG."""
+    jxl: _Quality = 0
 
 
 class AutoQuality(msgspec.Struct, frozen=True, array_like=True):

@@ -13,7 +13,7 @@ from imgproxy.cache.bans import Bans
 from imgproxy.cache.disk import DiskStore, read
 from imgproxy.cache.entry import Facts
 from imgproxy.cache.freshness import judge
-from imgproxy.errors import ImgproxyError, InvalidTarget, NotAnImage
+from imgproxy.errors import ImgproxyError, InvalidTarget, NotAnImage, SourceNotFound
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs.wire import Finished
 from imgproxy.pipeline import RASTER
@@ -22,6 +22,7 @@ from imgproxy.settings import Settings
 from imgproxy.signing import authorize
 from imgproxy.sources.source import Fetched, Source
 from imgproxy.urls.dialect import Signed
+from imgproxy.urls.native import LIBRARY
 from imgproxy.web.app import make_sources, recipe_of
 from imgproxy.web.doors import Door, door_of, make_doors
 from imgproxy.web.errors import status_of
@@ -40,26 +41,35 @@ async def explain(settings: Settings, target: str, accept: str | None) -> dict[s
             raise InvalidTarget("no front door takes this path; pictures are at /images/NAME/PATH?options")
         dialect = door.dialect
         signed = dialect.split(target)
-        refused = _authorization(settings, signed, door)
+        refused = _authorization(settings, signed, door, hosted=door.hosts(target))
         if refused is not None:
             said["refused"].append(_refusal(refused, door))
         request = dialect.parse(signed.payload)
         said["request"] = msgspec.to_builtins(request)
         said["canonical"] = dialect.build(request)
-        await _explain_source(settings, request, accept, said)
+        await _explain_source(settings, request, signed, accept, said)
     except ImgproxyError as error:
         if _refusal(error, door) not in said["refused"]:
             said["refused"].append(_refusal(error, door))
     return said
 
 
-async def _explain_source(settings: Settings, request: ImageRequest, accept: str | None, said: dict[str, Any]) -> None:
-    settings.source(request.source)
-    sources = make_sources(settings)
+async def _explain_source(
+    settings: Settings, request: ImageRequest, signed: Signed, accept: str | None, said: dict[str, Any]
+) -> None:
+    settings.expect_source(request.source)
+    sources, library = make_sources(settings), None
+    if request.source == LIBRARY:
+        from imgproxy.library.opening import open_library
+
+        library = open_library(settings.library, settings.limits, Bans(Path(settings.cache.directory)))
+        sources[LIBRARY] = library.source
     try:
         source = sources[request.source]
         source.check(request.locator)
         version = await source.version(request.locator)
+        if source.private(request.locator) and signed.signature is None and signed.grant is None:
+            raise SourceNotFound("the picture is private: it is for signed URLs, grants and keys")
         said["source"] = {"name": source.name, "origin": source.origin, "version": version or "known when it is fetched"}
         bans = Bans(Path(settings.cache.directory))
         identity = Identity(source.origin, request.locator, version)
@@ -91,6 +101,8 @@ async def _explain_source(settings: Settings, request: ImageRequest, accept: str
     finally:
         for source in sources.values():
             await source.close()
+        if library is not None:
+            await library.close()
 
 
 def _goes_out_as_it_is(original: bytes | None, identity: Identity, said: dict[str, Any]) -> bool:
@@ -140,9 +152,10 @@ def _store(settings: Settings, name: str, bans: Bans) -> DiskStore:
     return DiskStore(Path(settings.cache.directory) / name, bans, small=settings.cache.memory_entry_bytes)
 
 
-def _authorization(settings: Settings, signed: Signed, door: Door) -> ImgproxyError | None:
+def _authorization(settings: Settings, signed: Signed, door: Door, *, hosted: bool) -> ImgproxyError | None:
+    unsigned = settings.signing.unsigned != "never" or (hosted and settings.library.unsigned)
     try:
-        authorize(door.verifier, signed, door.dialect.parse, settings.signing.unsigned != "never", time.time())
+        authorize(door.verifier, signed, door.dialect.parse, unsigned, time.time())
     except ImgproxyError as error:
         return error
     return None

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from imgproxy.errors import InvalidOption
 from imgproxy.jobs.wire import Font
-
-BUNDLED = Path(__file__).parent / "typefaces"
-"""Fonts of this package: Noto Sans, under the SIL Open Font License."""
+from imgproxy.typefaces import BUNDLED
 
 _USUAL = "Noto Sans"
 _FALLBACKS = ("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Emoji")

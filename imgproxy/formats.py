@@ -39,8 +39,9 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 
     `extension` is the one that is written, `also` are others that such files have. `loader` is the libvips operation without
     its `_source` or `_buffer` suffix, `extra` the optional part of this package that reads it where libvips has no such
-    operation, `saver` whether a result can be in it, `max_side` the encoder's limit in pixels (0: it has none that matters),
-    `passthrough` whether an untouched original of it may be sent to a browser.
+    operation, `saver` whether a result can be in it, `writer` the optional part that writes it where libvips does not,
+    `max_side` the encoder's limit in pixels (0: it has none that matters), `passthrough` whether an untouched original may be
+    sent to a browser.
     """
 
     name: FormatName
@@ -50,6 +51,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     loader: str | None = None
     extra: str = ""
     saver: bool = False
+    writer: str = ""
     alpha: bool = False
     animation: bool = False
     lossy: bool = False
@@ -115,7 +117,9 @@ FORMATS: dict[str, Format] = {
             animation=True,
             max_side=65535,
         ),
-        Format(name="tiff", media_type="image/tiff", extension="tiff", also=("tif",), loader="tiffload", alpha=True),
+        Format(
+            name="tiff", media_type="image/tiff", extension="tiff", also=("tif",), loader="tiffload", saver=True, alpha=True
+        ),
         # An SVG is a program for a browser: it is drawn here and never passed on.
         Format(name="svg", media_type="image/svg+xml", extension="svg", loader="svgload", alpha=True, passthrough=False),
         Format(
@@ -127,9 +131,18 @@ FORMATS: dict[str, Format] = {
             extra="heif",
             alpha=True,
         ),
-        Format(name="jxl", media_type="image/jxl", extension="jxl", loader="jxlload", extra="jxl", alpha=True),
+        Format(
+            name="jxl",
+            media_type="image/jxl",
+            extension="jxl",
+            loader="jxlload",
+            extra="jxl",
+            saver=True,
+            writer="jxl",
+            alpha=True,
+        ),
         Format(name="jp2", media_type="image/jp2", extension="jp2", also=_JP2, loader="jp2kload", extra="pillow", alpha=True),
-        Format(name="bmp", media_type="image/bmp", extension="bmp", extra="pillow", alpha=True),
+        Format(name="bmp", media_type="image/bmp", extension="bmp", extra="pillow", saver=True, alpha=True),
         Format(name="ico", media_type="image/x-icon", extension="ico", extra="pillow", saver=True, alpha=True, max_side=256),
         # A PDF may hold scripts, and what a camera writes is nothing a browser shows.
         Format(name="pdf", media_type="application/pdf", extension="pdf", loader="pdfload", extra="pdf", passthrough=False),

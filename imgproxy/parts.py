@@ -53,7 +53,7 @@ class Region(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Cut(msgspec.Struct, frozen=True, array_like=True):
-    """A part of the upright original, placed by `gravity` (None: the centre; no smart one): pixels from 1, or fractions of its
+    """A part of the upright original, placed by `gravity` (None: the centre; not `entropy`): pixels from 1, or fractions of its
     sides below 1; 0 means all of that side.
 
     `aspect`, width over height, is the shape that is cut out of that part, or with `grow` around it as far as there is

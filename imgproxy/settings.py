@@ -96,7 +96,7 @@ class ImgproxySettings(Section, frozen=True):
 
 class TextSettings(Section, frozen=True):
     fonts: tuple[str, ...] = ("/usr/share/fonts", "/usr/local/share/fonts")  # files, and directories of them
-    font: str = "DejaVu Sans"  # where a URL names none; if it is not there, the first that is
+    font: str = "DejaVu Sans"  # where a URL names none; if it is not there, Noto Sans
 
 
 class LimitSettings(Section, frozen=True):
@@ -304,12 +304,12 @@ class Settings(Section, frozen=True):
         """Whether there can be any: in files, or in the catalogue of hosted pictures."""
         return bool(self.templates.directory) or self.library.enabled
 
-    def source(self, name: str) -> FilesSource | HttpSource:
+    def expect_source(self, name: str) -> None:
         """Raises SourceUnknown, with the names that there are: for the operator, not for whoever asks for a picture."""
-        if name not in self.sources:
-            known = ", ".join(sorted(self.sources)) or "none"
-            raise SourceUnknown(f'there is no source called "{name}"; there are: {known}')
-        return self.sources[name]
+        own = {"library": self.library.enabled, "template": self.draws_templates}
+        known = sorted([*self.sources, *(source for source, there in own.items() if there)])
+        if name not in known:
+            raise SourceUnknown(f'there is no source called "{name}"; there are: {", ".join(known) or "none"}')
 
 
 def environment() -> dict[str, str]:

@@ -38,7 +38,7 @@ _SHAPES = ("width", "height", "aspect", "dpr", "fit", "enlarge", "extend", "clam
 _ENCODINGS = ("format", "negotiate", "quality", "compress", "lossless", "chroma")
 _GRANTED = frozenset((*_SHAPES, *_ENCODINGS))
 _PICTURES = frozenset(row.name for row in FORMATS.values() if row.saver and row.name not in DATA)
-_AUTOMATIC = _PICTURES - {"ico"}
+_AUTOMATIC = _PICTURES - {"ico", "tiff", "bmp", "jxl"}
 """What a format that the URL leaves open may become."""
 _HIDDEN = re.compile(r"%(?:2[ef5]|5c)|\\", re.IGNORECASE)
 

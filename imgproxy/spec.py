@@ -81,7 +81,7 @@ __all__ = [
     "encode",
 ]
 
-PIXEL_EPOCH = 2
+PIXEL_EPOCH = 3
 """Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
 
 Fit = Literal["fit", "cover", "cover-down", "stretch", "auto"]
@@ -91,7 +91,7 @@ picture are both landscape (or square) or both portrait, else as fit."""
 
 Hint = Literal["dpr", "save-data", "width"]
 
-OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "ico", "json", "css", "blurhash"]
+OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "ico", "tiff", "bmp", "jxl", "json", "css", "blurhash"]
 
 DATA: tuple[OutputFormat, ...] = ("json", "css", "blurhash")
 """What is told about a picture, and is none."""
@@ -141,7 +141,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     gravity: Gravity | None = None
     """None: the centre."""
     placement: Gravity | None = None
-    """Where an extended picture lies on its ground, an anchor; None: as `gravity` where that is one, else in the centre."""
+    """Where an extended picture lies on its ground: an anchor, or as near as may be to a focal point of it; None: as `gravity`
+    where that is an anchor, else in the centre."""
     extend_aspect: bool = False
     """Fill up to the shape of the box instead of to its size."""
     rules: Literal["imgix", "imgproxy"] = "imgix"

@@ -28,10 +28,11 @@ def formats_table() -> str:
     for row in FORMATS.values():
         if row.name == "json":
             continue
-        cells = [row.saver, row.alpha, row.animation]
+        written = f"with `[{row.writer}]`" if row.writer else "yes" if row.saver else ""
+        cells = [row.alpha, row.animation]
         read = f"with `[{row.extra}]`" if row.extra else "yes" if row.loader else ""
         side = (str(row.max_side) if row.max_side else "–") if row.saver else ""
-        rows.append(f"| {row.name} | {read} | {' | '.join('yes' if cell else '' for cell in cells)} | {side} |")
+        rows.append(f"| {row.name} | {read} | {written} | {' | '.join('yes' if cell else '' for cell in cells)} | {side} |")
     return "\n".join(rows)
 
 

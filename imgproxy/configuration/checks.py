@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgproxy.errors import InvalidOption, InvalidTarget
+from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError
 from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, Settings
 from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.places import parse_pattern, parse_url
@@ -105,8 +105,15 @@ def _templates(settings: Settings) -> Iterator[Problem]:
     templates = settings.templates
     if TEMPLATE in settings.sources and settings.draws_templates:
         yield f"sources.{TEMPLATE}", "is the name of the templates; call the source something else"
-    if templates.directory and not Path(templates.directory).is_dir():
-        yield "templates.directory", f'there is no directory "{templates.directory}"'
+    if templates.directory:
+        # Whoever has no templates does not load what reading them takes.
+        from imgproxy.fonts import Fonts
+        from imgproxy.templates.shelf import Shelf
+
+        try:
+            Shelf(templates.directory, Fonts(settings.text.fonts, settings.text.font)).load()
+        except SettingsError as error:
+            yield "templates.directory", str(error)
     if templates.web and not isinstance(settings.sources.get(templates.web), HttpSource):
         yield "templates.web", f'there is no source "{templates.web}" of the type http'
 

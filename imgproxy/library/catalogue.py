@@ -255,10 +255,13 @@ class Catalogue:
         await connection.execute(statement if old is None else statement.where(tags.c.tag.in_(old)))
 
     async def _delete(self, connection: AsyncConnection, tenant: str, ids: Iterable[str]) -> Deleted:
-        gone = delete(pictures).where(pictures.c.tenant == tenant, pictures.c.id.in_(tuple(ids)))
+        # In one order, so that two who delete the same do not wait for each other.
+        mine = pictures.c.tenant == tenant, pictures.c.id.in_(tuple(ids))
+        locked = select(pictures.c.id).where(*mine).order_by(pictures.c.id).with_for_update()
+        found = (await connection.execute(locked)).scalars().all()
+        gone = delete(pictures).where(pictures.c.id.in_(found))
         rows = (await connection.execute(gone.returning(pictures.c.id, pictures.c.digest))).all()
         places, freed = [], 0
-        # In one order, so that two who delete do not wait for each other.
         for digest, count in sorted(Counter(row.digest for row in rows).items()):
             own = (objects.c.tenant == tenant, objects.c.digest == digest)
             fewer = update(objects).where(*own).values(refs=objects.c.refs - count)
@@ -293,7 +296,9 @@ def _matching(tenant: str, asked: Search) -> Select[Any]:
     if first:
         # Ordered by the tags' own index: a page of few is found without looking at many.
         age = tags.c.created_at, tags.c.picture
-        statement = statement.join(tags, tags.c.picture == pictures.c.id).where(tags.c.tenant == tenant, tags.c.tag == first)
+        # That the pictures are of the tenant too is not said again: a planner that has no statistics would look at all of them.
+        statement = select(pictures).join(tags, tags.c.picture == pictures.c.id)
+        statement = statement.where(tags.c.tenant == tenant, tags.c.tag == first)
     for other in others:
         also = tags.alias()
         statement = statement.where(select(also.c.tag).where(also.c.picture == pictures.c.id, also.c.tag == other).exists())

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from imgproxy.errors import CatalogueUnavailable, SettingsError
+from imgproxy.errors import CapacityError, CatalogueUnavailable, SettingsError, StorageFull
 
 SECONDS = 1.8
 """In which a transaction has ended, or the catalogue is taken to be gone."""
 
 _BUSY_MS = 1500
-_LOST = (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError)
+_LOST = (DBAPIError, PoolTimeout, OSError, TimeoutError)
+_OURS = (IntegrityError, DataError, ProgrammingError)
+"""What is said of our own statements, and not of the database."""
+_POSTGRES_FULL = "53100"
+
+_log = logging.getLogger("imgproxy.library")
 
 
 def address(url: str, directory: Path) -> str:
@@ -41,6 +50,8 @@ class Database:
 
     def __init__(self, location: str) -> None:
         self.sqlite = location.startswith("sqlite")
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._silent_until = 0.0
         if self.sqlite:
             self.engine: AsyncEngine = create_async_engine(
                 location, connect_args={"timeout": _BUSY_MS / 1000}, pool_size=4, max_overflow=0, pool_timeout=SECONDS
@@ -48,7 +59,12 @@ class Database:
             event.listen(self.engine.sync_engine, "connect", _prepare)
             event.listen(self.engine.sync_engine, "begin", _begin)
         else:
-            arguments = {"timeout": SECONDS, "command_timeout": SECONDS}
+            arguments = {
+                "timeout": SECONDS,
+                "command_timeout": SECONDS,
+                # A plan that was made for a small catalogue is kept while it grows, and looks at all of it.
+                "server_settings": {"plan_cache_mode": "force_custom_plan"},
+            }
             try:
                 self.engine = create_async_engine(
                     location, connect_args=arguments, pool_size=8, max_overflow=0, pool_timeout=SECONDS, pool_pre_ping=True
@@ -59,31 +75,92 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Raises CatalogueUnavailable."""
-        async with self._bounded(), self.engine.connect() as connection:
+        async with self._bounded(), self._lent() as connection:
             yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction, durable when the context has ended, undone by an exception. Raises CatalogueUnavailable."""
-        async with self._bounded(), self.engine.connect() as plain:
+        """A transaction, durable when the context has ended, undone by an exception. Raises CatalogueUnavailable and
+        StorageFull."""
+        async with self._bounded(), self._lent() as plain:
             connection = await plain.execution_options(writing=True)
-            async with connection.begin():
-                yield connection
+            await connection.begin()
+            yield connection
+            await connection.commit()
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[AsyncConnection]:
+        """A connection, undone and given back afterwards. To do that with one whose server hangs takes as long as the request
+        that hung, so whoever is out of time leaves it to a task."""
+        opening = asyncio.ensure_future(_opened(self.engine))
+        try:
+            connection = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.cancel()
+            self._leave(_closed(opening))
+            raise
+        try:
+            yield connection
+        except asyncio.CancelledError:
+            self._leave(connection.close())
+            raise
+        except BaseException:
+            await asyncio.shield(self._leave(connection.close()))
+            raise
+        await asyncio.shield(self._leave(connection.close()))
+
+    def _leave(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._leaving.add(task)
+        task.add_done_callback(self._left)
+        return task
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._leaving.discard(task)
+        if not task.cancelled():
+            task.exception()  # a connection that does not even close is nobody's any more
 
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(SECONDS):
                 yield
+        except _OURS:
+            raise
         except _LOST as error:
-            raise CatalogueUnavailable("the catalogue of hosted pictures does not answer") from error
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            raise CatalogueUnavailable("the catalogue of hosted pictures broke off") from error
+            self._tell(error)
+            raise _meaning(error) from error
+
+    def _tell(self, error: Exception) -> None:
+        """At most once a second: all requests may fail at once."""
+        if time.monotonic() < self._silent_until:
+            return
+        self._silent_until = time.monotonic() + 1
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        fields = {"error": f"{type(cause).__name__}: {str(cause)[:200]}"}
+        _log.warning("the catalogue does not answer", extra={"fields": fields})
 
     async def close(self) -> None:
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         await self.engine.dispose()
+
+
+async def _opened(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect()
+
+
+async def _closed(opening: asyncio.Task[AsyncConnection]) -> None:
+    """What came of it all the same is given back."""
+    (connection,) = await asyncio.gather(opening, return_exceptions=True)
+    if isinstance(connection, AsyncConnection):
+        await connection.close()
+
+
+def _meaning(error: Exception) -> CapacityError:
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == _POSTGRES_FULL:
+        return StorageFull("the disk of the catalogue is full")
+    return CatalogueUnavailable("the catalogue of hosted pictures does not answer")
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -186,7 +186,7 @@ class Intake:
             blurhash=told.blurhash,
             private=private,
             created_at=now(),
-            tags=tuple(tags),
+            tags=tuple(sorted(set(tags))),
         )
         # Whoever asked may go; that it is half hosted may not be.
         return await asyncio.shield(self._host(picture, draft))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imgproxy.cache.bans import Bans
 from imgproxy.errors import CapacityError, SettingsError
-from imgproxy.library.catalogue import Catalogue
+from imgproxy.library.catalogue import Catalogue, now
 from imgproxy.library.database import Database, address
 from imgproxy.library.downloads import Downloads
 from imgproxy.library.jobs import Jobs
@@ -43,10 +43,10 @@ class Library:
     jobs: Jobs
 
     async def sweep(self, before: int) -> int:
-        """Delete the bytes at places that were written down before that moment (microseconds since the epoch) and are nobody's;
-        how many there were. Raises CapacityError."""
-        await self.downloads.expire(before)
-        await self.jobs.expire(before)
+        """Let go of the downloads and jobs that have ended, and delete the bytes at places that were written down before that
+        moment (microseconds since the epoch) and are nobody's; how many there were. Raises CapacityError."""
+        await self.downloads.expire(now())
+        await self.jobs.expire(now())
         places = await self.catalogue.stray(before)
         for place in places:
             await self.objects.delete(place)

@@ -42,6 +42,4 @@ class Permits:
             if picture.private and picture.tenant != tenant:
                 raise OptionForbidden(reference.layer, f"{reference.layer}: there is no such picture to show")
         elif source not in self._sources and not (everybodys and reference.placed):
-            raise OptionForbidden(
-                reference.layer, f"{reference.layer}: a picture is a URL here, or a hosted one: {LIBRARY}/ID"
-            )
+            raise OptionForbidden(reference.layer, f"{reference.layer}: a picture is a URL here, or a hosted one: {LIBRARY}/ID")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -9,10 +10,11 @@ from contextlib import asynccontextmanager
 
 from cachetools import LRUCache
 
-from imgproxy.cache.bans import Bans
+from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.entry import Freshness, Validators
 from imgproxy.errors import CatalogueUnavailable, InvalidTarget, SourceNotFound, SourceTooLarge
 from imgproxy.library.catalogue import Catalogue, Hosted
+from imgproxy.library.database import SECONDS
 from imgproxy.library.objects import Objects
 from imgproxy.library.snapshots import Snapshots
 from imgproxy.settings import LibrarySettings, LimitSettings
@@ -52,6 +54,7 @@ class LibrarySource:
         self._bans = bans
         self._clock = clock
         self._known: LRUCache[str, tuple[Hosted, float, int]] = LRUCache(_KNOWN)
+        self._gone_until = 0.0
 
     def check(self, locator: str) -> None:
         if not _ID.fullmatch(locator):
@@ -81,18 +84,45 @@ class LibrarySource:
             return known[0]
         until, seen_at = self._clock() + _KNOWN_SECONDS, time.time()
         try:
-            found = await self._catalogue.find(id)
+            found = await self._asked(id)
         except CatalogueUnavailable:
+            until = self._clock() + _KNOWN_SECONDS  # the wait is not part of it, or the next one would wait again
             found = await self._snapshots.find(id)
             if found is None:
                 raise
         else:
-            if found is not None and (known is None or (known[0], known[2]) != (found, generation)):
+            if found is None:
+                await self._forget(id)
+            elif known is None or (known[0], known[2]) != (found, generation):
                 await self._snapshots.keep(found, seen_at)
         if found is None:
             self._known.pop(id, None)
             raise SourceNotFound("there is no such picture")
         self._known[id] = found, until, generation
+        return found
+
+    async def _forget(self, id: str) -> None:
+        """A picture that this machine has seen, and that was deleted by way of another: what was made of it here goes too."""
+        if await self._snapshots.find(id) is not None:
+            await asyncio.to_thread(self._bans.add, Ban(at=time.time(), source=LIBRARY, locator=id))
+            await self._snapshots.forget(id)
+
+    async def _asked(self, id: str) -> Hosted | None:
+        """What the catalogue says. While it is gone one request in a while asks, and the others do not wait for it.
+
+        Raises CatalogueUnavailable.
+        """
+        gone, now = self._gone_until > 0, self._clock()
+        if now < self._gone_until:
+            raise CatalogueUnavailable("the catalogue of hosted pictures did not answer a moment ago")
+        if gone:
+            self._gone_until = now + SECONDS + _KNOWN_SECONDS
+        try:
+            found = await self._catalogue.find(id)
+        except CatalogueUnavailable:
+            self._gone_until = self._clock() + _KNOWN_SECONDS
+            raise
+        self._gone_until = 0.0
         return found
 
     @asynccontextmanager

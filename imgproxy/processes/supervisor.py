@@ -21,11 +21,11 @@ from pathlib import Path
 import msgspec
 
 from imgproxy import logs
-from imgproxy.fonts import BUNDLED
 from imgproxy.processes import sockets
 from imgproxy.processes.child import RELOAD, Death, Exit, JanitorHandoff, RenderHandoff, WebHandoff, log
 from imgproxy.processes.crew import Child, Crew
 from imgproxy.settings import Settings, child_environment
+from imgproxy.typefaces import BUNDLED
 
 _FRUGAL = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
 _KNOWN = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "FONTCONFIG_", "XDG_", "VIPS_")

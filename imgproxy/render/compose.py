@@ -13,7 +13,7 @@ import pyvips
 
 from imgproxy.errors import ImageError, ResultTooLarge, Undecodable
 from imgproxy.formats import FORMATS
-from imgproxy.jobs.wire import Job
+from imgproxy.jobs.wire import Finished, Job
 from imgproxy.render.choose import Choice
 from imgproxy.render.colour import with_alpha
 from imgproxy.render.draw import draw
@@ -43,21 +43,10 @@ class Placed:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """`data` is an uncompressed TIFF; `missing` the pictures that could not be drawn, by their indices."""
-
-    data: bytes
-    width: int
-    height: int
-    missing: tuple[int, ...]
-
-
-def compose(
-    job: Job, source: bytes, pictures: Sequence[bytes], recipe: Recipe, watch: Watch | None, stages: dict[str, float]
-) -> Composed:
-    """A picture that cannot be drawn is no error: its layer is not there. Raises Undecodable, ResultTooLarge and libvips'
-    ERRORS."""
+def compose(job: Job, source: bytes, pictures: Sequence[bytes], recipe: Recipe, watch: Watch | None) -> tuple[bytes, Finished]:
+    """An uncompressed TIFF. A picture that cannot be drawn is no error: its layer is not there. Raises Undecodable,
+    ResultTooLarge and libvips' ERRORS."""
+    stages: dict[str, float] = {}
     try:
         asked = composition.decode(source)
     except msgspec.MsgspecError as error:
@@ -84,7 +73,17 @@ def compose(
             canvas = canvas.composite(list(images), "over", x=list(across), y=list(down)).cast("uchar")
         if asked.background.alpha == 255:
             canvas = canvas.extract_band(0, n=3)
-        return Composed(canvas.copy(interpretation="srgb").tiffsave_buffer(), asked.width, asked.height, tuple(missing))
+        data = canvas.copy(interpretation="srgb").tiffsave_buffer()
+    return data, Finished(
+        format="tiff",
+        width=asked.width,
+        height=asked.height,
+        frames=1,
+        length=len(data),
+        why="",
+        stages=stages,
+        missing=tuple(missing),
+    )
 
 
 def _kind(element: Element) -> str:
@@ -167,8 +166,15 @@ def _finished(placed: Placed, box: Box) -> tuple[pyvips.Image, int, int]:
     )
     width, height = 2 * math.ceil(across), 2 * math.ceil(down)
     image = image.embed(round(width / 2 - placed.width / 2 + x), round(height / 2 - placed.height / 2 + y), width, height)
-    turned = image.premultiply().rotate(box.rotation).unpremultiply().cast("uchar").copy(interpretation="srgb").copy_memory()
+    turned = _turned(image, box.rotation % 360)
     return turned, round(left + (placed.width - turned.width) / 2), round(top + (placed.height - turned.height) / 2)
+
+
+def _turned(image: pyvips.Image, degrees: float) -> pyvips.Image:
+    if not degrees % 90:
+        return image.rot(f"d{degrees:g}").copy_memory()
+    turned = image.premultiply().rotate(degrees).unpremultiply()
+    return turned.cast("uchar").copy(interpretation="srgb").copy_memory()
 
 
 @contextmanager

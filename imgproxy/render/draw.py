@@ -13,13 +13,14 @@ from imgproxy.errors import ImageError, Undecodable
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Job
 from imgproxy.render import frames, metadata
+from imgproxy.render.boxes import Box
 from imgproxy.render.choose import Choice
 from imgproxy.render.depth import keeps_depth
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.libvips import ERRORS, forget_errors
 from imgproxy.render.load import Original, Watch
 from imgproxy.render.overlay import Overlay, lay, overlay
-from imgproxy.render.plan import Box, Plan, plan
+from imgproxy.render.plan import Plan, plan
 from imgproxy.render.rendition import Rendition
 from imgproxy.render.stage import Stage, stage
 from imgproxy.render.steps import FINISHING, SHAPING, Step
@@ -94,6 +95,8 @@ def has_alpha(facts: Facts, planned: Plan) -> bool:
 def draw(original: Drawable, planned: Plan, choice: Choice, recipe: Recipe, overlays: tuple[Overlay, ...] = ()) -> Drawn:
     if choice.format.name not in _DEEP or choice.others:
         planned = msgspec.structs.replace(planned, deep=False)
+    if choice.format.name in _UNTAGGED:
+        planned = msgspec.structs.replace(planned, keeps_profile=False)
     count = original.facts.frames if choice.format.animation else 1
     loaded = original.load(planned, count)
     shaped = [_fold(SHAPING, frame, planned) for frame in frames.split(loaded, count)]
@@ -107,6 +110,8 @@ def draw(original: Drawable, planned: Plan, choice: Choice, recipe: Recipe, over
 
 
 _DEEP = ("png", "avif")
+_UNTAGGED = ("gif", "ico", "bmp", "jxl")
+"""Written without a profile: their pixels are sRGB."""
 
 
 def _fold(steps: tuple[Step, ...], image: pyvips.Image, planned: Plan) -> pyvips.Image:

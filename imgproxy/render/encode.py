@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pyvips
 
+from imgproxy.errors import FormatUnavailable
 from imgproxy.render.metadata import keep_flags
 from imgproxy.render.swatches import save_blurhash, save_css, save_json
 from imgproxy.spec import PALETTES, JpegOptions, PngOptions, Recipe, Transform, WebpOptions
@@ -22,7 +23,12 @@ def quality(transform: Transform, recipe: Recipe, name: str) -> int:
     named: int = getattr(transform.qualities, name, 0)
     if named:
         return named
-    defaults = {"jpeg": recipe.jpeg_quality, "webp": recipe.webp_quality, "avif": recipe.avif_quality}
+    defaults = {
+        "jpeg": recipe.jpeg_quality,
+        "jxl": recipe.jpeg_quality,
+        "webp": recipe.webp_quality,
+        "avif": recipe.avif_quality,
+    }
     if name not in defaults:
         return 100
     return max(1, defaults[name] - recipe.compress) if transform.compress else defaults[name]
@@ -71,6 +77,38 @@ def save_ico(image: pyvips.Image, quality: int, transform: Transform, recipe: Re
     png = bytes(image.pngsave_buffer(compression=recipe.png_compression, keep=0))
     # 256 is written as 0: a byte a side, then colours, planes, bits, length, and where it begins.
     return struct.pack("<HHHBBBBHHII", 0, 1, 1, image.width % 256, image.height % 256, 0, 0, 1, 32, len(png), 22) + png
+
+
+def save_tiff(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
+    return bytes(image.tiffsave_buffer(compression="deflate", predictor="horizontal", keep=keep_flags(recipe)))
+
+
+def save_bmp(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
+    """Uncompressed, 24 bits a pixel, or with alpha 32 behind a header that says where it is (BITMAPV4HEADER)."""
+    colour = image if image.bands > 2 else image.colourspace("srgb")
+    ordered = colour[2].bandjoin([colour[1], colour[0], *([colour[3]] if colour.bands > 3 else [])])
+    row = -(-ordered.width * ordered.bands // 4) * 4
+    # From the bottom up, each row filled up to whole words.
+    pixels = ordered.flipver().write_to_memory()
+    filled = ordered.width * ordered.bands
+    rows = bytes(pixels) if filled == row else _filled(bytes(pixels), filled, row)
+    masks = struct.pack("<4I4s48x", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs") if ordered.bands > 3 else b""
+    begins = 14 + 40 + len(masks)
+    about = (40 + len(masks), image.width, image.height, 1, 8 * ordered.bands, 3 if masks else 0, len(rows), 2835, 2835, 0, 0)
+    return struct.pack("<2sIHHI", b"BM", begins + len(rows), 0, 0, begins) + struct.pack("<IiiHHIIiiII", *about) + masks + rows
+
+
+def _filled(pixels: bytes, length: int, row: int) -> bytes:
+    return b"".join(pixels[at : at + length] + bytes(row - length) for at in range(0, len(pixels), length))
+
+
+def save_jxl(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
+    """Without metadata. Raises FormatUnavailable where the library for it is not installed."""
+    try:
+        from imgproxy.render.decoders.jxl import encode_jxl
+    except ImportError as error:
+        raise FormatUnavailable("this server cannot write JXL: it needs imgproxy-server[jxl]") from error
+    return encode_jxl(image, 100 if transform.lossless else quality)
 
 
 def save_webp(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
@@ -133,4 +171,7 @@ SAVERS: dict[str, Saver] = {
     "avif": save_avif,
     "gif": save_gif,
     "ico": save_ico,
+    "tiff": save_tiff,
+    "bmp": save_bmp,
+    "jxl": save_jxl,
 }

@@ -18,15 +18,15 @@ import pyvips
 from imgproxy.errors import Undecodable
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Finished, Job, Quick
-from imgproxy.render import frames, metadata, refusal, rendition, report, trim
+from imgproxy.render import frames, metadata, refusal, rendition, report
 from imgproxy.render.choose import Choice, choose
-from imgproxy.render.compose import compose
 from imgproxy.render.costs import Costs
 from imgproxy.render.draw import Drawable, Drawn, Overlays, draw, has_alpha, plan_of, staged
 from imgproxy.render.encode import SAVERS, quality
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.libvips import ERRORS, forget_errors, prepare
 from imgproxy.render.load import Original, Watch
+from imgproxy.render.look import look
 from imgproxy.render.pace import Encoder, at_pace, paced
 from imgproxy.render.plan import Plan
 from imgproxy.render.rendition import Rendition, Unreadable
@@ -76,7 +76,12 @@ def render(  # noqa: PLR0913 -- a job, and all that a process has for it
     recipe = metadata.keeping(recipe, job.transform)
     try:
         if job.composes:
-            return _composed(job, source, out_fd, recipe, watch, marks)
+            # HarfBuzz and what breaks lines: only those pay for it who have templates.
+            from imgproxy.render.compose import compose
+
+            data, finished = compose(job, source, marks, recipe, watch)
+            _write(out_fd, data)
+            return finished
         if job.makes_rendition:
             return _rendition_of(job, source, out_fd, watch, stages)
         job = refusal.bounded(job, source)
@@ -124,23 +129,6 @@ def _rendition_of(job: Job, source: bytes, out_fd: int, watch: Watch | None, sta
     return Finished(format="rendition", width=width, height=height, frames=1, length=length, why="", stages=stages)
 
 
-def _composed(job: Job, source: bytes, out_fd: int, recipe: Recipe, watch: Watch | None, marks: Sequence[bytes]) -> Finished:
-    stages: dict[str, float] = {}
-    made = compose(job, source, marks, recipe, watch, stages)
-    with _stage(stages, "write"):
-        _write(out_fd, made.data)
-    return Finished(
-        format="tiff",
-        width=made.width,
-        height=made.height,
-        frames=1,
-        length=len(made.data),
-        why="",
-        stages=stages,
-        missing=made.missing,
-    )
-
-
 def _finished(result: Result, out_fd: int, stages: dict[str, float]) -> Finished:
     with _stage(stages, "write"):
         _write(out_fd, result.data)
@@ -175,7 +163,7 @@ def _result(  # noqa: PLR0913 -- one job, and what it is drawn with
             return _as_it_is(original, source)
         job = _seen_small(job)
         first = job.transform.chain[0]
-        trimmed = trim.measure(original, first) if first.trim else None
+        first, trimmed = look(original, first)
         drawing = plan_of(job, first, original.facts, trimmed, recipe)
     result = _from(original, drawing, recipe, stages, encoder, Overlays(job, marks, recipe, watch), source)
     if job.rules is not None and not recipe.keep and rendition.wanted(original.facts, drawing, job.rules):
@@ -229,7 +217,7 @@ def _from(  # noqa: PLR0913 -- one picture, and what it is drawn with
     with _stage(stages, "steps"):
         for following in job.transform.chain[1:]:
             original = staged(original, drawing, recipe, overlays)
-            trimmed = trim.measure(original, following) if following.trim else None
+            following, trimmed = look(original, following)
             drawing = plan_of(job, following, original.facts, trimmed, recipe)
         choice = _choose(job, original.facts, drawing)
         over = overlays.of(drawing)

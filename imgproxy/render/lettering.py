@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import pyvips
 
-from imgproxy.errors import Undecodable
+from imgproxy.errors import ResultTooLarge, Undecodable
 from imgproxy.jobs.wire import Font
 from imgproxy.render.colour import with_alpha
 from imgproxy.render.libvips import ERRORS, forget_errors
@@ -18,6 +18,9 @@ from imgproxy.templates.typesetting import Typeset, typeset
 _LEFT_TO_RIGHT, _RIGHT_TO_LEFT = "\u200e", "\u200f"
 _VALIGN = {"top": 0.0, "middle": 0.5, "bottom": 1.0}
 _PHYSICAL = {"left": 0.0, "center": 0.5, "right": 1.0}
+
+_LARGEST = 16384
+"""Pixels of a side of a text that has no box."""
 
 _loaded: set[str] = set()
 """Files whose faces Pango knows by now: libvips keeps them as long as the process lives."""
@@ -35,10 +38,12 @@ class Lettered:
 
 
 def lettering(element: TextElement, faces: Sequence[Font]) -> Lettered | None:
-    """None where there is nothing to be seen. What would stick out of the box is cut."""
+    """None where there is nothing to be seen. What would stick out of the box is cut. Raises ResultTooLarge and Undecodable."""
     asked = typeset(element, faces)
     if not any(line.words.strip() for line in asked.lines):
         return None
+    if max(asked.width, asked.height) > _LARGEST:
+        raise ResultTooLarge(f"a text of {asked.width:.0f}×{asked.height:.0f} pixels is larger than any layer may be")
     _load(faces)
     place = _place(element, asked)
     options = {"align": _pango_align(place, asked.rtl), "dpi": 72, "rgba": True, "fontfile": faces[0].file}

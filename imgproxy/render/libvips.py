@@ -79,7 +79,7 @@ def _self_test() -> None:
     for row in FORMATS.values():
         if row.loader and not row.extra and not _works(f"{row.loader}_source"):
             raise SettingsError(f"this libvips cannot read {row.name}: it has no {row.loader}")
-        if row.saver and row.name in SAVERS and not pyvips.type_find("VipsForeignSave", SAVERS[row.name]):
+        if row.saver and not row.writer and row.name in SAVERS and not pyvips.type_find("VipsForeignSave", SAVERS[row.name]):
             raise SettingsError(f"this libvips cannot write {row.name}: it has no {SAVERS[row.name]}")
     try:
         picture = pyvips.Image.black(16, 16, bands=3).copy(interpretation="srgb")

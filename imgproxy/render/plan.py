@@ -13,10 +13,11 @@ import msgspec
 
 from imgproxy.errors import ResultTooLarge
 from imgproxy.jobs.wire import Limits
+from imgproxy.render.boxes import Box, cut_out, orientation_of, placed, stored_box, used
 from imgproxy.render.facts import Facts, refuse_size, transposes
 from imgproxy.render.geometry import fit_scaling
 from imgproxy.render.resizing import Scaling
-from imgproxy.spec import Border, Corners, Cut, Gravity, Region, Sides, Transform
+from imgproxy.spec import Border, Corners, Gravity, Sides, Transform
 
 JPEG_SHRINKS = ((8, 16.0), (4, 5.0), (2, 2.0))
 """(factor, from which shrink on it is right for a picture of any size). The decoder leaves out what of the last row and column
@@ -29,15 +30,6 @@ MOST_LEFT_OUT = 0.25
 
 MAX_UPSCALE_PIXELS = 2**27
 """Of the scaled picture before it is cropped: smartcrop and turning keep it in memory."""
-
-
-class Box(msgspec.Struct, frozen=True, array_like=True):
-    """Pixels from the top left."""
-
-    x: int
-    y: int
-    width: int
-    height: int
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -116,17 +108,17 @@ def _allowed(planned: Plan, facts: Facts, limits: Limits) -> Plan:
 
 
 def _planned(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | None) -> Plan:
-    orientation = turned(transform.orient or facts.orientation, transform.turn)
-    region = _region(transform.region, trimmed or Box(0, 0, *facts.upright(orientation)))
-    region = _cut(transform.cut, region) if transform.cut else region
+    orientation = orientation_of(transform, facts)
+    region = used(transform, facts, trimmed)
+    region = cut_out(transform.cut, region) if transform.cut else region
     scaling = fit_scaling(transform, region.width, region.height, facts.vector)
     scaled = Box(0, 0, *scaling.scaled)
     resized = (scaled.height, scaled.width) if transposes(orientation) else (scaled.width, scaled.height)
-    stored = _stored(region, facts, orientation)
+    stored = stored_box(region, facts, orientation)
     _refuse_scaled(facts, resized, stored, limits)
     crop, smart = _crop(scaled, scaling, transform.gravity)
     kept = crop or scaled
-    canvas = _canvas(kept, scaling, transform.placement or transform.gravity)
+    canvas = _canvas(kept, scaling, transform)
     ground = canvas or kept
     padding, border = _edges(transform, scaling.dpr)
     radii = transform.mask.radii if transform.mask else None
@@ -149,90 +141,6 @@ def _planned(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | 
         width=width,
         height=height,
     )
-
-
-def _region(region: Region | None, within: Box) -> Box:
-    """`region` of `within`, as a box in the same pixels as `within`, never empty."""
-    if region is None:
-        return within
-
-    def pixels(length: float, side: int) -> int:
-        return round(length * side if length < 1 else length)
-
-    x = min(pixels(region.x, within.width), within.width - 1)
-    y = min(pixels(region.y, within.height), within.height - 1)
-    width = max(1, min(pixels(region.width, within.width) if region.width else within.width, within.width - x))
-    height = max(1, min(pixels(region.height, within.height) if region.height else within.height, within.height - y))
-    return Box(within.x + x, within.y + y, width, height)
-
-
-def _cut(cut: Cut, within: Box) -> Box:
-    """`cut` of `within`, as a box in the same pixels, never empty."""
-    width, height = (
-        min(side, max(1, round(asked * side if asked < 1 else asked))) if asked else side
-        for asked, side in ((cut.width, within.width), (cut.height, within.height))
-    )
-    if cut.aspect:
-        width, height = _shaped(width, height, cut, within)
-    box = _placed(cut.gravity or Gravity(), within, width, height, 1)
-    return Box(within.x + box.x, within.y + box.y, width, height)
-
-
-def _shaped(width: int, height: int, cut: Cut, within: Box) -> tuple[int, int]:
-    """In the shape that is asked for: within what is cut, or around it and within the picture."""
-    if cut.grow:
-        width, height = max(width, round(height * cut.aspect)), max(height, round(width / cut.aspect))
-        width, height = min(width, within.width), min(height, within.height)
-    return max(1, min(width, round(height * cut.aspect))), max(1, min(height, round(width / cut.aspect)))
-
-
-def _placed(gravity: Gravity, within: Box, width: int, height: int, dpr: float) -> Box:
-    """Where a box of `width`×`height` lies in one as large as `within`, at most as large as that."""
-    spare_x, spare_y = within.width - width, within.height - height
-    if gravity.kind == "focal":
-        x, y = round(within.width * gravity.x - width / 2), round(within.height * gravity.y - height / 2)
-    else:
-        x = round(spare_x * gravity.x) + _offset(gravity.offset_x, gravity.x, within.width, dpr)
-        y = round(spare_y * gravity.y) + _offset(gravity.offset_y, gravity.y, within.height, dpr)
-    return Box(min(max(x, 0), spare_x), min(max(y, 0), spare_y), width, height)
-
-
-def _offset(offset: float, anchor: float, side: int, dpr: float) -> int:
-    """Away from the edge that is the anchor, else to the right and down."""
-    pixels = round(offset * (dpr if abs(offset) >= 1 else side))
-    return -pixels if anchor > 0.5 else pixels
-
-
-def turned(orientation: int, turn: int) -> int:
-    """The EXIF orientation of a picture that is upright by `orientation` and then turned clockwise by `turn` degrees."""
-    circle = _MIRRORED if orientation in _MIRRORED else _PLAIN
-    return circle[(circle.index(orientation) + turn // 90) % 4]
-
-
-# Each the one before, turned by another quarter clockwise.
-_PLAIN, _MIRRORED = (1, 6, 3, 8), (2, 7, 4, 5)
-
-
-def _stored(box: Box, facts: Facts, orientation: int) -> Box:
-    """An upright box in the coordinates of the picture as it is stored."""
-    x, y, width, height = box.x, box.y, box.width, box.height
-    if transposes(orientation):
-        x, y, width, height = y, x, height, width
-    if orientation in (2, 3, 7, 8):
-        x = facts.width - x - width
-    if orientation in (3, 4, 6, 7):
-        y = facts.height - y - height
-    return Box(x, y, width, height)
-
-
-def upright(box: Box, width: int, height: int, orientation: int) -> Box:
-    """A box of a stored picture of `width`×`height`, in upright coordinates: the inverse of what a plan does with a region."""
-    x, y = box.x, box.y
-    if orientation in (2, 3, 7, 8):
-        x = width - box.x - box.width
-    if orientation in (3, 4, 6, 7):
-        y = height - box.y - box.height
-    return Box(y, x, box.height, box.width) if transposes(orientation) else Box(x, y, box.width, box.height)
 
 
 def _jpeg_shrink(facts: Facts, stored: Box, resized: tuple[int, int]) -> int:
@@ -274,18 +182,18 @@ def _crop(scaled: Box, scaling: Scaling, gravity: Gravity | None) -> tuple[Box |
     wanted = gravity or Gravity()
     if wanted.kind == "entropy" or wanted.kind == "attention":
         return Box(spare_x // 2, spare_y // 2, width, height), wanted.kind
-    return _placed(wanted, scaled, width, height, scaling.dpr), None
+    return placed(wanted, scaled, width, height, scaling.dpr), None
 
 
-def _canvas(kept: Box, scaling: Scaling, gravity: Gravity | None) -> Box | None:
+def _canvas(kept: Box, scaling: Scaling, transform: Transform) -> Box | None:
     if scaling.canvas is None:
         return None
     width, height = max(scaling.canvas[0], kept.width), max(scaling.canvas[1], kept.height)
     if (width, height) == (kept.width, kept.height):
         return None
-    anchor = gravity if gravity and gravity.kind == "anchor" else Gravity()
+    gravity = transform.gravity if transform.gravity and transform.gravity.kind == "anchor" else Gravity()
     ground = Box(0, 0, width, height)
-    at = _placed(anchor, ground, kept.width, kept.height, scaling.dpr)
+    at = placed(transform.placement or gravity, ground, kept.width, kept.height, scaling.dpr)
     return Box(at.x, at.y, width, height)
 
 

@@ -5,6 +5,8 @@ They are imgix' as well (`geometry.py`) but for device pixel ratios, zoom, least
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from imgproxy.spec import Transform
@@ -29,7 +31,8 @@ class _Shrink(msgspec.Struct, frozen=True):
 
 
 def whole(length: float) -> int:
-    return max(1, round(length))
+    """Halves are rounded up, as libvips does; what a division has left of one is one."""
+    return max(1, math.floor(length + 0.5 + 1e-9))
 
 
 def automatic(transform: Transform, width: int, height: int) -> Transform:

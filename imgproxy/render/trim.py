@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyvips
 
 from imgproxy.render import frames
+from imgproxy.render.boxes import Box, turned, upright
 from imgproxy.render.colour import to_srgb
 from imgproxy.render.load import Original
-from imgproxy.render.plan import Box, turned, upright
 from imgproxy.render.stage import Stage
 from imgproxy.spec import Color, Transform, Trim
 

@@ -18,7 +18,7 @@ MOST_CHARACTERS = 2000
 """Of one text, and of the value of one variable."""
 MOST_QR_BYTES = 1000
 LARGEST = 4096
-"""Pixels of a side of the canvas."""
+"""Pixels of a side of the canvas, and of a layer."""
 
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,63}$", description="Small letters, digits, - and _")]
 Words = Annotated[str, Meta(max_length=MOST_CHARACTERS, description="May have {{ variables }} in it")]
@@ -27,7 +27,7 @@ Paint = Annotated[
     Meta(max_length=200, description="A colour in 3, 4, 6 or 8 hexadecimal digits (RGB, RGBA, …) after #, or a {{ variable }}"),
 ]
 Coordinate = Annotated[float, Meta(ge=-16384, le=16384)]
-Extent = Annotated[float, Meta(ge=0, le=16384)]
+Extent = Annotated[float, Meta(ge=0, le=LARGEST)]
 Anchor = Literal["top-left", "top", "top-right", "left", "center", "right", "bottom-left", "bottom", "bottom-right"]
 Picture = Annotated[
     str,

@@ -45,6 +45,8 @@ class Shelf:
     def load(self) -> None:
         """Every file anew, or, where one of them is wrong, none. Raises SettingsError, which says which and what."""
         found = {}
+        if self._directory and not Path(self._directory).is_dir():
+            raise SettingsError(f'there is no directory "{self._directory}"')
         for path in sorted(Path(self._directory).glob("*.json")) if self._directory else ():
             id = path.stem
             if not _ID.fullmatch(id):

@@ -76,7 +76,7 @@ class _Setter:
     _widths: dict[str, tuple[float, int]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        paragraphs = clean(self.element.words).split("\n")
+        paragraphs = clean(self.element.words).rstrip().split("\n")
         wrap = self.element.wrap and self.element.box.w
         self.units = [list(line_break_units(each)) if wrap else [each] for each in paragraphs]
 
@@ -94,7 +94,7 @@ class _Setter:
         found = self._widths.get(words)
         if found is None:
             ems = sum(_ems(run, font.file) for run, font in self.runs(words))
-            found = self._widths[words] = ems, sum(1 for _ in grapheme_clusters(words))
+            found = self._widths[words] = ems, len(_clusters(words))
         return found
 
     def most_lines(self, size: float) -> int:
@@ -135,7 +135,7 @@ class _Setter:
     def _pieces(self, word: str, size: float, across: float) -> list[str]:
         """Of a word that is wider than a line."""
         pieces = [""]
-        for cluster in grapheme_clusters(word):
+        for cluster in _clusters(word):
             if pieces[-1] and self.width(pieces[-1] + cluster, size) > across:
                 pieces.append("")
             pieces[-1] += cluster
@@ -146,7 +146,7 @@ class _Setter:
         across = self.element.box.w
         if not more and not (across and self.width(line, size) > across + 0.01):
             return line
-        clusters = list(grapheme_clusters(line))
+        clusters = _clusters(line)
         while clusters and across and self.width("".join(clusters).rstrip() + _ELLIPSIS, size) > across:
             clusters.pop()
         return "".join(clusters).rstrip() + _ELLIPSIS
@@ -154,7 +154,7 @@ class _Setter:
     def runs(self, words: str) -> Iterator[tuple[str, Font]]:
         """`words` by the faces that they are set in."""
         run, face = "", self.faces[0]
-        for cluster in grapheme_clusters(words):
+        for cluster in _clusters(words):
             covering = (each for each in self.faces if cluster.isspace() or _has(each.file, cluster))
             found = next(covering, self.faces[0])
             if found != face and run:
@@ -163,6 +163,11 @@ class _Setter:
             run, face = run + cluster, found
         if run:
             yield run, face
+
+
+def _clusters(words: str) -> list[str]:
+    """What belongs together. Of ASCII every letter is by itself, and that is most of what is set."""
+    return list(words) if words.isascii() else list(grapheme_clusters(words))
 
 
 def clean(words: str) -> str:

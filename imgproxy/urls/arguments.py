@@ -80,7 +80,7 @@ def gravity(arguments: Arguments, *, placed: bool = False) -> Gravity:
         return Gravity("attention")
     if kind == "fp" and len(rest) == 2:
         x, y = (Number(ge=0, le=1).read(text) for text in rest)
-        return Gravity("anchor" if placed else "focal", x, y)
+        return Gravity("focal", x, y)
     if kind not in ANCHORS or len(rest) > 2:
         raise ValueError
     offsets = [Number(ge=-16384, le=16384).read(text) if text else 0.0 for text in rest]
@@ -120,13 +120,13 @@ def size(asked: Asked, arguments: Arguments) -> None:
 def extend(asked: Asked, arguments: Arguments) -> None:
     asked.picture["extend"] = boolean(arguments[0])
     if len(arguments) > 1 and arguments[1]:
-        asked.picture["placement"] = gravity(arguments[1:], placed=True)
+        asked.picture["extend_gravity"] = gravity(arguments[1:], placed=True)
 
 
 def extend_aspect(asked: Asked, arguments: Arguments) -> None:
     asked.picture["extend_aspect"] = boolean(arguments[0])
     if len(arguments) > 1 and arguments[1]:
-        asked.picture["placement"] = gravity(arguments[1:], placed=True)
+        asked.picture["aspect_gravity"] = gravity(arguments[1:], placed=True)
 
 
 def number(name: str) -> Callable[[Asked, Arguments], None]:
@@ -163,12 +163,12 @@ def crop_gravity(asked: Asked, arguments: Arguments) -> None:
 
 
 def crop(asked: Asked, arguments: Arguments) -> None:
-    sides = [Number(ge=0, le=16384).read(text) if text else 0.0 for text in arguments[:2]]
-    placed = gravity(arguments[2:]) if len(arguments) > 2 else None
-    if placed and placed.kind not in ("anchor", "focal"):
-        raise ValueError
-    before = asked.picture.get("cut") or Cut(0, 0)
-    asked.picture["cut"] = Cut(sides[0], sides[1] if len(sides) > 1 else 0, placed, before.aspect, before.grow)
+    given: dict[str, Any] = {
+        name: Number(ge=0, le=16384).read(text) for name, text in zip(("width", "height"), arguments, strict=False) if text
+    }
+    if len(arguments) > 2:
+        given["gravity"] = gravity(arguments[2:])
+    asked.picture["cut"] = msgspec.structs.replace(asked.picture.get("cut") or Cut(0, 0), **given)
 
 
 def trim(asked: Asked, arguments: Arguments) -> None:
@@ -183,7 +183,8 @@ def trim(asked: Asked, arguments: Arguments) -> None:
 
 def padding(asked: Asked, arguments: Arguments) -> None:
     given = [int(Number.of(Sides, "top").read(text)) if text else None for text in arguments]
-    top = given[0] or 0
+    before = asked.picture.get("padding") or Sides(0, 0, 0, 0)
+    top = before.top if given[0] is None else given[0]
     right = top if len(given) < 2 or given[1] is None else given[1]
     bottom = top if len(given) < 3 or given[2] is None else given[2]
     left = right if len(given) < 4 or given[3] is None else given[3]
@@ -203,8 +204,9 @@ def rotate(asked: Asked, arguments: Arguments) -> None:
 
 
 def flip(asked: Asked, arguments: Arguments) -> None:
-    asked.picture["flip_horizontal"] = boolean(arguments[0])
-    asked.picture["flip_vertical"] = len(arguments) > 1 and boolean(arguments[1])
+    for name, text in zip(("flip_horizontal", "flip_vertical"), arguments, strict=False):
+        if text:
+            asked.picture[name] = boolean(text)
 
 
 def kernel(asked: Asked, arguments: Arguments) -> None:

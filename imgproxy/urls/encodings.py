@@ -11,11 +11,16 @@ import msgspec
 from imgproxy.encoding import AutoQuality, AvifOptions, JpegOptions, PngOptions, Qualities, WebpOptions
 from imgproxy.formats import FORMATS
 from imgproxy.parts import Bounds, Hashsum
-from imgproxy.spec import Transform
+from imgproxy.spec import DATA, Transform
 from imgproxy.urls.arguments import Arguments, Asked, boolean
 from imgproxy.urls.numbers import Number
 
-WRITTEN = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "avif": "avif", "gif": "gif", "ico": "ico"}
+WRITTEN = {
+    extension: row.name
+    for row in FORMATS.values()
+    if row.saver and row.name not in DATA
+    for extension in sorted(row.extensions)
+}
 """The formats that go out, by their extensions."""
 
 _READ = {extension: row.name for row in FORMATS.values() if row.readable for extension in row.extensions}
@@ -37,10 +42,13 @@ def format_quality(asked: Asked, arguments: Arguments) -> None:
         raise ValueError
     given = asked.picture.get("qualities") or Qualities()
     for extension, text in zip(arguments[::2], arguments[1::2], strict=True):
-        name = WRITTEN.get(extension)
-        if name not in Qualities.__struct_fields__:
+        quality = Number(ge=0, le=100, whole=True).read(text)
+        name = _READ.get(extension)
+        if name is None:
             raise ValueError
-        given = msgspec.structs.replace(given, **{name: Number(ge=0, le=100, whole=True).read(text)})
+        # Of the others none has a quality of its own here, or they never go out: there is nothing that it would change.
+        if name in Qualities.__struct_fields__:
+            given = msgspec.structs.replace(given, **{name: quality})
     asked.picture["qualities"] = given
 
 

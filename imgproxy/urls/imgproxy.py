@@ -21,6 +21,7 @@ from imgproxy.urls.base64url import read_bytes, unbase64
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.encodings import format_
 from imgproxy.urls.encrypted import Cipherer
+from imgproxy.urls.gravities import settled
 from imgproxy.urls.presets import MAX_DEPTH
 from imgproxy.urls.processing import BY_NAME, NOT_OFFERED, PROCESSING, SECURITY, apply, table
 from imgproxy.urls.replacements import Replacement
@@ -114,7 +115,7 @@ class Imgproxy:
             for segment in segments[:count]:
                 self._apply(asked, segment, budget)
         source, locator, extension = self.named(segments[count:])
-        if extension:
+        if extension and not asked.raw:
             try:
                 format_(asked, [extension])
             except ValueError:
@@ -271,7 +272,8 @@ class Imgproxy:
         return ImageRequest(source=source, locator=locator, transform=transform, **beside)
 
     def _transform(self, asked: Asked) -> Transform:
-        first, *rest = [layered(link, self._place, self._watermark, self._watermark_opacity) for link in asked.links]
+        own = self._watermark, self._watermark_opacity
+        first, *rest = [layered(settled(link), self._place, *own) for link in asked.links]
         for link in rest:
             # Wherever in a chain it is said, it is said of the whole.
             first |= {name: link.pop(name) for name in _ONCE & link.keys()}

@@ -82,7 +82,7 @@ class Native:
             if "?" in locator:
                 raise InvalidTarget("the variables of a template stand in the query, not in the path")
             query, variables = _parted(query) if mark else ("", "")
-            mark = query
+            mark = mark if query or not variables else ""
             locator = f"{locator}?{variables}" if variables else locator
         given = _read(query) if mark else {}
         picture: dict[str, Any] = {}
@@ -147,6 +147,8 @@ def _parted(query: str) -> tuple[str, str]:
             raise InvalidOption(name[:40], f"{plain[:40]} is given twice")
         else:
             variables[plain] = percent_decode(text.replace("+", " "))
+    if len(variables) > MOST_VARIABLES:
+        raise InvalidTarget(f"the URL has more than {MOST_VARIABLES} variables")
     return "&".join(options), urlencode(sorted(variables.items()), quote_via=quote)
 
 

@@ -117,7 +117,9 @@ A_CORNER = Need("mask=corners", lambda given: "mask" in given and given["mask"].
 A_DUOTONE = Need("duotone", lambda given: "duotone" in given)
 AN_UNSHARP = Need("usm", lambda given: "usm" in given)
 A_PAGE = Need("a format other than json, and no frame beside it", lambda given: A_DRAWING.met(given) and "frame" not in given)
-A_LOSSLESS_FORMAT = Need("a format that can: PNG, WebP or AVIF", lambda given: _becomes(given, "png", "webp", "avif"))
+A_LOSSLESS_FORMAT = Need(
+    "a format that can: PNG, WebP, AVIF or JPEG XL", lambda given: _becomes(given, "png", "webp", "avif", "jxl")
+)
 A_LOSSY_FORMAT = Need("a lossy format: JPEG, WebP or AVIF", lambda given: _becomes(given, "jpeg", "webp", "avif"))
 A_MARK = Need("mark", lambda given: "mark" in given)
 A_TEXT = Need("txt", lambda given: "txt" in given)

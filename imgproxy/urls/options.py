@@ -269,7 +269,12 @@ OPTIONS: tuple[Option, ...] = (
         A_LOSSY_FORMAT,
     ),
     Option(
-        "lossless", ("lossless",), _YES, "true", "Without loss, where the format can: WebP, AVIF, and PNG.", A_LOSSLESS_FORMAT
+        "lossless",
+        ("lossless",),
+        _YES,
+        "true",
+        "Without loss, where the format can: WebP, AVIF, JPEG XL, and PNG.",
+        A_LOSSLESS_FORMAT,
     ),
     Option(
         "chromasub",

@@ -55,7 +55,7 @@ PICTURES: tuple[Processing, ...] = (
         1,
         5,
         of.crop,
-        "width:height (pixels from 1, fractions below, 0 for all) and a gravity but sm",
+        "width:height (pixels from 1, fractions below, 0 for all) and a gravity",
         "c:0.5:0:no",
         "Only this part of the original.",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imgproxy.formats import FORMATS
 from imgproxy.urls import arguments as of
 from imgproxy.urls import encodings
 from imgproxy.urls.arguments import bounded
@@ -15,9 +16,9 @@ RESULTS: tuple[Processing, ...] = (
     Processing(
         ("format_quality", "fq"),
         2,
-        8,
+        2 * len(FORMATS),
         encodings.format_quality,
-        "pairs of jpg, webp, avif or png and a whole number from 0 to 100",
+        "pairs of an extension and a whole number from 0 to 100; it tells in jpg, webp, avif, png and jxl",
         "fq:jpg:80:webp:75",
         "Quality by format, where `quality` says none.",
     ),
@@ -157,6 +158,6 @@ RESULTS: tuple[Processing, ...] = (
     ),
     Processing(("raw",), 1, 1, of.raw, BOOL, "raw:1", "The original's own bytes."),
     Processing(("cachebuster", "cb"), 1, 1, of.nothing, "any text", "cb:v2", "Makes another URL of the same picture."),
-    Processing(("expires", "exp"), 1, 1, of.expires, "seconds since 1970", "exp:1798761600", "410 from then on."),
+    Processing(("expires", "exp"), 1, 1, of.expires, "seconds since 1970", "exp:1798761600", "404 from then on."),
     Processing(("return_attachment", "att"), 1, 1, of.attachment, BOOL, "att:1", "Answer as a download."),
 )

@@ -8,6 +8,7 @@ from imgproxy.request import ImageRequest
 from imgproxy.spec import Color, Cut, Gravity, Mark, Text, Transform
 from imgproxy.urls.arguments import ANCHORS, FITS
 from imgproxy.urls.base64url import base64_of
+from imgproxy.urls.gravities import unsettled
 from imgproxy.urls.numbers import write_number
 from imgproxy.urls.saying_encodings import saving
 
@@ -43,6 +44,7 @@ def options_of(request: ImageRequest, spelled: Spelled) -> list[Option]:
 
 
 def _link(asked: Transform, spelled: Spelled) -> list[Option]:
+    asked = unsettled(asked)
     layer = asked.mark or asked.text
     over = _watermark(layer, spelled) if layer else ()
     return [*_source(asked), *_size(asked), *_shape(asked), *_look(asked), *_finish(asked), *over]
@@ -69,8 +71,7 @@ def _size(asked: Transform) -> Iterator[Option]:
     sized = ("rs", _TYPES[asked.fit], *box, str(int(asked.enlarge)))
     if sized != ("rs", "fit", "0", "0", "0"):
         yield sized
-    placed = asked.placement or (asked.gravity if asked.gravity and asked.gravity.kind == "anchor" else None)
-    where = _point(placed, whole=True) if placed else ()
+    where = _point(asked.placement) if asked.placement else ()
     if asked.extend:
         yield ("ex", "1", *where)
     if asked.extend_aspect:
@@ -86,10 +87,10 @@ def _size(asked: Transform) -> Iterator[Option]:
         yield ("z", write_number(asked.zoom_x), write_number(asked.zoom_y))
 
 
-def _point(gravity: Gravity, *, whole: bool = False) -> Option:
+def _point(gravity: Gravity) -> Option:
     if gravity.kind == "attention":
         return ("sm",)
-    if gravity.kind == "focal" or (whole and (gravity.x, gravity.y) not in _NAMES):
+    if gravity.kind == "focal":
         return ("fp", write_number(gravity.x), write_number(gravity.y))
     name = _NAMES.get((gravity.x, gravity.y), "ce")
     offsets = (write_number(gravity.offset_x), write_number(gravity.offset_y))

@@ -25,20 +25,18 @@ from imgproxy.drawing import Drawing
 from imgproxy.fonts import Fonts
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
-from imgproxy.jobs.wire import Limits, RenditionRules
+from imgproxy.jobs.wire import RenditionRules
 from imgproxy.marks import Marks
 from imgproxy.metrics import INTERVAL, Metrics
 from imgproxy.originals import Originals
 from imgproxy.pipeline import Caches, Images
 from imgproxy.renditions import FORGET, Kept, Renditions
-from imgproxy.settings import CacheSettings, FilesSource, HttpSource, LogSettings, Settings
+from imgproxy.settings import CacheSettings, FilesSource, LogSettings, Settings
 from imgproxy.sources.files import Files
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Source
+from imgproxy.templates.opening import open_templates
 from imgproxy.templates.painter import Painter
-from imgproxy.templates.pictures import WEB, Pictures
-from imgproxy.templates.shelf import Shelf
-from imgproxy.templates.source import TemplateSource
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.web.access import AccessLog
 from imgproxy.web.admin import AdminHandler
@@ -49,6 +47,7 @@ from imgproxy.web.images import FALLBACK_SOURCE, ImageHandler
 from imgproxy.web.observe import Observer
 
 if TYPE_CHECKING:
+    from imgproxy.templates.source import TemplateSource
     from imgproxy.web.api.resources import Resources
 
 
@@ -98,13 +97,14 @@ def create(settings: Settings, runtime: Path) -> Site:
     observer = Observer(settings.server, metrics, access_log(settings.log))
     background = Background(observer.report)
     sources = make_sources(settings)
-    directory = storage.directory
-    originals = Originals(storage.originals, Flights(directory / "originals.lock", storage.bans), storage.negatives)
+    originals = make_originals(storage)
     fonts = Fonts(settings.text.fonts, settings.text.font)
-    marks = Marks(sources, originals, fonts, background)
-    images = make_images(settings, runtime, storage, sources, pool, background, metrics, originals, marks)
-    templates = make_templates(settings, storage, sources, pool, background, originals, fonts)
+    images = make_images(
+        settings, runtime, storage, sources, pool, background, metrics, originals, Marks(sources, originals, fonts, background)
+    )
+    templates = open_templates(settings, storage.renditions, storage.bans, sources, pool, background, originals, fonts)
     if templates is not None:
+        sources[templates.name] = templates
         metrics.sampled(sampling_templates(metrics, templates.painter))
     resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources, templates)
     doors = make_doors(settings)
@@ -192,6 +192,10 @@ def make_storage(settings: CacheSettings) -> Storage:
     )
 
 
+def make_originals(storage: Storage) -> Originals:
+    return Originals(storage.originals, Flights(storage.directory / "originals.lock", storage.bans), storage.negatives)
+
+
 def make_images(  # noqa: PLR0913 -- every room that a picture goes through
     settings: Settings,
     runtime: Path,
@@ -218,38 +222,6 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
     flights: Flights[Entry] = Flights(directory / "results.lock", bans)
     caches = Caches(hot=storage.hot, results=storage.results, flights=flights, negatives=storage.negatives)
     return Images(sources, originals, marks, caches, drawing, background, recipe_of(settings))
-
-
-def make_templates(  # noqa: PLR0913 -- every room that a template goes through
-    settings: Settings,
-    storage: Storage,
-    sources: dict[str, Source],
-    pool: Pool,
-    background: Background,
-    originals: Originals,
-    fonts: Fonts,
-) -> TemplateSource | None:
-    """The templates, which are put among `sources`; None where there can be none. Raises SettingsError."""
-    if not settings.draws_templates:
-        return None
-    section, limits = settings.templates, settings.limits
-    imports = settings.sources.get(section.web)
-    web_source = Http(WEB, imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), limits)
-    shelf = Shelf(section.directory, fonts)
-    shelf.load()
-    flights: Flights[Entry] = Flights(storage.directory / "templates.lock", storage.bans)
-    painter = Painter(
-        Pictures(sources, web_source, originals, background),
-        fonts,
-        pool,
-        storage.renditions,
-        flights,
-        msgspec.convert(limits, Limits, from_attributes=True),
-        settings.render.deadline,
-    )
-    source = TemplateSource(shelf, painter, storage.bans, section, limits)
-    sources[source.name] = source
-    return source
 
 
 def make_hosting(  # noqa: PLR0913 -- every room that the API opens

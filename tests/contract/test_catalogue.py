@@ -24,6 +24,7 @@ from imgproxy.errors import (
     PictureUnknown,
     QuotaExceeded,
     SettingsError,
+    StorageFull,
 )
 from imgproxy.library.catalogue import Account, Catalogue, Hosted, Search, new_id, now
 from imgproxy.library.database import Database, address
@@ -31,7 +32,7 @@ from imgproxy.library.downloads import Downloads
 from imgproxy.library.keys import Callers
 from imgproxy.library.migrations import migrate
 from imgproxy.library.objects import LocalObjects, draft_in
-from imgproxy.library.tables import METADATA
+from imgproxy.library.tables import METADATA, strays
 
 QUOTA = 1000
 
@@ -173,6 +174,14 @@ async def test_a_deletion_of_many_is_all_or_nothing(catalogue: Catalogue, tenant
     assert await catalogue.get(tenant, one.id) == one
 
 
+async def test_who_deletes_the_same_at_once_does_not_wait_for_each_other(catalogue: Catalogue, tenant: str) -> None:
+    ids = [(await catalogue.add(picture(tenant))).id for _ in range(20)]
+    orders = [ids[start:] + ids[:start] if start % 2 else ids[::-1] for start in range(8)]
+    found = await asyncio.gather(*(catalogue.delete(tenant, order) for order in orders), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in found) == ["Deleted"] + ["PictureUnknown"] * 7
+    assert await catalogue.account(tenant) == Account(tenant, QUOTA, 0, 0)
+
+
 async def test_deletion_by_tag(catalogue: Catalogue, tenant: str) -> None:
     tagged = [await catalogue.add(picture(tenant, tags=("old",))) for _ in range(3)]
     other = await catalogue.add(picture(tenant, tags=("new",)))
@@ -273,6 +282,30 @@ async def test_a_key_is_kept_as_a_hash_and_good_until_it_is_revoked(catalogue: C
     assert not await Callers(catalogue, [], 5).revoke(caller.id)
     with pytest.raises(KeyInvalid):
         await Callers(catalogue, [], 5).identify(key)
+
+
+async def test_a_file_that_is_no_catalogue_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "catalogue.db").write_bytes(b"garbage " * 1000)
+    database = Database(address("", tmp_path))
+    with pytest.raises(CatalogueUnavailable):
+        await Catalogue(database).find("a" * 16)
+    await close(database)
+
+
+async def test_a_disk_that_takes_no_more_rows_is_said_so(tmp_path: Path) -> None:
+    database = Database(address("", tmp_path))
+    await migrate(database)
+
+    async def fill() -> None:
+        async with database.writing() as connection:
+            await connection.exec_driver_sql("PRAGMA max_page_count=1")
+            rows = [{"place": secrets.token_hex(80), "since": 1} for _ in range(2000)]
+            await connection.execute(strays.insert(), rows)
+
+    with pytest.raises(StorageFull):
+        await fill()
+    assert await Catalogue(database).stray(2) == []
+    await close(database)
 
 
 @pytest.mark.parametrize("url", ["postgresql://a:b@127.0.0.1:9/c", ""])

@@ -97,8 +97,8 @@ async def test_a_source_knows_what_it_is(case: Case) -> None:
     assert source.origin.startswith(f"{source.name}:")
     assert source.origin.isprintable()
     assert source.limits == LimitSettings(source_bytes=LIMIT, result_side=77)
-    assert source.freshness.max_age == 1
-    assert source.headers == {"X-From": "here"}
+    assert source.freshness("a.jpg").max_age == 1
+    assert source.headers("a.jpg") == {"X-From": "here"}
 
 
 @pytest.mark.parametrize("locator", ["absent.png", "dir/absent.png"])

@@ -166,13 +166,13 @@ def serve(tmp_path: Path, root: Path) -> Iterator[Serve]:
         ) -> Server:
             text = configuration(pictures or root, tmp_path / "cache", extra, web=web, unsigned=unsigned)
             server = start(tmp_path / "server", text, module=module)
-            stack.callback(_end, server)
+            stack.callback(end, server)
             return server
 
         yield run
 
 
-def _end(server: Server) -> None:
+def end(server: Server) -> None:
     server.stop()
     server.wait_for("eof")
     assert server.process.stderr is not None
@@ -187,4 +187,4 @@ def site(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Serve
     directory = tmp_path_factory.mktemp("site")
     server = start(directory / "server", configuration(root, directory / "cache"))
     yield server
-    _end(server)
+    end(server)

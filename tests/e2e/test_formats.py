@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imgproxy.formats import SNIFF_BYTES, sniff
 from tests import pictures
 from tests.e2e.conftest import Serve, Server, write_pictures
 from tests.e2e.test_pictures import get
@@ -32,3 +33,12 @@ async def test_a_page_that_draws_without_end_ends_in_time(serve: Serve, tmp_path
     answer, body = await get(server, "/images/local/endless.pdf?w=48&fm=png")
     assert (answer.status, b"render-timeout" in body) == (422, True), body
     assert (await get(server, "/images/local/scene.jpg?w=48&fm=png"))[0].status == 200
+
+
+@pytest.mark.parametrize(("format", "media_type"), [("jxl", "image/jxl"), ("bmp", "image/bmp"), ("tiff", "image/tiff")])
+async def test_a_confined_process_writes_it(site: Server, format: str, media_type: str) -> None:
+    answer, body = await get(site, f"/images/local/scene.jpg?w=48&fm={format}")
+    assert (answer.status, answer.content_type) == (200, media_type), body
+    found = sniff(body[:SNIFF_BYTES])
+    assert found is not None
+    assert found.name == format

@@ -217,8 +217,8 @@ HINTS = {"width": "Sec-CH-Width, Width", "dpr": "Sec-CH-DPR, DPR", "save-data": 
 @pytest.mark.parametrize(
     ("query", "headers", "size", "vary", "accept_ch"),
     [
-        ("ch=width", {"Sec-CH-Width": "120"}, (150, 112), HINTS["width"], HINTS["width"]),
-        ("ch=width", {"Width": "150"}, (150, 112), HINTS["width"], HINTS["width"]),
+        ("ch=width", {"Sec-CH-Width": "120"}, (150, 113), HINTS["width"], HINTS["width"]),
+        ("ch=width", {"Width": "150"}, (150, 113), HINTS["width"], HINTS["width"]),
         ("ch=width", {"Sec-CH-Width": "9000"}, (320, 240), HINTS["width"], HINTS["width"]),
         ("ch=width", {}, (320, 240), HINTS["width"], HINTS["width"]),
         ("ch=width", {"Sec-CH-Width": "1e9"}, (320, 240), HINTS["width"], HINTS["width"]),

@@ -95,6 +95,7 @@ async def test_a_watermark_is_a_hosted_picture(hosting: Hosting) -> None:
         ("resize?w=0", BODY, 400, "invalid-option"),
         ("resize?w=1&nothing=2", BODY, 400, "invalid-option"),
         ("resize?w=1&expires=2000000000", BODY, 400, "invalid-option"),
+        ("resize?w=1&grant=a", BODY, 400, "invalid-option"),
         ("resize?w=1&store=true&base64=true", BODY, 400, "invalid-option"),
         ("resize?w=1", b"hello", 422, "not-an-image"),
         ("resize?w=8000&h=8000&fit=scale", BODY, 422, "result-too-large"),

@@ -69,6 +69,9 @@ def ours(name: str, *, lazy: bool = True) -> set[str]:
         ("pypdfium2", ["imgproxy.render.decoders.pdf"]),
         ("rawpy", ["imgproxy.render.decoders.raw"]),
         ("fontTools", ["imgproxy.fonts"]),
+        ("segno", ["imgproxy.render.qr"]),
+        ("uharfbuzz", ["imgproxy.templates.typesetting"]),
+        ("uniseg", ["imgproxy.templates.typesetting"]),
         ("itsdangerous", ["imgproxy.signing"]),
         ("sqlalchemy", ["imgproxy.library.*"]),
         ("alembic", ["imgproxy.library.migrations.*", "imgproxy.library.migrations"]),
@@ -98,9 +101,8 @@ def test_the_environment_is_read_in_the_settings_only() -> None:
 
 
 def test_render_knows_nothing_of_the_server() -> None:
-    allowed = {
-        f"imgproxy.{name}" for name in ("spec", "parts", "layers", "encoding", "formats", "errors", "jobs.wire", "request")
-    }
+    rooms = ("spec", "parts", "layers", "encoding", "formats", "errors", "jobs.wire", "request")
+    allowed = {f"imgproxy.{name}" for name in (*rooms, "templates", "templates.composition", "templates.typesetting")}
     for name in MODULES:
         if name.startswith("imgproxy.render"):
             strangers = {found for found in ours(name) if not found.startswith("imgproxy.render")} - allowed
@@ -121,6 +123,12 @@ PURE = [
     "render.resizing",
     "render.levels",
     "render.depth",
+    "templates.document",
+    "templates.composition",
+    "templates.expressions",
+    "templates.options",
+    "templates.resolve",
+    "templates.typesetting",
 ]
 
 
@@ -153,14 +161,19 @@ def test_there_are_no_circles() -> None:
         pytest.fail(f"a circle: {' → '.join(error.args[1])}")
 
 
+SCREENED = ("document", "composition", "expressions", "options", "checked", "resolve", "typesetting", "shelf")
+"""Of the templates: what reads and understands them, before anything is drawn."""
+
 FLOORS = [
-    ["errors", "formats", "parts", "layers", "encoding"],
+    ["errors", "formats", "parts", "layers", "encoding", "typefaces"],
     ["spec"],
     ["canonical"],
     ["request", "trace", "settings", "logs"],
     ["cache.*", "cache", "urls.*", "urls", "sources.*", "sources", "jobs.*", "jobs", "metrics", "signing"],
+    ["fonts", *(f"templates.{each}" for each in SCREENED), "templates"],
     ["configuration.*", "configuration", "keysalt"],
-    ["render.*", "render", "originals", "drawing", "renditions", "upgrades", "background", "offline", "marks", "fonts"],
+    ["render.*", "render", "originals", "drawing", "renditions", "upgrades", "background", "offline", "marks"],
+    ["templates.*"],
     ["pipeline", "library.*", "library"],
     ["web.*", "web"],
     ["processes.*", "processes", "explain"],

@@ -112,7 +112,8 @@ def test_what_is_not_understood_is_2_and_one_line(run: Run, arguments: tuple[str
         (("render", "/nowhere.jpg", "out.png"), "/nowhere.jpg: No such file or directory"),
         (
             ("render", "/nowhere.jpg", "out"),
-            "the format is not known: say fm, or end DST in .jpg, .png, .webp, .avif, .gif, .ico, .css, .blurhash, .json",
+            "the format is not known: say fm, or end DST in .jpg, .png, .webp, .avif, .gif, "
+            ".tiff, .jxl, .bmp, .ico, .css, .blurhash, .json",
         ),
         (("purge", "--source", "shp"), 'there is no source called "shp"; there are: shop'),
         (("purge", "--source", "shop", "--path", ""), "a source wants either path or prefix beside it"),
@@ -216,7 +217,7 @@ def test_render_sets_text_in_configured_fonts_and_lays_no_marks(run: Run, tmp_pa
     assert run("render", scene, worded, "-o", f"w=40&txt=H&txt-size=20&txt-font={NAME.replace(' ', '+')}")[0] == 0
     assert plainly.read_bytes() != worded.read_bytes()
     code, _, err = run("render", scene, worded, "-o", "w=40&txt=H&txt-font=Nothing")
-    assert (code, err) == (1, "imgproxy: there is no font 'Nothing'\n")
+    assert (code, err) == (1, "imgproxy: there is no font 'Nothing'; did you mean Noto Sans?\n")
     code, _, err = run("render", scene, worded, "-o", "w=40&mark=shop/logo.png")
     assert (code, "only the server" in err) == (1, True)
 

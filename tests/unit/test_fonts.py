@@ -45,6 +45,24 @@ async def test_a_face_that_is_not_there_is_an_error_with_a_hint(fonts: Fonts) ->
 
 async def test_the_usual_one_may_be_missing(tmp_path: Path) -> None:
     file = write_font(tmp_path / "a.ttf", "Zebra")
-    assert (await Fonts([str(file)], "DejaVu Sans").find("")).name == "Zebra"
-    with pytest.raises(InvalidOption, match="no fonts"):
-        await Fonts([], "DejaVu Sans").find("")
+    assert (await Fonts([str(file)], "zebra").find("")).name == "Zebra"
+    assert (await Fonts([str(file)], "DejaVu Sans").find("")).name == "Noto Sans"
+    assert (await Fonts([], "").find("")).name == "Noto Sans"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("", ["Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Emoji"]),
+        (
+            "noto sans black",
+            ["Noto Sans Black", "Noto Sans Bold", "Noto Sans Arabic Bold", "Noto Sans Hebrew Bold", "Noto Emoji"],
+        ),
+        ("Zebra", ["Zebra", "Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Emoji"]),
+    ],
+)
+async def test_letters_that_a_face_has_not_are_found_in_the_packages_own(
+    tmp_path: Path, name: str, expected: list[str]
+) -> None:
+    file = write_font(tmp_path / "a.ttf", "Zebra")
+    assert [font.name for font in await Fonts([str(file)], "Zebra").chain(name)] == expected

@@ -1,8 +1,9 @@
-"""JPEG XL through pillow-jxl-plugin: libjxl. It decodes all at once, so the size is read from the codestream here."""
+"""JPEG XL through pillow-jxl-plugin, in and out: libjxl. It decodes all at once, so the size is read here."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import pillow_jxl
 import pyvips
@@ -122,3 +123,12 @@ class _Bits:
         self._rest >>= count
         self._left -= count
         return value
+
+
+def encode_jxl(image: pyvips.Image, quality: int) -> bytes:
+    """Pixels of 8 bits; 100 loses nothing."""
+    modes = {channels: mode for mode, channels in _CHANNELS.items()}
+    make: Any = pillow_jxl.Encoder  # its stub is another version's
+    # Effort 7, its own default, takes eight times as long.
+    encoder = make(modes[image.bands], lossless=quality == 100, quality=quality, effort=4, num_threads=1)
+    return bytes(encoder(bytes(image.write_to_memory()), image.width, image.height, jpeg_encode=False))

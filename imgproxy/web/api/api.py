@@ -20,6 +20,9 @@ from imgproxy.web.observe import ROUTE, Handler
 DEPRECATED_SINCE = 1_764_547_200
 """2025-12-01: no version of this API had other ways."""
 
+DEPRECATED = web.RequestKey("deprecated", bool)
+"""Whether what is asked for is there for scripts that were written for older APIs."""
+
 _JSON = "application/json"
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -36,8 +39,13 @@ class Api:
         self.draining = False
 
     def route(self, app: web.Application, operations: Sequence[Operation]) -> None:
+        app.on_response_prepare.append(_warn)
+        methods: dict[str, list[str]] = {}
         for operation in operations:
             app.router.add_route(operation.method, operation.path, self._handler(operation))
+            methods.setdefault(operation.path, []).append(operation.method)
+        for path, known in methods.items():
+            app.router.add_route("*", path, _refusing(known))
 
     async def identify(self, request: web.Request) -> Caller:
         """Raises KeyMissing and KeyInvalid."""
@@ -49,18 +57,21 @@ class Api:
     def _handler(self, operation: Operation) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             request[ROUTE] = "api"
+            request[DEPRECATED] = operation.deprecated
             if self.draining:
                 raise Draining("this server is shutting down")
             caller = await self.identify(request)
             told = self._rates.spend(caller.id)
             caller.needs(operation.scope)
             answer = await operation.run(await self._call(operation, request, caller))
-            return _dressed(answer, operation, told)
+            return _dressed(answer, told)
 
         return handle
 
     async def _call(self, operation: Operation, request: web.Request, caller: Caller) -> Call:
         query = read_query(request, operation.query, options=operation.options or operation.values)
+        if operation.body is not None and request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+            raise MediaTypeUnsupported("the body must not be compressed: pictures are already")
         if operation.body is None or operation.upload or operation.reads:
             return Call(request, caller, query)
         return Call(request, caller, query, await self.read_json(request, operation.body))
@@ -140,12 +151,18 @@ def prefers_async(request: web.Request) -> bool:
     return any(each.partition(";")[0].strip().lower() == "respond-async" for each in said.split(","))
 
 
-def _dressed(answer: Reply | web.StreamResponse, operation: Operation, told: dict[str, str]) -> web.StreamResponse:
+def _refusing(known: Sequence[str]) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        request[ROUTE] = "api"
+        raise web.HTTPMethodNotAllowed(request.method, known)
+
+    return handle
+
+
+def _dressed(answer: Reply | web.StreamResponse, told: dict[str, str]) -> web.StreamResponse:
     if isinstance(answer, web.StreamResponse):
         return answer
     headers = {"Cache-Control": "no-store"} | SAFETY | told | dict(answer.headers)
-    if operation.deprecated:
-        headers |= deprecation()
     if isinstance(answer.response, bytes):
         return web.Response(status=answer.status, body=answer.response, headers=headers)
     told_so = answer.response if isinstance(answer.response, Success) else Success(response=answer.response)
@@ -153,6 +170,8 @@ def _dressed(answer: Reply | web.StreamResponse, operation: Operation, told: dic
     return web.Response(status=answer.status, body=body, content_type=_JSON, headers=headers)
 
 
-def deprecation() -> dict[str, str]:
-    """RFC 9745."""
-    return {"Deprecation": f"@{DEPRECATED_SINCE}", "Link": '</docs>; rel="deprecation"; type="text/html"'}
+async def _warn(request: web.Request, response: web.StreamResponse) -> None:
+    """RFC 9745, on refusals too."""
+    if request.get(DEPRECATED):
+        response.headers["Deprecation"] = f"@{DEPRECATED_SINCE}"
+        response.headers["Link"] = '</docs>; rel="deprecation"; type="text/html"'

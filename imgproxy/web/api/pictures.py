@@ -29,7 +29,7 @@ from imgproxy.library.intake import Draft, Intake
 from imgproxy.spec import Transform
 from imgproxy.templates.source import FALLBACK_HEADER
 from imgproxy.web.api.account import account_answer
-from imgproxy.web.api.api import deprecation, prefers_async
+from imgproxy.web.api.api import DEPRECATED, prefers_async
 from imgproxy.web.api.bodies import Bodies, merged
 from imgproxy.web.api.links import Links
 from imgproxy.web.api.operation import Call, Operation, Reply
@@ -153,9 +153,9 @@ class Pictures:
     async def listed(self, call: Call) -> Reply:
         asked: Listing = call.query
         if asked.url:
+            call.request[DEPRECATED] = True
             call.caller.needs("write")
-            reply = await self._host(call, await self._bodies.fetch(asked.url), asked)
-            return Reply(reply.response, reply.status, {**reply.headers, **deprecation()})
+            return await self._host(call, await self._bodies.fetch(asked.url), asked)
         search = Search(
             tags=asked.tags,
             format={row.extension: row.name for row in FORMATS.values()}.get(asked.format, asked.format),
@@ -173,7 +173,7 @@ class Pictures:
         )
         found = await self._catalogue.search(call.tenant, search)
         page, more = found[: asked.limit], len(found) > asked.limit
-        answers = [await self._answer(call, each, asked, await self._extra_of(each, asked)) for each in page]
+        answers = await self._answers(call, [(each, await self._extra_of(each, asked)) for each in page], asked)
         return Reply(ListAnswer(tuple(answers), f"{page[-1].created_at}-{page[-1].id}" if more else None))
 
     async def told(self, call: Call) -> Reply:
@@ -221,7 +221,7 @@ class Pictures:
         return await self._all(call, await self._catalogue.remove_tags(call.tenant, _ids(call), call.query.tags))
 
     async def _all(self, call: Call, found: Sequence[Hosted]) -> Reply:
-        return Reply(ListAnswer(tuple([await self._answer(call, each, Flags(), {}) for each in found]), None))
+        return Reply(ListAnswer(tuple(await self._answers(call, [(each, {}) for each in found], Flags())), None))
 
     async def _plain(self, call: Call, picture: Hosted) -> Reply:
         return Reply(await self._answer(call, picture, Flags(), {}))
@@ -240,6 +240,13 @@ class Pictures:
         return extra
 
     async def _answer(self, call: Call, picture: Hosted, asked: Any, extra: dict[str, object]) -> PictureAnswer:
+        return (await self._answers(call, [(picture, extra)], asked))[0]
+
+    async def _answers(self, call: Call, told: Sequence[tuple[Hosted, dict[str, object]]], asked: Any) -> list[PictureAnswer]:
+        account = account_answer(await self._catalogue.account(call.tenant)) if asked.with_account else UNSET
+        return [self._facts(call, picture, asked, {**extra, "account": account}) for picture, extra in told]
+
+    def _facts(self, call: Call, picture: Hosted, asked: Any, extra: dict[str, object]) -> PictureAnswer:
         answer = PictureAnswer(
             id=picture.id,
             url=self._links.url(picture.id, self._base(call.request), private=picture.private),
@@ -256,8 +263,6 @@ class Pictures:
             extra |= {
                 "content_type": FORMATS[picture.format].media_type, "frames": picture.frames, "sha256": picture.digest
             }  # fmt: skip
-        if asked.with_account:
-            extra["account"] = account_answer(await self._catalogue.account(call.tenant))
         return msgspec.structs.replace(answer, **extra)
 
     def _base(self, request: web.Request) -> str:
@@ -291,6 +296,6 @@ def _moment(name: str, text: str | None) -> int:
     if text is None:
         return 0
     try:
-        return int(datetime.fromisoformat(text).timestamp() * 1_000_000)
+        return int(datetime.fromisoformat(text).timestamp() * 1_000_000) or 1  # 0 would be no bound
     except (ValueError, OverflowError):
         raise InvalidOption(name, f"{name} must be a moment as RFC 3339 has it, such as 2026-05-01T12:00:00Z") from None

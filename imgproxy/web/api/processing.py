@@ -139,6 +139,8 @@ def read_options(operation: str, options: dict[str, str]) -> Transform:
     if not any(name in options for name in wanted):
         raise InvalidOption(wanted[0], f"{operation} wants {' or '.join(wanted)}")
     query = "&".join(f"{quote(name, safe='-')}={quote(value, safe=',:')}" for name, value in options.items())
+    if "grant" in options:
+        raise InvalidOption("grant", "that is an option of URLs alone")
     asked = _NATIVE.parse(f"/images/{LIBRARY}/x?{query}")
     if asked.transform is None or asked.download is not None or asked.expires:
         raise InvalidOption("expires" if asked.expires else "dl", "that is an option of URLs alone")

@@ -93,4 +93,3 @@ class Promises:
 
     def _base(self, call: Call) -> str:
         return base_url(call.request, self._links.settings.public_url)
-

@@ -16,7 +16,8 @@ from imgproxy.web.headers import rate_limit
 
 
 class SharedCounters(Storage):
-    """Counters in a file that no loss of power has to spare: some ten microseconds each, so that no thread is needed."""
+    """Counters in a file that no loss of power has to spare, but the end of a process has: some ten microseconds each, so that
+    no thread is needed."""
 
     STORAGE_SCHEME = None  # it is made by hand
 
@@ -24,7 +25,7 @@ class SharedCounters(Storage):
         super().__init__()
         self._connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
         for statement in (
-            "PRAGMA journal_mode=OFF",
+            "PRAGMA journal_mode=WAL",
             "PRAGMA synchronous=OFF",
             "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, count INTEGER, ends REAL) WITHOUT ROWID",
         ):

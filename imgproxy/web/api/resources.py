@@ -64,9 +64,7 @@ class Resources:
         templates.permit = permits.of_tenant
         self.webhooks = Webhooks(section.webhooks)
         # A batch leaves at least half of the machine to whoever waits for a picture.
-        self.worker = Worker(
-            library.jobs, renders, self.webhooks, links, pool, max(1, settings.render.processes // 2)
-        )
+        self.worker = Worker(library.jobs, renders, self.webhooks, links, pool, max(1, settings.render.processes // 2))
         promises = Promises(library.jobs, renders, self.webhooks, self.worker, links)
         self.operations: tuple[Operation, ...] = (
             *Pictures(library.catalogue, intake, bodies, renders, promises.one, links).operations(),

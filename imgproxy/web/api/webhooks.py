@@ -98,4 +98,3 @@ def signed(id: str, at: int, body: bytes, secret: bytes) -> dict[str, str]:
 def told_secret(secret: bytes) -> str:
     """As receivers' libraries take it."""
     return f"whsec_{base64.b64encode(secret).decode()}"
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -13,7 +15,9 @@ from PIL import Image
 from imgproxy.errors import ResultTooLarge
 from imgproxy.render.encode import SAVERS
 from imgproxy.spec import Recipe, Transform
+from tests import pictures
 from tests.unit.render.drawing import plain, render
+from tests.unit.render.test_engine import p3_profile, with_blob
 
 
 def filters(png: bytes) -> set[int]:
@@ -68,6 +72,63 @@ def test_an_icon_is_one_picture_of_its_size(width: int, mode: str) -> None:
         assert icon.convert("RGBA").getpixel((3, 3)) == (200, 30, 30, 255 if mode == "RGB" else 100)
 
 
+CLEAR = (200, 30, 30, 100)
+
+
+@pytest.mark.parametrize("format", ["tiff", "bmp", "jxl"])
+@pytest.mark.parametrize("width", [16, 17])
+@pytest.mark.parametrize("color", [(200, 30, 30), CLEAR, (90,)])
+def test_formats_for_other_programs(format: str, width: int, color: tuple[int, ...]) -> None:
+    """Red above, and what is below another colour, so that no row is taken for another."""
+    source = plain(width, 9, color).insert(plain(width, 3, (10, 20, 30, 255)[: len(color)]), 0, 6)
+    finished, data = render(bytes(source.pngsave_buffer()), Transform(format=format, quality=100))
+    assert finished.format == format
+    with Image.open(io.BytesIO(data)) as picture:
+        assert (picture.format, picture.size) == (format.upper(), (width, 9))
+        wanted = [(color * 3)[:3] if len(color) == 1 else color, (10,) * 3 if len(color) == 1 else (10, 20, 30)]
+        for y, pixel in zip((2, 7), wanted, strict=True):
+            found = picture.convert("RGBA" if len(color) == 4 else "RGB").getpixel((width - 1, y))
+            assert isinstance(found, tuple)
+            assert all(abs(one - other) <= 6 for one, other in zip(found, pixel, strict=False)), found
+
+
+def test_jpeg_xl_has_a_quality_and_can_lose_nothing() -> None:
+    photo = pictures.jpeg()
+    lengths = [len(render(photo, Transform(format="jxl", quality=quality))[1]) for quality in (30, 80)]
+    assert lengths == sorted(lengths)
+    _, exact = render(photo, Transform(format="jxl", lossless=True))
+    with Image.open(io.BytesIO(exact)) as picture:
+        assert picture.tobytes() == bytes(pyvips.Image.jpegload_buffer(photo).write_to_memory())
+
+
+@pytest.mark.parametrize("format", ["gif", "ico", "bmp", "jxl"])
+def test_what_has_no_profile_is_in_srgb(format: str) -> None:
+    wide = with_blob(plain(20, 20, (30, 180, 30)), "icc-profile-data", p3_profile()).pngsave_buffer()
+    _, data = render(wide, Transform(format=format, profile=True, quality=100))
+    wanted = plain(1, 1, (30, 180, 30)).icc_transform("srgb", input_profile="p3").getpoint(0, 0)
+    with Image.open(io.BytesIO(data)) as picture:
+        found = picture.convert("RGB").getpixel((9, 9))
+    assert isinstance(found, tuple)
+    assert all(abs(one - other) <= 4 for one, other in zip(found, wanted, strict=True)), found
+
+
 def test_an_icon_has_at_most_256_pixels_a_side() -> None:
     with pytest.raises(ResultTooLarge, match="ICO cannot hold 257×257"):
         render(bytes(plain(257, 257).pngsave_buffer()), Transform(format="ico"))
+
+
+def test_without_its_library_jpeg_xl_says_what_is_missing() -> None:
+    code = """
+import sys
+sys.modules["pillow_jxl"] = None
+import pyvips
+from imgproxy.errors import FormatUnavailable
+from imgproxy.render.encode import SAVERS
+from imgproxy.spec import Recipe, Transform
+try:
+    SAVERS["jxl"](pyvips.Image.black(9, 9), 80, Transform(format="jxl"), Recipe())
+except FormatUnavailable as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    assert said.stdout.strip() == "this server cannot write JXL: it needs imgproxy-server[jxl]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from typing import Any
 
 import pytest
 import pyvips
@@ -284,6 +285,21 @@ def test_kept_exif_does_not_turn_the_picture_again() -> None:
     image = opened(data)
     assert (image.width, image.height) == (40, 80)
     assert image.get("orientation") == 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "there", "gone"),
+    [
+        ("", (), ("exif-ifd0-Copyright", "exif-ifd0-ImageDescription", "xmp-data", "iptc-data")),
+        ("copyright", ("exif-ifd0-Copyright", "exif-ifd0-Artist"), ("exif-ifd0-ImageDescription", "xmp-data", "iptc-data")),
+        ("all", ("exif-ifd0-Copyright", "exif-ifd0-ImageDescription", "exif-ifd3-GPSLatitude", "xmp-data", "iptc-data"), ()),
+    ],
+)
+def test_metadata_that_the_url_asks_for(metadata: Any, there: tuple[str, ...], gone: tuple[str, ...]) -> None:
+    _, data = render(told(quarters()).jpegsave_buffer(), Transform(width=30, format="jpeg", metadata=metadata))
+    fields = set(opened(data).get_fields())
+    assert fields.issuperset(there)
+    assert fields.isdisjoint(gone)
 
 
 def test_the_report_is_of_the_upright_original_and_tells_no_place() -> None:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from imgproxy.errors import ImageTooLarge, ResultTooLarge
 from imgproxy.formats import FORMATS
+from imgproxy.render.boxes import Box, upright
 from imgproxy.render.facts import Facts
-from imgproxy.render.plan import Box, Plan, plan, upright
+from imgproxy.render.plan import Plan, plan
 from imgproxy.spec import Border, Color, Corners, Gravity, Mask, Region, Sides, Transform
 from tests.unit.render.drawing import LIMITS
 

@@ -8,8 +8,9 @@ import pytest
 
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Limits
+from imgproxy.render.boxes import Box, turned
 from imgproxy.render.facts import Facts
-from imgproxy.render.plan import Box, Plan, plan, turned
+from imgproxy.render.plan import Plan, plan
 from imgproxy.urls.imgproxy import Imgproxy
 
 LIMITS = Limits(source_pixels=10**9, source_side=10**5, source_frames=1, result_pixels=10**9, result_side=10**5)
@@ -79,6 +80,8 @@ def test_where_it_is_cropped(options: str, crop: Box) -> None:
         ("rs:fit:100:100:0:1:so:0:5", Box(0, 28, 100, 100)),
         ("rs:fit:100:100:0:1:nowe:0:0.1", Box(0, 10, 100, 100)),
         ("rs:fit:100:100/exar:1:so", Box(0, 33, 100, 100)),
+        ("rs:fit:100:100:0:1/g:so", Box(0, 16, 100, 100)),
+        ("rs:fit:100:100:0:1:fp:0:0.4", Box(0, 7, 100, 100)),
     ],
 )
 def test_where_it_lies_on_its_ground(options: str, canvas: Box) -> None:
@@ -94,6 +97,9 @@ def test_where_it_lies_on_its_ground(options: str, canvas: Box) -> None:
         ("c:0.5:0:ea", Box(750, 0, 750, 1000)),
         ("c:500:250:fp:0:0", Box(0, 0, 500, 250)),
         ("c:9999:250:no", Box(0, 0, 1500, 250)),
+        ("c:500:250/g:so", Box(500, 750, 500, 250)),
+        ("c:500.9:250.9:nowe", Box(0, 0, 500, 250)),
+        ("c:500:250:nowe/fl:1", Box(1000, 0, 500, 250)),
         # The upright picture is 1000×1500; its top left is the stored bottom left.
         ("c:500:250:nowe/rot:90", Box(0, 500, 250, 500)),
     ],

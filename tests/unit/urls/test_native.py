@@ -203,7 +203,7 @@ def test_meaning(query: str, fields: dict[str, Any]) -> None:
         ("border-radius-inner=4", "border-radius-inner", ("it needs border",)),
         ("pad-top=4097", "pad-top", ()),
         ("pad-middle=4", "pad-middle", ("there is no option",)),
-        ("fm=jpg&lossless=true", "lossless", ("PNG, WebP or AVIF",)),
+        ("fm=jpg&lossless=true", "lossless", ("PNG, WebP, AVIF or JPEG XL",)),
         ("fm=gif&lossless=true", "lossless", ()),
         ("fm=json&lossless=true", "lossless", ()),
         ("fm=png&chromasub=444", "chromasub", ("JPEG or AVIF",)),

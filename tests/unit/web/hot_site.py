@@ -56,7 +56,9 @@ async def store(settings: Settings, target: str, accept: str | None, body: bytes
     spool.finish()
     now = time.time()
     format = variant.accepts[0] if variant.accepts else "jpeg"
-    facts = Facts(format=format, etag=etag(identity), begun_at=now, validated_at=now, freshness=source.freshness)
+    facts = Facts(
+        format=format, etag=etag(identity), begun_at=now, validated_at=now, freshness=source.freshness(identity.locator)
+    )
     await disk.commit(spool, facts)
     return identity
 

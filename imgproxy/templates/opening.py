@@ -1,0 +1,50 @@
+"""The templates of one web process, put together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from imgproxy.background import Background
+from imgproxy.cache.bans import Bans
+from imgproxy.cache.disk import DiskStore
+from imgproxy.cache.entry import Entry
+from imgproxy.cache.flight import Flights
+from imgproxy.fonts import Fonts
+from imgproxy.jobs.pool import Pool
+from imgproxy.jobs.wire import Limits
+from imgproxy.originals import Originals
+from imgproxy.settings import HttpSource, Settings
+from imgproxy.sources.http import Http
+from imgproxy.sources.source import Source
+from imgproxy.templates.painter import Painter
+from imgproxy.templates.pictures import WEB, Pictures
+from imgproxy.templates.shelf import Shelf
+from imgproxy.templates.source import TemplateSource
+
+
+def open_templates(  # noqa: PLR0913 -- every room that a template goes through
+    settings: Settings,
+    bases: DiskStore,
+    bans: Bans,
+    sources: Mapping[str, Source],
+    pool: Pool,
+    background: Background,
+    originals: Originals,
+    fonts: Fonts,
+) -> TemplateSource | None:
+    """None where there can be no templates. `sources` may get more entries afterwards. Raises SettingsError."""
+    if not settings.draws_templates:
+        return None
+    section, limits = settings.templates, settings.limits
+    imports = settings.sources.get(section.web)
+    web = Http(WEB, imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), limits)
+    shelf = Shelf(section.directory, fonts)
+    shelf.load()
+    flights: Flights[Entry] = Flights(Path(settings.cache.directory) / "templates.lock", bans)
+    pictures = Pictures(sources, web, originals, background)
+    drawn_within = msgspec.convert(limits, Limits, from_attributes=True)
+    painter = Painter(pictures, fonts, pool, bases, flights, drawn_within, settings.render.deadline)
+    return TemplateSource(shelf, painter, bans, section, limits)

@@ -1,0 +1,93 @@
+"""Hosted pictures as a source: what a machine believes of a catalogue that others change, and that may be gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from imgproxy.cache.bans import Bans
+from imgproxy.errors import CatalogueUnavailable, SourceNotFound
+from imgproxy.library.catalogue import Catalogue
+from imgproxy.library.database import SECONDS, Database, address
+from imgproxy.library.migrations import migrate
+from imgproxy.library.objects import LocalObjects
+from imgproxy.library.snapshots import Snapshots
+from imgproxy.library.source import ORIGIN, LibrarySource
+from imgproxy.request import Identity
+from imgproxy.settings import LibrarySettings, LimitSettings
+from tests.contract.test_catalogue import close, picture
+
+
+@dataclass
+class Machine:
+    """One of those that share a catalogue. `now` is its clock."""
+
+    directory: Path
+    catalogue: Catalogue
+    now: float = 100.0
+    bans: Bans = field(init=False)
+    source: LibrarySource = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name in ("cache", "snapshots", "originals"):
+            (self.directory / name).mkdir()
+        self.bans = Bans(self.directory / "cache")
+        self.source = LibrarySource(
+            self.catalogue,
+            LocalObjects(self.directory / "originals"),
+            Snapshots(self.directory / "snapshots", ORIGIN, self.bans),
+            self.bans,
+            LibrarySettings(),
+            LimitSettings(),
+            clock=lambda: self.now,
+        )
+
+
+@pytest.fixture
+async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
+    database = Database(address("", tmp_path))
+    await migrate(database)
+    made = Machine(tmp_path, Catalogue(database))
+    await made.catalogue.open_account("shop", None, 1000)
+    yield made
+    await close(database)
+
+
+async def test_what_was_deleted_by_way_of_another_machine_is_purged_here(machine: Machine) -> None:
+    hosted = await machine.catalogue.add(picture("shop"))
+    assert (await machine.source.find(hosted.id)).id == hosted.id
+    seen_at = time.time()
+    await machine.catalogue.delete("shop", [hosted.id])
+    assert (await machine.source.find(hosted.id)).id == hosted.id  # for a second
+    machine.now += 1.1
+    for _ in range(2):
+        with pytest.raises(SourceNotFound):
+            await machine.source.find(hosted.id)
+    assert machine.bans.covers(Identity(ORIGIN, hosted.id), seen_at)
+    assert not machine.bans.covers(Identity(ORIGIN, "a" * 16), seen_at)
+
+
+async def test_while_the_catalogue_is_gone_one_request_in_a_while_asks_it(machine: Machine) -> None:
+    hosted = await machine.catalogue.add(picture("shop"))
+    await machine.source.find(hosted.id)
+    real, gone = machine.catalogue, Catalogue(Database(address("", machine.directory / "nowhere")))
+    machine.source._catalogue = gone
+    machine.now += 1.1
+    assert (await machine.source.find(hosted.id)).id == hosted.id
+    with pytest.raises(CatalogueUnavailable, match="does not answer"):
+        await gone.find(hosted.id)
+    with pytest.raises(CatalogueUnavailable, match="a moment ago"):
+        await machine.source.find("a" * 16)
+    machine.now += 1.1
+    with pytest.raises(CatalogueUnavailable, match="does not answer"):
+        await machine.source.find("a" * 16)
+    machine.source._catalogue = real
+    machine.now += SECONDS + 1.1
+    with pytest.raises(SourceNotFound):
+        await machine.source.find("a" * 16)
+    assert (await machine.source.find(hosted.id)).id == hosted.id
+    await gone.database.close()
