@@ -39,7 +39,6 @@ from imgproxy.web.api.shapes import (
     DeletedAnswer,
     Flags,
     HostedSuccess,
-    JobAnswer,
     ListAnswer,
     Listing,
     MaybeTags,
@@ -51,6 +50,7 @@ from imgproxy.web.api.shapes import (
     cursor_at,
 )
 from imgproxy.web.api.telling import moment
+from imgproxy.web.api.template_shapes import JobAnswer
 
 _HOST = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,255}")
 _ID = re.compile("[a-z0-9]{16}")

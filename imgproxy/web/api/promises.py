@@ -20,8 +20,9 @@ from imgproxy.web.api.links import Links
 from imgproxy.web.api.operation import Call, Operation, Reply
 from imgproxy.web.api.pictures import base_url
 from imgproxy.web.api.renders import Renders, plain
-from imgproxy.web.api.shapes import Batch, Drawn, JobAnswer, SecretAnswer, UploadJson
+from imgproxy.web.api.shapes import Drawn, UploadJson
 from imgproxy.web.api.telling import job_answer
+from imgproxy.web.api.template_shapes import Batch, JobAnswer, SecretAnswer
 from imgproxy.web.api.webhooks import Webhooks, told_secret
 from imgproxy.web.api.worker import Worker
 

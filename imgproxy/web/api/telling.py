@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from imgproxy.library.jobs import Outcome, Promised
 from imgproxy.web.api.links import Links
-from imgproxy.web.api.shapes import JobAnswer, Progress, RowAnswer, WebhookAnswer, WebhookMessage
+from imgproxy.web.api.template_shapes import JobAnswer, Progress, RowAnswer, WebhookAnswer, WebhookMessage
 
 
 def moment(microseconds: int) -> str:

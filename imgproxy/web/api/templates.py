@@ -28,17 +28,9 @@ from imgproxy.templates.source import FALLBACK_HEADER
 from imgproxy.web.api.api import Api
 from imgproxy.web.api.operation import Call, Operation, Reply
 from imgproxy.web.api.renders import DRAWING, Renders
-from imgproxy.web.api.shapes import (
-    DeletedAnswer,
-    Drawn,
-    Preview,
-    TemplateAnswer,
-    TemplateListing,
-    TemplatesAnswer,
-    TemplateSummary,
-    cursor_at,
-)
+from imgproxy.web.api.shapes import DeletedAnswer, Drawn, cursor_at
 from imgproxy.web.api.telling import moment
+from imgproxy.web.api.template_shapes import Preview, TemplateAnswer, TemplateListing, TemplatesAnswer, TemplateSummary
 
 _ID = re.compile("[a-z0-9]{16}")
 _PREFIX = "v."
