@@ -13,7 +13,7 @@ from collections.abc import Callable
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from imgproxy.errors import SourceForbidden
+from imgproxy.errors import InvalidTarget, SourceForbidden
 from imgproxy.settings import WebhookSettings
 from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.guard import ForbiddenAddress, Guard
@@ -56,7 +56,7 @@ class Webhooks:
                     where, data=body, headers=signed(id, int(self._clock()), body, secret), allow_redirects=False
                 )
                 response.close()
-        except (aiohttp.ClientError, HttpProcessingError, SourceForbidden, OSError, ValueError, TimeoutError):
+        except (aiohttp.ClientError, HttpProcessingError, InvalidTarget, SourceForbidden, OSError, ValueError, TimeoutError):
             return False
         return None if response.status == _GONE else 200 <= response.status < 300
 

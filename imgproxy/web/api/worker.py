@@ -117,6 +117,8 @@ class Worker:
             taken = await self._webhooks.call(job.webhook, f"msg_{job.id}", body, secret)
             again_in = self._webhooks.again_in(job.calls + 1) if taken is False else None
             await self._jobs.call(job, called=bool(taken), again_in=again_in)
+            if again_in is not None and again_in < _LOOK:
+                asyncio.get_running_loop().call_later(again_in, self.wake)
 
     async def _draw(self, job: Promised, rows: Iterator[tuple[int, str]]) -> None:
         """Until there are no more rows, or nowhere to write down how they came out."""

@@ -86,7 +86,7 @@ def test_what_a_template_is_does_not_change() -> None:
 @pytest.mark.parametrize(
     ("modification", "said"),
     [
-        ({"name": "titel", "text": "x"}, "modifications[0].name: there is no layer and no variable 'titel'; did you mean title?"),
+        ({"name": "titel", "text": "x"}, "modifications[0].name: there is no layer and no variable 'titel'; did you mean"),
         ({"name": "title"}, "modifications[0]: it wants text, image_url, color or hide"),
         ({"name": "box", "text": "x"}, "modifications[0].text: the layer box has none"),
         ({"name": "title", "image_url": "https://x/"}, "modifications[0].image_url: the layer title has none"),
