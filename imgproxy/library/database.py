@@ -62,8 +62,9 @@ class Database:
             arguments = {
                 "timeout": SECONDS,
                 "command_timeout": SECONDS,
-                # A plan that was made for a small catalogue is kept while it grows, and looks at all of it.
-                "server_settings": {"plan_cache_mode": "force_custom_plan"},
+                # A plan that was made for a small catalogue is kept while it grows, and looks at all of it. None of ours is
+                # worth being compiled.
+                "server_settings": {"plan_cache_mode": "force_custom_plan", "jit": "off"},
             }
             try:
                 self.engine = create_async_engine(

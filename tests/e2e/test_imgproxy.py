@@ -135,7 +135,7 @@ def test_the_environment_of_an_imgproxy_server(tmp_path: Path) -> None:
     door = settings.imgproxy
     assert (door.enabled, door.keys, door.salts) == (True, [PAIR[0], "00ff"], [PAIR[1], "ff00"])
     assert (door.signature_size, door.prefix, door.presets) == (8, "/img/", ["default=q:50", "big=w:2000"])
-    local, web = settings.source(door.local), settings.source(door.web)
+    local, web = settings.sources[door.local], settings.sources[door.web]
     assert isinstance(local, FilesSource)
     assert isinstance(web, HttpSource)
     assert (local.root, local.freshness.max_age, web.freshness.max_age) == (str(tmp_path), 3600, 3600)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from typing import Any
 
@@ -23,7 +24,7 @@ from imgproxy.keysalt import KeySalt
 from imgproxy.layers import Mark, Text
 from imgproxy.request import ImageRequest
 from imgproxy.signing import authorize
-from imgproxy.spec import Bounds, Color, Colorize, Cut, Duotone, Gradient, Gravity, Hashsum, Sides, Transform, Trim
+from imgproxy.spec import Bounds, Color, Colorize, Cut, Duotone, Gradient, Gravity, Hashsum, Sides, Transform, Trim, encode
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.encrypted import Cipherer
 from imgproxy.urls.imgproxy import MAX_SEGMENTS, Imgproxy
@@ -681,6 +682,43 @@ def test_what_is_built_is_parsed_again(request: ImageRequest) -> None:
     assume(len(options_of(request, door._spelled)) <= MAX_SEGMENTS)
     target = door.build(request)
     assert door.parse(door.split(target).payload) == request
+
+
+shared = st.builds(
+    Transform,
+    width=lengths,
+    height=lengths,
+    fit=st.sampled_from(("fit", "cover", "cover-down", "stretch")),
+    enlarge=st.booleans(),
+    extend=st.booleans(),
+    gravity=st.none() | st.builds(Gravity, st.just("anchor"), anchors, anchors) | st.just(Gravity("attention")),
+    padding=st.none() | st.builds(Sides, *[st.integers(0, 4096)] * 4),
+    background=st.none() | st.builds(Color, *[st.integers(0, 255)] * 3),
+    flip_horizontal=st.booleans(),
+    flip_vertical=st.booleans(),
+    brightness=st.sampled_from((0.0, 20.0, -100.0)),
+    blur=st.sampled_from((0.0, 2.5)),
+    pixelate=st.integers(0, 100),
+    quality=st.integers(0, 100),
+    format=st.sampled_from(("auto", "jpeg", "webp", "avif", "png", "gif", "tiff")),
+    max_bytes=st.sampled_from((0, 5000)),
+)
+
+
+@given(shared)
+@settings(max_examples=300)
+def test_what_both_doors_can_say_is_one_request(picture: Transform) -> None:
+    request = ImageRequest(source="local", locator="a.jpg", transform=canonical(picture))
+    targets = []
+    for door in (DOOR, Native()):
+        with contextlib.suppress(InvalidTarget, InvalidOption):
+            targets.append((door, door.build(request)))
+    assume(len(targets) == 2)
+    asked = [door.parse(door.split(target).payload) for door, target in targets]
+    assert asked[0] == asked[1]
+    assert asked[0].transform is not None
+    assert asked[1].transform is not None
+    assert encode(asked[0].transform) == encode(asked[1].transform), "the keys of the cache are made of these bytes"
 
 
 BYTES = re.compile("[!-~]")
