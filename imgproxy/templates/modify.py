@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Annotated, Any
 
 import msgspec
@@ -74,6 +75,7 @@ class _Making:
         self.variables = template.variables
         self.values = values
         self.bound: list[str] = []
+        self.numbers = count()
 
     def apply(self, path: str, asked: Modification) -> None:
         if asked.name not in self.names:
@@ -110,8 +112,7 @@ class _Making:
 
     def _bind(self, value: str) -> str:
         """The expression that says `value`."""
-        taken = {*self.variables, *self.bound}
-        name = next(each for number in range(len(taken) + 1) if (each := f"modification-{number}") not in taken)
+        name = next(each for number in self.numbers if (each := f"modification-{number}") not in self.variables)
         self.bound.append(name)
         self.values[name] = value
         return f"{{{{ {name} }}}}"

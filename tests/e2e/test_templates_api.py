@@ -6,7 +6,11 @@ import asyncio
 import base64
 import hmac
 import json
+import os
+import re
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -42,11 +46,15 @@ SETTINGS = """
 enabled = true
 directory = "{directory}"
 rate = 100000
+template_sources = ["shop"]
 [library.webhooks]
 allow = ["127.0.0.1:{port}", "127.0.0.1:9"]
 allow_networks = ["127.0.0.1/32:{port}"]
 retry = 0.02
 attempts = 4
+[sources.shop]
+type = "files"
+root = "{root}"
 [templates]
 directory = "{templates}"
 """
@@ -139,7 +147,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         stack.callback(receiver.server_close)
         stack.callback(receiver.shutdown)
         text = SETTINGS.format(
-            directory=directory / "library", port=receiver.server_address[1], templates=directory / "templates"
+            directory=directory / "library",
+            port=receiver.server_address[1],
+            templates=directory / "templates",
+            root=directory / "root",
         )
         text = configuration(directory / "root", directory / "cache", text, web=2, unsigned="never")
         server = start(directory / "server", text)
@@ -188,7 +199,8 @@ async def test_a_signed_url_never_shows_an_old_version(site: Site) -> None:
     id = await site.make({**CARD, "layers": [], "canvas": {"width": 8, "height": 8, "background": "#ff0000"}})
     target = site.hosting.server.sign(f"/images/template/{id}?w=8&fm=png&v.name=Ann")
     for colour in ("#00ff00", "#0000ff", "#ff0000"):
-        await site.ask("PUT", f"/v1/templates/{id}", {**CARD, "layers": [], "canvas": {"width": 8, "height": 8, "background": colour}})
+        plain = {**CARD, "layers": [], "canvas": {"width": 8, "height": 8, "background": colour}}
+        await site.ask("PUT", f"/v1/templates/{id}", plain)
         for _ in range(4):
             _, drawn, _ = await site.hosting.ask("GET", target, key=None)
             image = pictures.opened(drawn)
@@ -302,7 +314,13 @@ async def test_who_may(site: Site) -> None:
         got, said, _ = await site.ask(method, path, body, key=key)
         assert (got, said["code"] if status != 200 else "") == (status, code), (method, path, said)
     # Its author cannot show what is somebody else's, whoever signs.
-    spying = await site.make({**CARD, "canvas": {"width": 9, "height": 9, "picture": f"library/{theirs['id']}"}})
+    showing = {**CARD, "canvas": {"width": 9, "height": 9, "picture": f"library/{theirs['id']}"}}
+    got, said, _ = await site.ask("POST", "/v1/templates", showing)
+    assert (got, said["code"]) == (403, "option-forbidden")
+    private = f"/v1/images/{theirs['id']}"
+    await site.ask("PATCH", private, {"private": False}, key=other)
+    spying = await site.make(showing)
+    await site.ask("PATCH", private, {"private": True}, key=other)
     got, said, _ = await site.hosting.ask("GET", site.hosting.server.sign(f"/images/template/{spying}"), key=None)
     assert (got, said["code"]) == (403, "option-forbidden")
 
@@ -376,7 +394,7 @@ async def test_a_batch_says_how_far_it_is_and_what_was_wrong(site: Site) -> None
     rows: list[dict[str, Any]] = [{"variables": {"name": f"reader {number}"}} for number in range(20)]
     rows[7]["variables"]["photo"] = "library/0000000000000000"
     asked = {"template_id": id, "rows": rows, "format": "webp", "tags": ["mail"], "webhook": f"{site.receiver.url}/batch"}
-    status, said, response = await site.ask("POST", "/v1/images/batch", asked)
+    status, said, _ = await site.ask("POST", "/v1/images/batch", asked)
     assert (status, said["response"]["progress"]) == (202, {"done": 0, "failed": 0, "total": 20})
     job = said["response"]["id"]
     # The job is of the template as it was.
@@ -387,9 +405,7 @@ async def test_a_batch_says_how_far_it_is_and_what_was_wrong(site: Site) -> None
     assert [each["code"] for each in seen[2]["results"] if not each["success"]] == ["source-not-found"]
     await asyncio.to_thread(site.receiver.wait, "/batch")
     _, said, _ = await site.ask("GET", "/v1/images?tags=mail&limit=100")
-    assert {each["id"] for each in said["response"]["images"]} == {
-        each["id"] for each in seen[2]["results"] if each["success"]
-    }
+    assert {each["id"] for each in said["response"]["images"]} == {each["id"] for each in seen[2]["results"] if each["success"]}
 
 
 async def test_a_batch_with_a_wrong_row_is_refused_with_its_number(site: Site) -> None:
@@ -398,6 +414,22 @@ async def test_a_batch_with_a_wrong_row_is_refused_with_its_number(site: Site) -
     assert (status, said["detail"][:20]) == (400, "rows[1].variables: t")
     status, said, _ = await site.ask("POST", "/v1/images/batch", {"template_id": "shared", "rows": [{}] * 1001})
     assert (status, said["code"]) == (400, "invalid-option")
+
+
+def test_the_readme_s_way_from_a_template_to_a_job(site: Site, tmp_path: Path) -> None:
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    section = readme[readme.index("## Templates\n") : readme.index("## Answers")]
+    (snippet,) = [text for text in re.findall(r"```bash\n(.*?)```", section, re.DOTALL) if "/v1/templates" in text]
+    (document,) = [text for text in re.findall(r"```json\n(.*?)```", section, re.DOTALL) if "layers" in text]
+    (tmp_path / "card.json").write_text(document)
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not here")
+    environ = {**os.environ, "KEY": site.hosting.key, "SERVER": site.hosting.server.public}
+    command = ["bash", "-euo", "pipefail", "-c", snippet]
+    ran = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=50)
+    assert ran.returncode == 0, ran.stderr
+    assert pictures.opened((tmp_path / "preview.png").read_bytes()).width == 600
+    assert '"progress":{"done":' in ran.stdout
 
 
 async def test_what_was_promised_survives_the_server(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -25,6 +26,9 @@ from imgproxy.web.api.telling import job_answer
 from imgproxy.web.api.template_shapes import Batch, JobAnswer, SecretAnswer
 from imgproxy.web.api.webhooks import Webhooks, told_secret
 from imgproxy.web.api.worker import Worker
+
+_AT_ONCE = 50
+"""Rows that are looked at before anything else is done in between."""
 
 
 class Promises:
@@ -77,6 +81,8 @@ class Promises:
         """Durable when it returns. What cannot be drawn is refused now."""
         kept = await self._renders.find(call.tenant, template)
         for number, row in enumerate(rows):
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)  # others have their turn
             try:
                 await self._renders.fill(call.tenant, kept, row)
             except InvalidOption as error:

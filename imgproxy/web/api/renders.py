@@ -77,6 +77,10 @@ class Renders:
             raise unknown(id)
         return kept
 
+    async def permit(self, tenant: str, template: Template) -> None:
+        """Whether a template of this tenant may show what it names itself. Raises OptionForbidden and CatalogueUnavailable."""
+        await self._permits.check(template, {}, tenant, everybodys=False)
+
     async def fill(self, tenant: str, kept: Kept, asked: Drawn) -> Filled:
         """Raises InvalidOption, OptionForbidden and CatalogueUnavailable."""
         template, values = modified(kept.template, asked.modifications, asked.variables)

@@ -13,6 +13,7 @@ from aiohttp import hdrs
 from imgproxy.errors import (
     InvalidOption,
     MediaTypeUnsupported,
+    OptionForbidden,
     PreconditionFailed,
     QuotaExceeded,
     TemplateInvalid,
@@ -47,7 +48,7 @@ class TemplatesApi:
     def operations(self) -> tuple[Operation, ...]:
         many, one = "/v1/templates", "/v1/templates/{template}"
         changing: dict[str, Any] = {"conditional": True, "errors": (TemplateUnknown, TemplateReadOnly, PreconditionFailed)}
-        wrong = (TemplateInvalid, MediaTypeUnsupported)
+        wrong = (TemplateInvalid, MediaTypeUnsupported, OptionForbidden)
         return (
             Operation(
                 "listTemplates", "GET", many, "read", "Files first, then those of the account, newest first", self.listed,
@@ -113,9 +114,9 @@ class TemplatesApi:
         return Reply(data, headers=headers | ({FALLBACK_HEADER: ", ".join(picture.fallbacks)} if picture.fallbacks else {}))
 
     async def _document(self, call: Call) -> str:
-        """Raises as `Shelf.checked`."""
+        """Raises as `Shelf.checked` and `Renders.permit`."""
         data = await self._api.read(call.request)
-        self._shelf.checked("new", data)
+        await self._renders.permit(call.tenant, self._shelf.checked("new", data).template)
         return data.decode()
 
     def _changeable(self, call: Call) -> str:

@@ -107,9 +107,7 @@ def test_an_unknown_variable_is_said() -> None:
 
 def test_what_is_shown_and_by_whose_word() -> None:
     modification = Modification(name="face", image_url="other/x.jpg")
-    found = {
-        (each.layer, each.text): (each.fixed, each.placed) for each in references(*modified(TEMPLATE, [modification], {}))
-    }
+    found = {(each.layer, each.text): (each.fixed, each.placed) for each in references(*modified(TEMPLATE, [modification], {}))}
     assert found == {
         ("fallback", "library/0000000000000000"): (True, True),
         ("canvas", "local/ground.jpg"): (True, True),
