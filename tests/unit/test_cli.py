@@ -112,7 +112,8 @@ def test_what_is_not_understood_is_2_and_one_line(run: Run, arguments: tuple[str
         (("render", "/nowhere.jpg", "out.png"), "/nowhere.jpg: No such file or directory"),
         (
             ("render", "/nowhere.jpg", "out"),
-            "the format is not known: say fm, or end DST in .jpg, .png, .webp, .avif, .gif, .ico, .css, .blurhash, .json",
+            "the format is not known: say fm, or end DST in "
+            ".jpg, .png, .webp, .avif, .gif, .tiff, .jxl, .bmp, .ico, .css, .blurhash, .json",
         ),
         (("purge", "--source", "shp"), 'there is no source called "shp"; there are: shop'),
         (("purge", "--source", "shop", "--path", ""), "a source wants either path or prefix beside it"),
