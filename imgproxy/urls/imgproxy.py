@@ -94,9 +94,12 @@ class Imgproxy:
         return target.startswith(self.prefix)
 
     def split(self, target: str) -> Signed:
-        """The payload is the mended path after the signature, its slash included; the query is not part of it."""
+        """The payload is the mended path after the signature, its slash included; the query is not part of it. Raises
+        InvalidTarget where there is nothing for a signature."""
         path = target.partition("?")[0][len(self.prefix) :]
         signature, slash, rest = path.partition("/")
+        if not signature:
+            raise InvalidTarget("the URL begins with a signature, or with unsafe where none is needed")
         payload = _mended(f"{slash}{rest}")
         return Signed(payload, None if signature in UNSIGNED else signature)
 

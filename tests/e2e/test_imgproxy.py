@@ -73,6 +73,8 @@ async def test_what_is_kept_is_shared_with_the_native_door(serve: Serve) -> None
         ("/unsafe/w:10/plain/local:///scene.jpg", 403, "signature-missing"),
         ("/AAAA/w:10/plain/local:///scene.jpg", 403, "signature-invalid"),
         ("/favicon.ico", 403, "signature-invalid"),
+        ("//w:10/plain/local:///scene.jpg", 404, "invalid-target"),
+        ("/", 404, "invalid-target"),
         (signed("/wm:1/plain/local:///scene.jpg"), 404, "invalid-option"),
         (signed("/w:x/plain/local:///scene.jpg"), 404, "invalid-option"),
         (signed("/exp:1/plain/local:///scene.jpg"), 404, "expired"),

@@ -85,7 +85,6 @@ def test_published_signatures(size: int, signature: str, path: str) -> None:
         "/oKfUtW34Dvo2BGQehJFR4Nr0_rIjOtdtzJ3QFsUcXH9" + BASE64,
         "/oKfUtW34Dvo" + BASE64,
         "/oKfUtW34Dvo2BGQehJFR4Nr0_rIjOtdtzJ3QFsUcXH8" + BASE64[:-1],
-        "/" + BASE64,
         "/trustee" + BASE64,
         "/\udcff" + BASE64,
     ],
@@ -93,6 +92,12 @@ def test_published_signatures(size: int, signature: str, path: str) -> None:
 def test_other_signatures(target: str) -> None:
     with pytest.raises(SignatureInvalid):
         KeySalt([PAIR], trusted=["trusted"]).verify(DOOR.split(target))
+
+
+@pytest.mark.parametrize("target", ["/", "//", "/" + BASE64, "/?w=1"])
+def test_nothing_for_a_signature(target: str) -> None:
+    with pytest.raises(InvalidTarget, match="begins with a signature"):
+        DOOR.split(target)
 
 
 def test_trusted_signatures_are_accepted_as_they_are() -> None:
