@@ -22,6 +22,10 @@ ImgproxyError                    ours to mend: nobody foresaw it, or a stored fi
 │   ├── RateExceeded             more requests with one key than it has in a minute
 │   ├── QuotaExceeded            the account has no room left
 │   ├── PictureUnknown           no hosted picture of that id in this account
+│   ├── TemplateUnknown          no template of that id for this account
+│   ├── TemplateReadOnly         it is a file of the server's
+│   ├── JobUnknown               no job of that id in this account, or no longer
+│   ├── PreconditionFailed       it is not in the state any more that the asker has seen
 │   ├── DownloadUnknown          no result of that name, or no longer
 │   └── SourceUnknown            no source of that name is configured
 ├── SourceError                  the original cannot be had
@@ -172,6 +176,22 @@ class QuotaExceeded(RequestError):
 
 class PictureUnknown(RequestError):
     code = "picture-unknown"
+
+
+class TemplateUnknown(RequestError):
+    code = "template-unknown"
+
+
+class TemplateReadOnly(RequestError):
+    code = "template-read-only"
+
+
+class JobUnknown(RequestError):
+    code = "job-unknown"
+
+
+class PreconditionFailed(RequestError):
+    code = "precondition-failed"
 
 
 class DownloadUnknown(RequestError):

@@ -182,6 +182,16 @@ class TokenKey(Section, frozen=True):
         return f"TokenKey(id={self.id!r}, algorithm={self.algorithm!r}, issuer={self.issuer!r})"
 
 
+class WebhookSettings(Section, frozen=True):
+    """Calls to other people's servers when pictures are drawn that were asked for."""
+
+    allow: list[str] = []  # hosts, each with an optional port; []: any, on 80 and 443
+    allow_networks: list[str] = []
+    timeout: Timeout = 10
+    attempts: Annotated[int, Meta(ge=1, le=20)] = 8
+    retry: Timeout = 5  # before the second attempt; four times as long before each one more
+
+
 class LibrarySettings(Section, frozen=True):
     """Hosted pictures and their API."""
 
@@ -198,6 +208,9 @@ class LibrarySettings(Section, frozen=True):
     rate: Positive = 600  # requests a minute with one key
     link: Timeout = 3600  # how long the URL of a private picture is good that the API answers
     downloads: Timeout = 3600  # how long a stored result is there
+    jobs: Timeout = 86_400  # how long one can be asked after that is done
+    template_sources: list[str] = []  # beside hosted pictures and URLs, what templates of the API may show
+    webhooks: WebhookSettings = WebhookSettings()
     freshness: FreshnessSettings = FreshnessSettings()
 
     def __repr__(self) -> str:  # ends up in logs and tracebacks

@@ -131,10 +131,25 @@ def _library(settings: Settings) -> Iterator[Problem]:
         )
     if library.web and not isinstance(settings.sources.get(library.web), HttpSource):
         yield "library.web", f'there is no source "{library.web}" of the type http'
+    for number, name in enumerate(library.template_sources):
+        if name not in settings.sources:
+            yield f"library.template_sources[{number}]", f'there is no source "{name}"'
+    try:
+        read_hosts(library.webhooks.allow, library.webhooks.allow_networks)
+    except ValueError as error:
+        yield "library.webhooks", str(error)
     ids = [token.id for token in library.tokens]
     for number, each in enumerate(ids):
         if each in ids[:number]:
             yield f"library.tokens[{number}].id", f'"{each}" is the id of another one as well'
+
+
+def read_hosts(allow: list[str], networks: list[str]) -> None:
+    """Raises ValueError for what is no host pattern, or no network."""
+    for text in allow:
+        parse_pattern(text)
+    for text in networks:
+        parse_network(text)
 
 
 def _imgproxy_pictures(settings: Settings) -> Iterator[Problem]:

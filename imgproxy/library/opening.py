@@ -13,6 +13,7 @@ from imgproxy.errors import CapacityError, SettingsError
 from imgproxy.library.catalogue import Catalogue, now
 from imgproxy.library.database import Database, address
 from imgproxy.library.downloads import Downloads
+from imgproxy.library.jobs import Jobs
 from imgproxy.library.keys import Callers
 from imgproxy.library.objects import LocalObjects, Objects
 from imgproxy.library.snapshots import Snapshots
@@ -39,11 +40,13 @@ class Library:
     bans: Bans
     snapshots: Snapshots
     downloads: Downloads
+    jobs: Jobs
 
     async def sweep(self, before: int) -> int:
-        """Let go of the downloads that have ended, and delete the bytes at places that were written down before that moment
-        (microseconds since the epoch) and are nobody's; how many there were. Raises CapacityError."""
+        """Let go of the downloads and jobs that have ended, and delete the bytes at places that were written down before that
+        moment (microseconds since the epoch) and are nobody's; how many there were. Raises CapacityError."""
         await self.downloads.expire(now())
+        await self.jobs.expire(now())
         places = await self.catalogue.stray(before)
         for place in places:
             await self.objects.delete(place)
@@ -94,4 +97,5 @@ def open_library(settings: LibrarySettings, limits: LimitSettings, bans: Bans) -
     source = LibrarySource(catalogue, objects, snapshots, bans, settings, limits)
     callers = Callers(catalogue, settings.tokens, settings.quota)
     downloads = Downloads(catalogue, objects, settings.downloads)
-    return Library(directory, catalogue, objects, callers, source, bans, snapshots, downloads)
+    jobs = Jobs(catalogue, settings.jobs)
+    return Library(directory, catalogue, objects, callers, source, bans, snapshots, downloads, jobs)

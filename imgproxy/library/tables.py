@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 METADATA = MetaData()
 
@@ -91,3 +91,55 @@ strays = Table(
 )
 """Places that may hold bytes of nobody: written down before bytes are put there, and with the deletion of what they were.
 A process that dies between leaves its place here, for whoever sweeps."""
+
+templates = Table(
+    "templates",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), ForeignKey("accounts.tenant"), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("templates_by_age", "tenant", "created_at", "id"),
+)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    METADATA,
+    Column("tenant", String(64), ForeignKey("accounts.tenant"), primary_key=True),
+    Column("secret", String(64), nullable=False),
+)
+"""What signs the calls that a tenant's webhooks get: a secret of its own, so that no tenant can speak for us to another."""
+
+jobs = Table(
+    "jobs",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), ForeignKey("accounts.tenant"), nullable=False),
+    Column("order", Text, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("done", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Column("webhook", String(2048), nullable=False),
+    Column("calls", Integer, nullable=False, server_default="0"),
+    Column("called", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger),
+    Column("leased_until", BigInteger, nullable=False, server_default="0"),
+    Column("lease", String(32), nullable=False, server_default=""),
+    Index("jobs_by_due", "due_at"),
+    Index("jobs_by_tenant", "tenant", "created_at"),
+)
+"""What was promised to be drawn. `due_at` is when something is to be done for it, NULL when nothing is any more; until
+`leased_until` only the process that has `lease` does it. `calls` of its webhook were tried, and one succeeded if `called`."""
+
+job_rows = Table(
+    "job_rows",
+    METADATA,
+    Column("job", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("asked", Text, nullable=False),
+    Column("result", Text),
+)
+"""One picture each; `result` NULL: not yet."""

@@ -52,8 +52,7 @@ class Shelf:
             if not _ID.fullmatch(id):
                 raise SettingsError(f"{path}: a template's file is called by small letters, digits, - and _, and .json")
             try:
-                found[id] = kept(id, path.read_bytes())
-                check_fonts(found[id].template, self._fonts)
+                found[id] = self.checked(id, path.read_bytes())
             except (TemplateInvalid, OSError) as error:
                 raise SettingsError(f"{path}: {error}") from None
         self._files = found
@@ -61,6 +60,15 @@ class Shelf:
     @property
     def files(self) -> tuple[Kept, ...]:
         return tuple(self._files.values())
+
+    def file(self, id: str) -> Kept | None:
+        return self._files.get(id)
+
+    def checked(self, id: str, document: bytes) -> Kept:
+        """One that can be drawn here, fonts included. Raises TemplateInvalid."""
+        found = kept(id, document)
+        check_fonts(found.template, self._fonts)
+        return found
 
     def check(self, id: str) -> None:
         """Raises InvalidTarget for what cannot be an id."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -28,6 +28,8 @@ FALLBACK_HEADER = "Imgproxy-Fallback"
 
 _KNOWN_SECONDS = 1.0
 _KNOWN = 8192
+
+Permit = Callable[[Kept, Mapping[str, str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class TemplateSource:
         self.limits = limits
         self.shelf = shelf
         self.painter = painter
+        self.permit: Permit | None = None
+        """What says whether a template that is no file may show what it shows."""
         self._freshness = default_freshness(settings.freshness)
         self._brief = int(settings.fallback_max_age)
         self._bans = bans
@@ -119,6 +123,8 @@ class TemplateSource:
         id, values = read_locator(locator)
         kept = await self.shelf.find(id)
         check_values(kept, values)
+        if kept.tenant is not None and self.permit is not None:
+            await self.permit(kept, values)
         return await self.painter.sketch(kept, values, self.origin, trace)
 
     def _noted(self, sketch: Sketch, until: float, generation: int) -> _Seen:

@@ -47,6 +47,7 @@ from imgproxy.web.images import FALLBACK_SOURCE, ImageHandler
 from imgproxy.web.observe import Observer
 
 if TYPE_CHECKING:
+    from imgproxy.templates.source import TemplateSource
     from imgproxy.web.api.resources import Resources
 
 
@@ -105,7 +106,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     if templates is not None:
         sources[templates.name] = templates
         metrics.sampled(sampling_templates(metrics, templates.painter))
-    resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources)
+    resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources, templates)
     doors = make_doors(settings)
     answers = HotAnswers(storage.hot, observer, settings.server.cors_origins)
     if not settings.server.keepalive:
@@ -223,16 +224,22 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
     return Images(sources, originals, marks, caches, drawing, background, recipe_of(settings))
 
 
-def make_hosting(
-    settings: Settings, runtime: Path, bans: Bans, pool: Pool, marks: Marks, sources: dict[str, Source]
+def make_hosting(  # noqa: PLR0913 -- every room that the API opens
+    settings: Settings,
+    runtime: Path,
+    bans: Bans,
+    pool: Pool,
+    marks: Marks,
+    sources: dict[str, Source],
+    templates: TemplateSource | None,
 ) -> Resources | None:
     """The API of hosted pictures, which are put among `sources`; None where they are switched off."""
-    if not settings.library.enabled:
+    if not settings.library.enabled or templates is None:  # where pictures are hosted, there are templates
         return None
     # About a second of imports, and 30 MB, that only those pay who host pictures.
     from imgproxy.web.api.resources import make_resources
 
-    resources = make_resources(settings, runtime, bans, pool, marks)
+    resources = make_resources(settings, runtime, bans, pool, marks, templates)
     sources[resources.source.name] = resources.source
     return resources
 

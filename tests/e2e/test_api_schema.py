@@ -18,6 +18,8 @@ from imgproxy.web.api.account import Accounts
 from imgproxy.web.api.openapi import document
 from imgproxy.web.api.pictures import Pictures
 from imgproxy.web.api.processing import Processing
+from imgproxy.web.api.promises import Promises
+from imgproxy.web.api.templates import TemplatesApi
 from tests.e2e.test_hosting import Hosting, hosting
 
 __all__ = ["hosting"]
@@ -26,7 +28,9 @@ CHECKS: list[Any] = [not_a_server_error, status_code_conformance, content_type_c
 
 NOTHING: Any = None
 OPERATIONS = (
-    *Pictures(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING).operations(),
+    *Pictures(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING).operations(),
+    *TemplatesApi(NOTHING, NOTHING, NOTHING, NOTHING).operations(),
+    *Promises(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING).operations(),
     *Accounts(NOTHING).operations(),
     *Processing(NOTHING, NOTHING, NOTHING, NOTHING, "", 30).operations(),
 )

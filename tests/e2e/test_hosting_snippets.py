@@ -19,7 +19,7 @@ from tests.e2e.test_hosting import Hosting, hosting
 __all__ = ["hosting"]
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
-SECTION = README[README.index("## Hosted pictures") : README.index("## Answers")]
+SECTION = README[README.index("## Hosted pictures") : README.index("\n## Templates\n")]
 RUN = {"bash": ["bash", "-euo", "pipefail"], "python": [sys.executable], "js": ["node"]}
 NAMES = {"bash": "life.sh", "python": "life.py", "js": "life.mjs"}
 

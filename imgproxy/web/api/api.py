@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
@@ -23,6 +24,7 @@ DEPRECATED = web.RequestKey("deprecated", bool)
 """Whether what is asked for is there for scripts that were written for older APIs."""
 
 _JSON = "application/json"
+Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 class Api:
@@ -67,18 +69,22 @@ class Api:
         return handle
 
     async def _call(self, operation: Operation, request: web.Request, caller: Caller) -> Call:
-        query = read_query(request, operation.query, options=operation.options)
+        query = read_query(request, operation.query, options=operation.options or operation.values)
         if operation.body is not None and request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
             raise MediaTypeUnsupported("the body must not be compressed: pictures are already")
-        if operation.body is None or operation.upload:
+        if operation.body is None or operation.upload or operation.reads:
             return Call(request, caller, query)
         return Call(request, caller, query, await self.read_json(request, operation.body))
 
-    async def read_json(self, request: web.Request, shape: type[Given]) -> Given:
-        """Raises MediaTypeUnsupported, BodyTooLarge, BodyInvalid and InvalidOption."""
+    async def read(self, request: web.Request) -> bytes:
+        """The JSON of the body, as bytes. Raises MediaTypeUnsupported, BodyTooLarge and BodyInvalid."""
         if request.content_type != _JSON:
             raise MediaTypeUnsupported(f"the body must be {_JSON}")
-        data = await read_whole(request, self._most, self.patience)
+        return await read_whole(request, self._most, self.patience)
+
+    async def read_json(self, request: web.Request, shape: type[Shape]) -> Shape:
+        """Raises MediaTypeUnsupported, BodyTooLarge, BodyInvalid and InvalidOption."""
+        data = await self.read(request)
         try:
             return msgspec.json.decode(data, type=shape)
         except msgspec.ValidationError as error:
@@ -139,6 +145,12 @@ async def read_whole(request: web.Request, most: int, patience: float) -> bytes:
     return bytes(data)
 
 
+def prefers_async(request: web.Request) -> bool:
+    """RFC 7240 §4.1."""
+    said = ",".join(request.headers.getall("Prefer", ()))
+    return any(each.partition(";")[0].strip().lower() == "respond-async" for each in said.split(","))
+
+
 def _refusing(known: Sequence[str]) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         request[ROUTE] = "api"
@@ -153,7 +165,8 @@ def _dressed(answer: Reply | web.StreamResponse, told: dict[str, str]) -> web.St
     headers = {"Cache-Control": "no-store"} | SAFETY | told | dict(answer.headers)
     if isinstance(answer.response, bytes):
         return web.Response(status=answer.status, body=answer.response, headers=headers)
-    body = msgspec.json.encode(Success(response=answer.response))
+    told_so = answer.response if isinstance(answer.response, Success) else Success(response=answer.response)
+    body = msgspec.json.encode(told_so)
     return web.Response(status=answer.status, body=body, content_type=_JSON, headers=headers)
 
 

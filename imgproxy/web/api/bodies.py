@@ -27,6 +27,7 @@ MOST_PARTS = 64
 _MOST_FIELD = 64 * 1024
 _DATA = re.compile(r"data:(?:image/[a-z0-9.+-]+)?(?:;[a-z0-9=._-]+)*;base64,", re.IGNORECASE)
 _T = TypeVar("_T")
+Said = TypeVar("Said", bound=msgspec.Struct)
 _FILES = ("file", "image", "picture")
 
 
@@ -47,8 +48,13 @@ class Bodies:
         self._web = web
         self._api = api
 
-    async def receive(self, call: Call, shape: type[Given], *, options: bool = False) -> Received:
-        """The picture, and what is asked of it. `shape` is that of a JSON body; `options`: those of URLs may be there as well.
+    async def read(self, call: Call, shape: type[Said]) -> Said | None:
+        """The body where it is JSON. Raises as `Api.read_json`."""
+        return await self._api.read_json(call.request, shape) if call.request.content_type == "application/json" else None
+
+    async def receive(self, call: Call, shape: type[Given], *, options: bool = False, given: Any = None) -> Received:
+        """The picture, and what is asked of it. `shape` is that of a JSON body, `given` one that was read already; `options`:
+        those of URLs may be there as well.
 
         Raises MediaTypeUnsupported, BodyInvalid, BodyTooLarge, InvalidOption, and of an import SourceError leaves.
         """
@@ -69,15 +75,12 @@ class Bodies:
         if kind != "application/json":
             wanted = "application/octet-stream, image/*, multipart/form-data and application/json"
             raise MediaTypeUnsupported(f"a picture is taken as {wanted}")
-        given: Any = await self._api.read_json(request, shape)
-        said = msgspec.structs.asdict(given)
-        default = msgspec.structs.asdict(shape())
-        query = {name: said[name] for name in call.query.__struct_fields__ if said.get(name) != default.get(name)}
+        given = await self._api.read_json(request, shape) if given is None else given
         if bool(given.url) == bool(given.data):
-            raise InvalidOption("url", "the body wants either url, or data with a data URI")
+            raise InvalidOption("url", "the body wants either url, or data with a data URI, or to be drawn a template_id")
         draft = await self.fetch(given.url) if given.url else await self._data(given.data)
         said_so = {name: _text(value) for name, value in given.parameters.items()} if options else {}
-        return Received(draft, msgspec.structs.replace(call.query, **query), {**_options(call), **said_so} if options else {})
+        return Received(draft, merged(call.query, given), {**_options(call), **said_so} if options else {})
 
     async def fetch(self, url: str) -> Draft:
         """A picture of another server. Raises InvalidTarget and SourceError leaves."""
@@ -133,6 +136,14 @@ class Bodies:
             return await asyncio.wait_for(work, self._api.patience)
         except TimeoutError:
             raise BodyInvalid(f"nothing of the form arrived for {self._api.patience:g} s") from None
+
+
+def merged(query: Given, given: Given) -> Given:
+    """`query` with what a JSON body says of the same."""
+    said, default = msgspec.structs.asdict(given), msgspec.structs.asdict(type(given)())
+    return msgspec.structs.replace(
+        query, **{name: said[name] for name in query.__struct_fields__ if said.get(name) != default.get(name)}
+    )
 
 
 def _options(call: Call) -> dict[str, str]:

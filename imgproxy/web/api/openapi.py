@@ -32,6 +32,8 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 _ID = {"type": "string", "pattern": "^[a-z0-9]{16}$"}
 _VARIABLES: dict[str, dict[str, Any]] = {
     "id": {"description": "The id of a hosted picture", "schema": _ID},
+    "template": {"description": "The id of a template", "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}},
+    "job": {"description": "The id of a job", "schema": _ID},
     "operation": {"description": "What is done", "schema": {"type": "string", "enum": list(OPERATIONS)}},
     "object_name": {
         "description": "As `upload_url` has it",
@@ -57,7 +59,8 @@ _ALWAYS: tuple[type[ImgproxyError], ...] = (
 
 def document(operations: Sequence[Operation]) -> bytes:
     """The whole of it, as JSON."""
-    answers = [Success[operation.answer] for operation in operations if operation.answer is not None]  # type: ignore[name-defined]
+    told = [each for operation in operations for each in (operation.answer, operation.accepted) if each is not None]
+    answers = [_enveloped(each) for each in told]
     bodies = [operation.body for operation in operations if operation.body is not None]
     queries = [operation.query for operation in operations]
     kinds = list(dict.fromkeys([*answers, *bodies, *queries, Problem]))
@@ -65,7 +68,7 @@ def document(operations: Sequence[Operation]) -> bytes:
     of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        answer = of[Success[operation.answer]] if operation.answer is not None else None  # type: ignore[name-defined]
+        answer = of[_enveloped(operation.answer)] if operation.answer is not None else None
         query = _resolved(of[operation.query], components)
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, answer, query, of)
     used = {
@@ -79,7 +82,7 @@ def document(operations: Sequence[Operation]) -> bytes:
             "info": {
                 "title": "imgproxy: hosted pictures",
                 "version": version("imgproxy-server"),
-                "description": "Upload, find, tag and delete pictures. Every option of URLs works on them at /images/ID?w=400.",
+                "description": "Upload, draw, find, tag and delete. All options of URLs work on them at /images/ID?w=400.",
                 "license": {"name": "MIT", "identifier": "MIT"},
             },
             "servers": [{"url": "/"}],
@@ -97,13 +100,17 @@ def document(operations: Sequence[Operation]) -> bytes:
     )
 
 
+def _enveloped(answer: Any) -> Any:
+    return answer if issubclass(answer, Success) else Success[answer]
+
+
 def _operation(operation: Operation, answer: Any, query: Any, of: dict[Any, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
         "description": f"Needs the scope `{operation.scope}`.",
-        "parameters": [*_variables(operation.path), *_parameters(operation.query, query), *_options(operation)],
-        "responses": _responses(operation, answer),
+        "parameters": [*_variables(operation.path), *_parameters(operation.query, query), *_others(operation)],
+        "responses": _responses(operation, answer, of),
     }
     if operation.deprecated:
         told["deprecated"] = True
@@ -142,6 +149,20 @@ def _options(operation: Operation) -> Iterator[dict[str, Any]]:
                 yield {"name": option.name, "in": "query", "required": False, "description": option.meaning, "schema": schema}
 
 
+def _others(operation: Operation) -> Iterator[dict[str, Any]]:
+    yield from _options(operation)
+    yield from _headers(operation)
+
+
+def _headers(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.accepted is not None and operation.upload:
+        preference = {"type": "string", "const": "respond-async"}
+        yield {"name": "Prefer", "in": "header", "required": False, "description": "Later (RFC 7240)", "schema": preference}
+    if operation.conditional:
+        version = {"type": "string", "pattern": '^("[0-9a-f]{1,64}"|\\*)$'}
+        yield {"name": "If-Match", "in": "header", "required": False, "description": "The ETag that it had", "schema": version}
+
+
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     """As a query can say it: null is said by leaving it out."""
     kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
@@ -149,12 +170,15 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     return {**rest, **kinds[0]} if len(kinds) == 1 else schema if kinds else rest
 
 
-def _responses(operation: Operation, answer: Any) -> dict[str, Any]:
+def _responses(operation: Operation, answer: Any, of: dict[Any, Any]) -> dict[str, Any]:
     """One for each status."""
     content: dict[str, Any] = {"application/json": {"schema": answer}} if answer is not None else {}
     if operation.options or answer is None:
         content["image/*"] = {}
     responses: dict[str, Any] = {str(operation.status): {"description": "Done", "content": content}}
+    if operation.accepted is not None:
+        schema = of[_enveloped(operation.accepted)]
+        responses["202"] = {"description": "Promised, and told of there", "content": {"application/json": {"schema": schema}}}
     if operation.id == "listImages":
         responses["201"] = {"description": "Imported, where there is a `url`", "content": {"application/json": {}}}
     causes: dict[int, set[str]] = {}

@@ -30,7 +30,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`response` goes out as `{"success": true, "response": …}`, bytes as they are."""
+    """`response` goes out as `{"success": true, "response": …}`, unless it says so itself; bytes as they are."""
 
     response: msgspec.Struct | bytes
     status: int = 200
@@ -43,8 +43,10 @@ Run = Callable[[Call], Awaitable[Reply | web.StreamResponse]]
 @dataclass(frozen=True, slots=True)
 class Operation:
     """`path` has its variables in braces. `answer` None: bytes of some picture. `body`: the JSON that it takes. `upload`: it
-    takes a picture, raw, as a form, or in the JSON of `body`. `options`: its query has those of pictures' URLs as well.
-    `errors` are those beside what every operation may answer. `deprecated` ones are for scripts written for older APIs."""
+    takes a picture, raw, as a form, or in the JSON of `body`. `reads`: it reads that JSON itself. `options`: its query has
+    those of pictures' URLs as well, `values`: those of a template's variables. `accepted` is what it answers with 202 where it
+    was asked to `Prefer: respond-async`. `conditional`: it looks at If-Match. `errors` are those beside what every operation
+    may answer. `deprecated` ones are for scripts written for older APIs."""
 
     id: str
     method: str
@@ -55,8 +57,12 @@ class Operation:
     answer: Any
     status: int = 200
     query: type[Given] = Nothing
-    body: type[Given] | None = None
+    body: type[msgspec.Struct] | None = None
     upload: bool = False
+    reads: bool = False
     options: bool = False
+    values: bool = False
+    accepted: Any = None
+    conditional: bool = False
     errors: tuple[type[ImgproxyError], ...] = ()
     deprecated: bool = False

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from base64 import b64encode
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -28,16 +26,19 @@ from imgproxy.errors import (
 from imgproxy.formats import FORMATS
 from imgproxy.library.catalogue import MOST_IDS, Catalogue, Hosted, Search, unknown
 from imgproxy.library.intake import Draft, Intake
-from imgproxy.settings import LibrarySettings
-from imgproxy.signing import Signer
+from imgproxy.spec import Transform
+from imgproxy.templates.source import FALLBACK_HEADER
 from imgproxy.web.api.account import account_answer
-from imgproxy.web.api.api import DEPRECATED
-from imgproxy.web.api.bodies import Bodies
+from imgproxy.web.api.api import DEPRECATED, prefers_async
+from imgproxy.web.api.bodies import Bodies, merged
+from imgproxy.web.api.links import Links
 from imgproxy.web.api.operation import Call, Operation, Reply
+from imgproxy.web.api.renders import DRAWING, Renders
 from imgproxy.web.api.shapes import (
     Change,
     DeletedAnswer,
     Flags,
+    HostedSuccess,
     ListAnswer,
     Listing,
     MaybeTags,
@@ -46,30 +47,44 @@ from imgproxy.web.api.shapes import (
     Upload,
     UploadJson,
     Which,
+    cursor_at,
 )
+from imgproxy.web.api.telling import moment
+from imgproxy.web.api.template_shapes import JobAnswer
 
 _HOST = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,255}")
 _ID = re.compile("[a-z0-9]{16}")
 UPLOADING = (BodyInvalid, BodyTooLarge, MediaTypeUnsupported, ImageError, SourceError, StorageFull, QuotaExceeded)
 
+Later = Callable[[Call, UploadJson], Awaitable[Reply]]
+
 
 class Pictures:
+    """`later` promises a picture that was asked for with `Prefer: respond-async`."""
+
     def __init__(
-        self, catalogue: Catalogue, intake: Intake, bodies: Bodies, signer: Signer | None, settings: LibrarySettings
+        self,
+        catalogue: Catalogue,
+        intake: Intake,
+        bodies: Bodies,
+        renders: Renders,
+        later: Later,
+        links: Links,
     ) -> None:
         self._catalogue = catalogue
         self._intake = intake
         self._bodies = bodies
-        self._signer = signer
-        self._settings = settings
+        self._renders = renders
+        self._later = later
+        self._links = links
 
     def operations(self) -> tuple[Operation, ...]:
         images, one = "/v1/images", "/v1/images/{id}"
         picture: dict[str, Any] = {"answer": PictureAnswer, "errors": (PictureUnknown,)}
         return (
             Operation(
-                "hostImage", "POST", images, "write", "Host a picture", self.host, PictureAnswer, 201, Upload, UploadJson,
-                upload=True, errors=UPLOADING,
+                "hostImage", "POST", images, "write", "Host a picture", self.host, HostedSuccess, 201, Upload, UploadJson,
+                upload=True, accepted=JobAnswer, errors=(*UPLOADING, *DRAWING),
             ),
             Operation(
                 "listImages", "GET", images, "read", "Pictures, newest first", self.listed, ListAnswer, query=Listing,
@@ -109,8 +124,21 @@ class Pictures:
         )  # fmt: skip
 
     async def host(self, call: Call) -> Reply:
-        received = await self._bodies.receive(call, UploadJson)
-        return await self._host(call, received.draft, received.asked)
+        given = await self._bodies.read(call, UploadJson)
+        if given is None or given.template_id is None:
+            received = await self._bodies.receive(call, UploadJson, given=given)
+            return await self._host(call, received.draft, received.asked)
+        if given.url or given.data:
+            raise InvalidOption("template_id", "the body wants one of url, data and template_id")
+        if prefers_async(call.request):
+            return await self._later(call, given)
+        if given.webhook:
+            raise InvalidOption("webhook", "a webhook is told of what is done later: send Prefer: respond-async")
+        filled = await self._renders.fill(call.tenant, await self._renders.find(call.tenant, given.template_id), given.drawn)
+        drawn = await self._renders.draw(filled, Transform(format=given.format))
+        reply = await self._host(call, drawn.draft, merged(call.query, given))
+        fallbacks = {FALLBACK_HEADER: ", ".join(drawn.fallbacks)} if drawn.fallbacks else {}
+        return Reply(reply.response, reply.status, {**reply.headers, **fallbacks})
 
     async def _host(self, call: Call, draft: Draft, asked: Any) -> Reply:
         told = await self._intake.inspect(draft)
@@ -119,7 +147,8 @@ class Pictures:
         private = getattr(asked, "private", False) or False
         picture = await self._intake.host(call.tenant, draft, told, asked.tags, private)
         answer = await self._answer(call, picture, asked, extra)
-        return Reply(answer, 201, {"Location": f"/v1/images/{picture.id}"})
+        told_so = HostedSuccess(response=answer, id=answer.id, url=answer.url, created_at=answer.created_at)
+        return Reply(told_so, 201, {"Location": f"/v1/images/{picture.id}"})
 
     async def listed(self, call: Call) -> Reply:
         asked: Listing = call.query
@@ -139,7 +168,7 @@ class Pictures:
             since=_moment("since", asked.since),
             until=_moment("until", asked.until),
             private=asked.private,
-            after=_cursor(asked.cursor),
+            after=cursor_at(asked.cursor),
             limit=asked.limit + 1,
         )
         found = await self._catalogue.search(call.tenant, search)
@@ -220,14 +249,14 @@ class Pictures:
     def _facts(self, call: Call, picture: Hosted, asked: Any, extra: dict[str, object]) -> PictureAnswer:
         answer = PictureAnswer(
             id=picture.id,
-            url=self._url(call.request, picture),
+            url=self._links.url(picture.id, self._base(call.request), private=picture.private),
             width=picture.width,
             height=picture.height,
             filesize=picture.bytes,
             format=FORMATS[picture.format].extension,
             tags=picture.tags,
             private=picture.private,
-            created_at=datetime.fromtimestamp(picture.created_at / 1e6, UTC).isoformat(timespec="microseconds"),
+            created_at=moment(picture.created_at),
             blurhash=picture.blurhash,
         )
         if asked.verbose:
@@ -236,11 +265,8 @@ class Pictures:
             }  # fmt: skip
         return msgspec.structs.replace(answer, **extra)
 
-    def _url(self, request: web.Request, picture: Hosted) -> str:
-        target = f"/images/{quote(picture.id)}"
-        if self._signer is not None and (picture.private or not self._settings.unsigned):
-            target = self._signer.sign(f"{target}?expires={int(time.time() + self._settings.link)}")
-        return base_url(request, self._settings.public_url) + target
+    def _base(self, request: web.Request) -> str:
+        return base_url(request, self._links.settings.public_url)
 
 
 def base_url(request: web.Request, public: str) -> str:
@@ -264,13 +290,6 @@ def _ids(call: Call) -> list[str]:
         if not _ID.fullmatch(id):
             raise unknown(id)
     return ids
-
-
-def _cursor(text: str | None) -> tuple[int, str] | None:
-    if text is None:
-        return None
-    at, _, id = text.partition("-")
-    return int(at), id
 
 
 def _moment(name: str, text: str | None) -> int:

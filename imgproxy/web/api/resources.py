@@ -13,28 +13,39 @@ from imgproxy.errors import InvalidTarget, SignatureMissing, SourceNotFound
 from imgproxy.jobs.pool import Pool
 from imgproxy.library.intake import Intake
 from imgproxy.library.opening import Library, open_library
+from imgproxy.library.permits import Permits
+from imgproxy.library.templates import Templates
 from imgproxy.marks import Marks
 from imgproxy.settings import HttpSource, Settings
 from imgproxy.signing import Signer
 from imgproxy.sources.http import Http
+from imgproxy.templates.source import TemplateSource
 from imgproxy.web.api.account import Accounts
 from imgproxy.web.api.api import Api, credential_of
 from imgproxy.web.api.bodies import Bodies
 from imgproxy.web.api.docs import HEADERS, page
+from imgproxy.web.api.links import Links
 from imgproxy.web.api.openapi import document
 from imgproxy.web.api.operation import Operation
 from imgproxy.web.api.pictures import Pictures
 from imgproxy.web.api.processing import Processing
+from imgproxy.web.api.promises import Promises
 from imgproxy.web.api.rates import Rates
+from imgproxy.web.api.renders import Renders
+from imgproxy.web.api.templates import TemplatesApi
+from imgproxy.web.api.webhooks import Webhooks
+from imgproxy.web.api.worker import Worker
 from imgproxy.web.headers import SAFETY
 
 CACHED = {"Cache-Control": "public, max-age=300"}
 
 
 class Resources:
-    """The API over `library`. `runtime` is the directory that the processes of this server share."""
+    """The API over `library` and `templates`. `runtime` is the directory that the processes of this server share."""
 
-    def __init__(self, settings: Settings, runtime: Path, library: Library, intake: Intake) -> None:
+    def __init__(
+        self, settings: Settings, runtime: Path, library: Library, intake: Intake, templates: TemplateSource, pool: Pool
+    ) -> None:
         section = settings.library
         self.source = library.source
         self._library = library
@@ -45,8 +56,20 @@ class Resources:
         self.web = Http("library.web", imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), settings.limits)
         signer = Signer(settings.signing.pairs) if settings.signing.keys else None
         bodies = Bodies(intake, self.web, self.api)
+        links = Links(signer, section)
+        permits = Permits(library.source, section.template_sources)
+        renders = Renders(templates.shelf, templates.painter, intake, permits)
+        kept = Templates(library.catalogue, library.bans)
+        templates.shelf.stored = kept
+        templates.permit = permits.of_tenant
+        self.webhooks = Webhooks(section.webhooks)
+        # A batch leaves at least half of the machine to whoever waits for a picture.
+        self.worker = Worker(library.jobs, renders, self.webhooks, links, pool, max(1, settings.render.processes // 2))
+        promises = Promises(library.jobs, renders, self.webhooks, self.worker, links)
         self.operations: tuple[Operation, ...] = (
-            *Pictures(library.catalogue, intake, bodies, signer, section).operations(),
+            *Pictures(library.catalogue, intake, bodies, renders, promises.one, links).operations(),
+            *TemplatesApi(kept, templates.shelf, renders, self.api).operations(),
+            *promises.operations(),
             *Accounts(library.catalogue).operations(),
             *Processing(
                 intake, bodies, library.source, library.downloads, section.public_url, settings.server.write_timeout
@@ -70,8 +93,12 @@ class Resources:
 
     async def _lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         sweeping = asyncio.ensure_future(self._library.sweep_for_ever())
+        working = asyncio.ensure_future(self.worker.run_for_ever())
         yield
         sweeping.cancel()
+        working.cancel()
+        await asyncio.gather(sweeping, working, return_exceptions=True)
+        await self.webhooks.close()
         await self.web.close()
         await self._library.close()
         self._rates.close()
@@ -99,7 +126,9 @@ class Resources:
         raise SourceNotFound("there is no such picture")
 
 
-def make_resources(settings: Settings, runtime: Path, bans: Bans, pool: Pool, marks: Marks) -> Resources:
+def make_resources(
+    settings: Settings, runtime: Path, bans: Bans, pool: Pool, marks: Marks, templates: TemplateSource
+) -> Resources:
     """Raises SettingsError."""
     library = open_library(settings.library, settings.limits, bans)
     intake = Intake(
@@ -113,4 +142,4 @@ def make_resources(settings: Settings, runtime: Path, bans: Bans, pool: Pool, ma
         settings.limits,
         settings.render.deadline,
     )
-    return Resources(settings, runtime, library, intake)
+    return Resources(settings, runtime, library, intake, templates, pool)

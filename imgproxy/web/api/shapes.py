@@ -10,6 +10,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from imgproxy.errors import InvalidOption
 from imgproxy.library.catalogue import LONGEST_PAGE, MOST_IDS, MOST_TAGS
+from imgproxy.templates.document import MOST_CHARACTERS, MOST_VARIABLES
+from imgproxy.templates.modify import MOST_MODIFICATIONS, Modification
 
 _END = r"(?!\n)$"
 """Of a pattern: Python's `$` alone is also before a line break at the end, which JavaScript's and so OpenAPI's is not."""
@@ -31,6 +33,12 @@ Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Address = Annotated[str, Meta(max_length=8192, description="A picture to import from another server, http:// or https://")]
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
 Moment = Annotated[str, Meta(pattern=_MOMENT + _END, description="RFC 3339")]
+
+TemplateId = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9_-]{{0,63}}{_END}", description="The id of a template")]
+Cursor = Annotated[str, Meta(pattern=f"^[0-9]{{1,16}}-[a-z0-9]{{16}}{_END}")]
+Values = Annotated[dict[str, Annotated[str, Meta(max_length=MOST_CHARACTERS)]], Meta(max_length=MOST_VARIABLES)]
+Modifications = Annotated[tuple[Modification, ...], Meta(max_length=MOST_MODIFICATIONS)]
+Webhook = Annotated[str, Meta(max_length=2048, description="Where the job is told of when it is done, http:// or https://")]
 
 T = TypeVar("T")
 
@@ -60,11 +68,31 @@ class Upload(Flags, frozen=True):
     private: bool = False
 
 
+class Drawn(Given, frozen=True):
+    """What of a template differs in one picture. Modifications come after variables."""
+
+    modifications: Modifications = ()
+    variables: Values = {}
+
+
+DrawnFormat = Literal["png", "jpeg", "webp", "avif"]
+
+
 class UploadJson(Upload, frozen=True):
-    """One of the two: a picture to import, or one as a data URI in base64."""
+    """One of the three: a picture to import, one as a data URI in base64, or a template to draw, with what differs in it. With
+    `Prefer: respond-async` that is done later, and `webhook` is told of it."""
 
     url: Address = ""
     data: str = ""
+    template_id: TemplateId | None = None
+    modifications: Modifications = ()
+    variables: Values = {}
+    format: DrawnFormat = "png"
+    webhook: Webhook = ""
+
+    @property
+    def drawn(self) -> Drawn:
+        return Drawn(modifications=self.modifications, variables=self.variables)
 
 
 class Process(Given, frozen=True):
@@ -98,7 +126,7 @@ class Listing(Flags, frozen=True):
     since: Moment | None = None
     until: Moment | None = None
     private: bool | None = None
-    cursor: Annotated[str, Meta(pattern=f"^[0-9]{{1,16}}-[a-z0-9]{{16}}{_END}")] | None = None
+    cursor: Cursor | None = None
     limit: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
     url: Address = ""
 
@@ -191,9 +219,25 @@ class Success(Struct, Generic[T], frozen=True, kw_only=True):
     response: T
 
 
+class HostedSuccess(Success[PictureAnswer], frozen=True, kw_only=True):
+    """The first facts once more, where clients of template services look for them."""
+
+    id: str
+    url: str
+    created_at: str
+
+
 def listed(shape: type[Struct]) -> frozenset[str]:
     """The fields that are lists: in a query and in a form with commas between."""
     return frozenset(each.encode_name for each in msgspec.structs.fields(shape) if each.type in (Tags, Ids))
+
+
+def cursor_at(text: str | None) -> tuple[int, str] | None:
+    """The (created_at, id) that it says."""
+    if text is None:
+        return None
+    at, _, id = text.partition("-")
+    return int(at), id
 
 
 _PLACE = re.compile(r"(.*) - at `\$(.*)`")

@@ -15,13 +15,17 @@ from imgproxy.web.api.openapi import document
 from imgproxy.web.api.operation import Operation
 from imgproxy.web.api.pictures import Pictures
 from imgproxy.web.api.processing import Processing
+from imgproxy.web.api.promises import Promises
+from imgproxy.web.api.templates import TemplatesApi
 
 
 @pytest.fixture(scope="module")
 def operations() -> tuple[Operation, ...]:
     nothing: Any = None
     return (
-        *Pictures(nothing, nothing, nothing, nothing, nothing).operations(),
+        *Pictures(nothing, nothing, nothing, nothing, nothing, nothing).operations(),
+        *TemplatesApi(nothing, nothing, nothing, nothing).operations(),
+        *Promises(nothing, nothing, nothing, nothing, nothing).operations(),
         *Accounts(nothing).operations(),
         *Processing(nothing, nothing, nothing, nothing, "", 30).operations(),
     )
