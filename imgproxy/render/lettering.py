@@ -78,13 +78,23 @@ def lettering(element: TextElement, faces: Sequence[Font]) -> Lettered | None:
 
 def _spots(element: TextElement, asked: Typeset, width: float, height: float) -> Iterator[_Spot]:
     flush = _flush(element, rtl=asked.rtl)
-    base = _VALIGN[element.valign] * (height - asked.height) + asked.baseline
+    base = _top(element, asked, height - asked.height) + asked.baseline
     for number, line in enumerate(asked.lines):
         x, y = flush * (width - line.width), base + number * asked.leading
         for run in line.runs:
             face = face_of(run.face)
             for placed in run.glyphs:
                 yield _Spot(face, placed.glyph, x + placed.x, y - placed.y)
+
+
+def _top(element: TextElement, asked: Typeset, room: float) -> float:
+    """Of the first line. What letters stick out of their lines is kept within the box, as far as there is `room` for it."""
+    if not element.box.h:
+        return 0
+    out = asked.above + asked.below
+    if room < out:
+        return room * asked.above / out if room > 0 else _VALIGN[element.valign] * room
+    return min(max(_VALIGN[element.valign] * room, asked.above), room - asked.below)
 
 
 def _flush(element: TextElement, *, rtl: bool) -> float:

@@ -35,11 +35,14 @@ class Glyph(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """`ascent` and `descent` are ems, both positive."""
+    """`ascent` and `descent` are what the face says of itself, `above` and `below` how far its letters usually go from the
+    base line; all in ems and positive."""
 
     font: uharfbuzz.Font
     ascent: float
     descent: float
+    above: float
+    below: float
     colored: bool
     _known: dict[str, bool] = field(default_factory=dict)
 
@@ -65,7 +68,18 @@ def face_of(font: Font) -> Face:
     shaper.scale = (EM, EM)
     extents = shaper.get_font_extents("ltr")
     colored = bool(face.has_color_layers or face.has_color_paint or face.has_color_png)
-    return Face(shaper, extents.ascender / EM, -extents.descender / EM, colored)
+    ascent, descent = extents.ascender / EM, -extents.descender / EM
+    highest, deepest = _reach(shaper, "É"), _reach(shaper, "g")
+    above = highest[0] if highest else ascent
+    below = -deepest[1] if deepest else descent
+    return Face(shaper, ascent, descent, above, below, colored)
+
+
+def _reach(font: uharfbuzz.Font, letter: str) -> tuple[float, float] | None:
+    """Where its ink begins and ends, upward from the base line."""
+    glyph = font.get_nominal_glyph(ord(letter))
+    extents = font.get_glyph_extents(glyph) if glyph else None
+    return (extents.y_bearing / EM, (extents.y_bearing + extents.height) / EM) if extents else None
 
 
 def shaped(face: Face, words: str, start: int, end: int, *, script: str, rtl: bool, ligatures: bool = True) -> list[Glyph]:  # noqa: PLR0913

@@ -16,6 +16,8 @@ _STEP = 0.25
 """Pixels between the sizes that are tried for a fit."""
 _NEAR = 0.01
 """Pixels that are none."""
+_UNSEEN = 0.5
+"""Of letters at the edge of the box."""
 _ELLIPSIS = "…"
 _TRIES = 4
 
@@ -33,7 +35,8 @@ class Line:
 class Typeset:
     """`size` of the letters, `width` of the widest line and `height` of all in pixels. The first base line is `baseline` below
     the top, and each of the others `leading` below the one before. `rtl`: they run from right to left. `clipped`: there was no
-    room for all of them."""
+    room for all of them. `above` and `below` are what letters of close lines stick out at the top and the bottom, whether there
+    are such letters or not."""
 
     size: float
     lines: tuple[Line, ...]
@@ -43,6 +46,8 @@ class Typeset:
     clipped: bool
     baseline: float
     leading: float
+    above: float
+    below: float
 
 
 def typeset(element: TextElement, faces: Sequence[Font]) -> Typeset:
@@ -51,12 +56,20 @@ def typeset(element: TextElement, faces: Sequence[Font]) -> Typeset:
     setter = _Setter(element, faces)
     size = setter.fitting() if element.fit else element.size
     lines, clipped = setter.set(size)
+    baseline, above, below = setter.measures
     leading = size * element.line_height
-    first = face_of(faces[0])
-    # The line is around the middle of what the face says of itself, as in CSS.
-    baseline = (leading + (first.ascent - first.descent) * size) / 2
-    width = max(line.width for line in lines)
-    return Typeset(size, tuple(lines), setter.level == 1, width, len(lines) * leading, clipped, baseline, leading)
+    return Typeset(
+        size=size,
+        lines=tuple(lines),
+        rtl=setter.level == 1,
+        width=max(line.width for line in lines),
+        height=len(lines) * leading,
+        clipped=clipped,
+        baseline=baseline * size,
+        leading=leading,
+        above=above * size,
+        below=below * size,
+    )
 
 
 def clean(words: str) -> str:
@@ -85,6 +98,14 @@ class _Setter:
         wrap = asked.wrap and asked.box.w > 0
         return Paragraph(words, self.faces, level=self.level, spacing=asked.letter_spacing, wrap=wrap)
 
+    @property
+    def measures(self) -> tuple[float, float, float]:
+        """In ems: `baseline`, `above` and `below` of a Typeset."""
+        face, leading = face_of(self.faces[0]), self.element.line_height
+        # The line is around the middle of what the face says of itself, as in CSS.
+        baseline = (leading + face.ascent - face.descent) / 2
+        return baseline, max(0.0, face.above - baseline), max(0.0, face.below - (leading - baseline))
+
     def fitting(self) -> float:
         """The largest size at which all has room, or the least."""
         size, smallest = self.element.size, min(self.element.min_size, self.element.size)
@@ -104,7 +125,11 @@ class _Setter:
         across, height = self.element.box.w, self.element.box.h
         if across and any(each.widest_unit(size) > across for each in self.paragraphs):
             return False
-        return not height or len(self._broken(size, across)) * size * self.element.line_height <= height + _NEAR
+        if not height:
+            return True
+        _, above, below = self.measures
+        lines = len(self._broken(size, across)) * self.element.line_height * size
+        return lines <= height + _NEAR and lines + (above + below) * size <= height + _UNSEEN
 
     def _most_lines(self, size: float) -> int:
         """For how many there is room: at least for one."""

@@ -95,6 +95,16 @@ def test_nothing_is_drawn_outside_of_the_box() -> None:
         assert found.y + found.image.height <= 30
 
 
+@pytest.mark.parametrize("line_height", [0.75, 1, 1.12, 1.25, 2])
+@pytest.mark.parametrize("fields", [{"valign": each} for each in ("top", "middle", "bottom")] + [{"fit": True}])
+def test_letters_of_close_lines_are_not_cut(line_height: float, fields: dict[str, Any]) -> None:
+    cut = drawn("Égg", 400, 90, **({"size": 50, "line_height": line_height} | fields))
+    whole = drawn(
+        "Égg", 400, size=typeset(text("Égg", 400, 90, **({"size": 50, "line_height": line_height} | fields)), FACES).size
+    )
+    assert ink(cut)[3] - ink(cut)[1] == pytest.approx(ink(whole)[3] - ink(whole)[1], abs=1)
+
+
 def test_lines_have_one_baseline_whatever_is_in_them() -> None:
     assert len({ink(drawn(words, 500, 60))[3] for words in ("HE", "ÄE", "Hi", "Ǻx")}) == 1
 
