@@ -29,9 +29,10 @@ class Fonts:
     """
 
     def __init__(self, places: Iterable[str], usual: str) -> None:
-        self._places = (*places, str(BUNDLED))
+        self._places = tuple(places)
         self._usual = usual
         self._known: dict[str, Font] | None = None
+        self._own: dict[str, Font] = {}
 
     async def find(self, name: str) -> Font:
         """As `look`, in a thread where that takes long."""
@@ -40,19 +41,20 @@ class Fonts:
     async def chain(self, name: str) -> tuple[Font, ...]:
         """As `find`, and after it the package's own, in which the letters are set that it does not have. "" is the package's
         face, so that a template looks alike on every machine."""
-        first = await self.find(name or _USUAL)
+        first = await self.find(name)
+        if not name:
+            first = self._own[_key(_USUAL)]
         bold = any(word in first.name.lower() for word in _BOLD)
-        others = [self._own(f"{each} Bold" if bold else each) or self._own(each) for each in _FALLBACKS]
-        return tuple(dict.fromkeys([first, *(each for each in others if each is not None)]))
-
-    def _own(self, name: str) -> Font | None:
-        return self._known.get(_key(name)) if self._known is not None else None
+        others = (self._own.get(_key(f"{each} Bold")) or self._own[_key(each)] for each in _FALLBACKS)
+        plain = (self._own[_key(each)] for each in _FALLBACKS)
+        return tuple(dict.fromkeys([first, *(others if bold else plain)]))
 
     def look(self, name: str) -> Font:
         """The face of that name, in any case; "" for the usual one, or where that is missing the package's. Raises
         InvalidOption."""
         if self._known is None:
-            self._known = _found(self._places)
+            self._own = _found((str(BUNDLED),))
+            self._known = self._own | _found(self._places)
         known = self._known
         if not name:
             return known.get(_key(self._usual)) or known[_key(_USUAL)]

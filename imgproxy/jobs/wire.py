@@ -62,7 +62,7 @@ class RenditionRules(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Font(msgspec.Struct, frozen=True, array_like=True):
-    """A face by the name that Pango knows it by, and its file."""
+    """A face by its full name, as Pango knows it, and its file."""
 
     name: str
     file: str

@@ -1,29 +1,32 @@
-"""Lettering: words that are broken into lines, drawn by Pango (the "text" operation of libvips) in these very faces."""
+"""Lettering: lines of glyphs, drawn by HarfBuzz straight from the font files, exactly where typesetting has put them.
+
+Pango would set every letter on a whole pixel, so that a line comes out up to a tenth wider or narrower than measured, and
+would choose among the fonts of the machine by their names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
 
 import pyvips
+import uharfbuzz
 
 from imgproxy.errors import ResultTooLarge, Undecodable
 from imgproxy.jobs.wire import Font
-from imgproxy.render.colour import with_alpha
-from imgproxy.render.libvips import ERRORS, forget_errors
+from imgproxy.parts import Color
 from imgproxy.templates.composition import TextElement
+from imgproxy.templates.shaping import EM, Face, face_of
 from imgproxy.templates.typesetting import Typeset, typeset
 
-_LEFT_TO_RIGHT, _RIGHT_TO_LEFT = "\u200e", "\u200f"
 _VALIGN = {"top": 0.0, "middle": 0.5, "bottom": 1.0}
 _PHYSICAL = {"left": 0.0, "center": 0.5, "right": 1.0}
 
 _LARGEST = 16384
 """Pixels of a side of a text that has no box."""
-
-_loaded: set[str] = set()
-"""Files whose faces Pango knows by now: libvips keeps them as long as the process lives."""
+_MOST_INK = 64_000_000
+"""Pixels of what is drawn of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,89 +40,128 @@ class Lettered:
     height: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """A glyph whose base line begins at (`x`, `y`) of the box, and how far its ink reaches from there to the `left`, ….
+
+    All in pixels, downward."""
+
+    face: Face
+    glyph: int
+    x: float
+    y: float
+
+
 def lettering(element: TextElement, faces: Sequence[Font]) -> Lettered | None:
     """None where there is nothing to be seen. What would stick out of the box is cut. Raises ResultTooLarge and Undecodable."""
-    asked = typeset(element, faces)
-    if not any(line.words.strip() for line in asked.lines):
-        return None
+    try:
+        asked = typeset(element, faces)
+    except (OSError, uharfbuzz.HarfBuzzError) as error:
+        raise Undecodable("a font of the template cannot be read") from error
     if max(asked.width, asked.height) > _LARGEST:
         raise ResultTooLarge(f"a text of {asked.width:.0f}×{asked.height:.0f} pixels is larger than any layer may be")
-    _load(faces)
-    place = _place(element, asked)
-    options = {"align": _pango_align(place, asked.rtl), "dpi": 72, "rgba": True, "fontfile": faces[0].file}
-    try:
-        drawn = pyvips.Image.text(_markup(element, asked), font=f"{faces[0].name} {asked.size:g}", **options)
-        drawn = with_alpha(drawn.copy(interpretation="srgb")).copy_memory()
-    except ERRORS as error:
-        forget_errors()
-        if "no text to render" in str(error).lower():
-            return None
-        raise Undecodable("a text of the template cannot be set") from error
     width, height = element.box.w or asked.width, element.box.h or asked.height
-    x = place * (width - asked.width) + drawn.xoffset
-    y = _VALIGN[element.valign] * (height - asked.height) + drawn.yoffset
-    return _within(_dimmed(drawn, element.color.alpha), x, y, width, height, element)
+    spots = list(_spots(element, asked, width, height))
+    ink = _ink(spots, asked.size, element)
+    if ink is None:
+        return None
+    left, top, right, bottom = ink
+    if (right - left) * (bottom - top) > _MOST_INK:
+        raise ResultTooLarge(f"a text of {right - left}×{bottom - top} pixels is larger than any layer may be")
+    canvas = uharfbuzz.RasterExtents(left, -bottom, right - left, bottom - top, 0)
+    image = _plain([spot for spot in spots if not spot.face.colored], asked.size, canvas, element.color)
+    bright = [spot for spot in spots if spot.face.colored]
+    if bright:
+        image = image.composite(_colored(bright, asked.size, canvas, element.color), "over").cast("uchar")
+    return Lettered(image.copy(interpretation="srgb").copy_memory(), left, top, width, height)
 
 
-def _markup(element: TextElement, asked: Typeset) -> str:
-    color = element.color
-    # No letter, but Pango would put space after it.
-    mark = f'<span letter_spacing="0">{_RIGHT_TO_LEFT if asked.rtl else _LEFT_TO_RIGHT}</span>'
-    lines = "\n".join(
-        mark
-        + "".join(f"<span font={quoteattr(f'{face.name} {asked.size:g}')}>{escape(words)}</span>" for words, face in line.runs)
-        for line in asked.lines
-    )
-    # In 1/1024 points, which are pixels at 72 dots an inch. Without `fallback` no font of the machine takes part.
-    leading = round(asked.size * element.line_height * 1024)
-    spacing = round(element.letter_spacing * 1024)
-    return (
-        f'<span foreground="#{color.red:02x}{color.green:02x}{color.blue:02x}" fallback="false" '
-        f'line_height="{max(1025, leading)}" letter_spacing="{spacing}">{lines}</span>'
-    )
+def _spots(element: TextElement, asked: Typeset, width: float, height: float) -> Iterator[_Spot]:
+    flush = _flush(element, rtl=asked.rtl)
+    base = _top(element, asked, height - asked.height) + asked.baseline
+    for number, line in enumerate(asked.lines):
+        x, y = flush * (width - line.width), base + number * asked.leading
+        for run in line.runs:
+            face = face_of(run.face)
+            for placed in run.glyphs:
+                yield _Spot(face, placed.glyph, x + placed.x, y - placed.y)
 
 
-def _span(words: str, face: Font, size: float) -> str:
-    return f"<span font={quoteattr(f'{face.name} {size:g}')}>{escape(words)}</span>"
+def _top(element: TextElement, asked: Typeset, room: float) -> float:
+    """Of the first line. What letters stick out of their lines is kept within the box, as far as there is `room` for it."""
+    if not element.box.h:
+        return 0
+    out = asked.above + asked.below
+    if room < out:
+        return room * asked.above / out if room > 0 else _VALIGN[element.valign] * room
+    return min(max(_VALIGN[element.valign] * room, asked.above), room - asked.below)
 
 
-def _load(faces: Sequence[Font]) -> None:
-    for face in faces:
-        if face.file not in _loaded:
-            pyvips.Image.text("x", fontfile=face.file)
-            _loaded.add(face.file)
-
-
-def _place(element: TextElement, asked: Typeset) -> float:
+def _flush(element: TextElement, *, rtl: bool) -> float:
     """From 0, flush left, to 1."""
     if element.align in _PHYSICAL:
         return _PHYSICAL[element.align]
-    return 1.0 if (element.align == "end") != asked.rtl else 0.0
+    return 1.0 if (element.align == "end") != rtl else 0.0
 
 
-def _pango_align(place: float, rtl: bool) -> str:
-    """Pango takes "low" for the side where a line begins."""
-    if place == 0.5:
-        return "centre"
-    return "high" if (place == 1) != rtl else "low"
-
-
-def _dimmed(image: pyvips.Image, alpha: int) -> pyvips.Image:
-    if alpha == 255:
-        return image
-    dense = (image[3] * (alpha / 255) + 0.5).cast("uchar")
-    return image.extract_band(0, n=3).bandjoin(dense).copy(interpretation="srgb")
-
-
-def _within(image: pyvips.Image, x: float, y: float, width: float, height: float, element: TextElement) -> Lettered | None:
-    left, top = round(x), round(y)
-    first_x, first_y, last_x, last_y = 0, 0, image.width, image.height
-    if element.box.w:
-        first_x, last_x = max(0, -left), min(image.width, round(width) - left)
-    if element.box.h:
-        first_y, last_y = max(0, -top), min(image.height, round(height) - top)
-    if last_x <= first_x or last_y <= first_y:
+def _ink(spots: Sequence[_Spot], size: float, element: TextElement) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom, within the box; None without any."""
+    reach = [each for spot in spots if (each := _reach(spot, size))]
+    if not reach:
         return None
-    if (first_x, first_y, last_x, last_y) != (0, 0, image.width, image.height):
-        image = image.crop(first_x, first_y, last_x - first_x, last_y - first_y)
-    return Lettered(image, left + first_x, top + first_y, width, height)
+    lefts, tops, rights, bottoms = zip(*reach, strict=True)
+    left, top, right, bottom = math.floor(min(lefts)), math.floor(min(tops)), math.ceil(max(rights)), math.ceil(max(bottoms))
+    if element.box.w:
+        left, right = max(left, 0), min(right, math.ceil(element.box.w))
+    if element.box.h:
+        top, bottom = max(top, 0), min(bottom, math.ceil(element.box.h))
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
+def _reach(spot: _Spot, size: float) -> tuple[float, float, float, float] | None:
+    extents = spot.face.font.get_glyph_extents(spot.glyph)
+    if extents is None or not (extents.width and extents.height):
+        return None
+    scale = size / EM
+    left, top = spot.x + extents.x_bearing * scale, spot.y - extents.y_bearing * scale
+    return left, top, left + extents.width * scale, top - extents.height * scale
+
+
+def _plain(spots: Sequence[_Spot], size: float, canvas: uharfbuzz.RasterExtents, color: Color) -> pyvips.Image:
+    raster = uharfbuzz.RasterDraw()
+    raster.extents = canvas
+    scale = size / EM
+    for spot in spots:
+        raster.transform = (scale, 0, 0, scale, spot.x, -spot.y)
+        raster.draw_glyph(spot.face.font, spot.glyph)
+    dense = _upright(raster.render(), canvas, 1)
+    if color.alpha < 255:
+        dense = (dense * (color.alpha / 255) + 0.5).cast("uchar")
+    return dense.new_from_image([color.red, color.green, color.blue]).bandjoin(dense).copy(interpretation="srgb")
+
+
+def _colored(spots: Sequence[_Spot], size: float, canvas: uharfbuzz.RasterExtents, color: Color) -> pyvips.Image:
+    """Of faces that have colours of their own, and letters without."""
+    raster = uharfbuzz.RasterPaint()
+    raster.extents = canvas
+    raster.foreground = uharfbuzz.Color(color.red, color.green, color.blue, 255)
+    scale = size / EM
+    for spot in spots:
+        raster.transform = (scale, 0, 0, scale, spot.x, -spot.y)
+        raster.paint_glyph(spot.face.font, spot.glyph)
+    drawn = _upright(raster.render(), canvas, 4)
+    blue, green, red, dense = drawn.bandsplit()
+    image = red.bandjoin([green, blue, dense]).copy(interpretation="srgb").unpremultiply().cast("uchar")
+    if color.alpha < 255:
+        image = image.extract_band(0, n=3).bandjoin((image[3] * (color.alpha / 255) + 0.5).cast("uchar"))
+    return image.copy(interpretation="srgb")
+
+
+def _upright(raster: uharfbuzz.RasterImage | None, canvas: uharfbuzz.RasterExtents, bands: int) -> pyvips.Image:
+    """HarfBuzz counts rows from below, and has no picture where it drew nothing."""
+    width, height = canvas.width, canvas.height
+    if raster is None:
+        return pyvips.Image.black(width, height, bands=bands)
+    stride = raster.extents.stride
+    rows = pyvips.Image.new_from_memory(raster.buffer, stride // bands, height, bands, "uchar")
+    return rows.crop(0, 0, width, height).flipver()

@@ -68,10 +68,10 @@ def ours(name: str, *, lazy: bool = True) -> set[str]:
         ("pillow_jxl", ["imgproxy.render.decoders.jxl"]),
         ("pypdfium2", ["imgproxy.render.decoders.pdf"]),
         ("rawpy", ["imgproxy.render.decoders.raw"]),
-        ("fontTools", ["imgproxy.fonts"]),
+        ("fontTools", ["imgproxy.fonts", "imgproxy.templates.shaping"]),
         ("segno", ["imgproxy.render.qr"]),
-        ("uharfbuzz", ["imgproxy.templates.typesetting"]),
-        ("uniseg", ["imgproxy.templates.typesetting"]),
+        ("uharfbuzz", ["imgproxy.templates.shaping", "imgproxy.render.lettering"]),
+        ("icu4py", ["imgproxy.templates.paragraph"]),
         ("itsdangerous", ["imgproxy.signing"]),
         ("sqlalchemy", ["imgproxy.library.*"]),
         ("alembic", ["imgproxy.library.migrations.*", "imgproxy.library.migrations"]),
@@ -100,9 +100,13 @@ def test_the_environment_is_read_in_the_settings_only() -> None:
     assert users == {"imgproxy.settings"}
 
 
+SETTING = ("composition", "bidi", "shaping", "paragraph", "typesetting")
+"""Of the templates: what is drawn, and how words become lines."""
+
+
 def test_render_knows_nothing_of_the_server() -> None:
     rooms = ("spec", "parts", "layers", "encoding", "formats", "errors", "jobs.wire", "request")
-    allowed = {f"imgproxy.{name}" for name in (*rooms, "templates", "templates.composition", "templates.typesetting")}
+    allowed = {f"imgproxy.{name}" for name in (*rooms, "templates", *(f"templates.{each}" for each in SETTING))}
     for name in MODULES:
         if name.startswith("imgproxy.render"):
             strangers = {found for found in ours(name) if not found.startswith("imgproxy.render")} - allowed
@@ -128,6 +132,9 @@ PURE = [
     "templates.expressions",
     "templates.options",
     "templates.resolve",
+    "templates.bidi",
+    "templates.paragraph",
+    "templates.shaping",
     "templates.typesetting",
 ]
 
@@ -161,7 +168,7 @@ def test_there_are_no_circles() -> None:
         pytest.fail(f"a circle: {' → '.join(error.args[1])}")
 
 
-SCREENED = ("document", "composition", "expressions", "options", "checked", "resolve", "typesetting", "shelf")
+SCREENED = ("document", "expressions", "options", "checked", "resolve", "shelf", *SETTING)
 """Of the templates: what reads and understands them, before anything is drawn."""
 
 FLOORS = [

@@ -6,6 +6,7 @@ import pytest
 
 from imgproxy.errors import InvalidOption
 from imgproxy.fonts import Fonts
+from imgproxy.typefaces import BUNDLED
 from tests.fonts import write_font
 
 
@@ -66,3 +67,12 @@ async def test_letters_that_a_face_has_not_are_found_in_the_packages_own(
 ) -> None:
     file = write_font(tmp_path / "a.ttf", "Zebra")
     assert [font.name for font in await Fonts([str(file)], "Zebra").chain(name)] == expected
+
+
+async def test_what_the_machine_has_by_that_name_stands_in_for_nothing(tmp_path: Path) -> None:
+    """Named, it is what is configured; otherwise a template looks alike on every machine."""
+    files = [str(write_font(tmp_path / f"{name}.ttf", name)) for name in ("Noto Sans", "Noto Emoji", "Zebra")]
+    fonts = Fonts(files, "Zebra")
+    assert (await fonts.chain("Noto Sans"))[0].file == files[0]
+    for name in ("", "Zebra"):
+        assert {Path(font.file).parent for font in (await fonts.chain(name)) if font.name != "Zebra"} == {BUNDLED}

@@ -8,6 +8,7 @@ import pytest
 from fontTools.ttLib import TTFont
 from hypothesis import given
 from hypothesis import strategies as st
+from icu4py.breakers import CharacterBreaker
 
 from imgproxy.templates.typesetting import clean, typeset
 from tests.unit.templates.texts import faces, text
@@ -117,12 +118,12 @@ def test_which_way_words_run(words: str, rtl: bool) -> None:
 )
 def test_letters_are_found_in_the_first_face_that_has_them(words: str, expected: list[str]) -> None:
     (line,) = typeset(text(words), FACES).lines
-    assert [face.name for _, face in line.runs] == expected
+    assert [face.name for face in (run.face for run in line.runs)] == expected
 
 
 def test_bold_letters_stay_bold() -> None:
     (line,) = typeset(text("Hi مرحبا"), BOLD).lines
-    assert [face.name for _, face in line.runs] == ["Noto Sans Bold", "Noto Sans Arabic Bold"]
+    assert [face.name for face in (run.face for run in line.runs)] == ["Noto Sans Bold", "Noto Sans Arabic Bold"]
 
 
 @pytest.mark.parametrize(
@@ -150,3 +151,69 @@ def test_whatever_is_to_be_set_is_set(words: str, width: float, height: float, f
         assert "".join(said.split()) == "".join(clean(words).split())
     if height:
         assert len(asked.lines) == 1 or asked.height <= height
+
+
+@given(
+    st.text(max_size=60), st.sampled_from([30, 90, 200]), st.sampled_from([0, 60]), st.sampled_from([0, 3, -2]), st.booleans()
+)
+def test_no_line_is_wider_than_the_box(words: str, width: float, height: float, spacing: float, fit: bool) -> None:
+    asked = typeset(text(words, width, height, fit=fit, letter_spacing=spacing), FACES)
+    for line in asked.lines:
+        alone = len(list(CharacterBreaker(line.words, "en").segments())) <= 2  # a cluster, and how ICU ends
+        assert line.width <= width + 0.02 or alone
+
+
+@pytest.mark.parametrize(
+    ("words", "width", "expected"),
+    [
+        ("नमस्ते दुनिया", 90, ["नमस्ते", "दुनिया"]),
+        ("क्षत्रिय", 45, ["क्ष", "त्रि", "य"]),
+        ("👩\u200d👩\u200d👧👩\u200d👩\u200d👧", 60, ["👩\u200d👩\u200d👧", "👩\u200d👩\u200d👧"]),
+        ("🇩🇪🇫🇷", 60, ["🇩🇪", "🇫🇷"]),
+        ("e\u0301e\u0301", 30, ["e\u0301", "e\u0301"]),
+        ("مرحبا بالعالم", 130, ["مرحبا", "بالعالم"]),
+        ("สวัสดีชาวโลก", 160, ["สวัสดี", "ชาวโลก"]),
+        ("a" * 12, 100, ["aaaa"] * 3),
+    ],
+)
+def test_what_belongs_together_stays_together(words: str, width: float, expected: list[str]) -> None:
+    assert lines(words, width) == expected
+
+
+def test_letters_of_arabic_hang_together() -> None:
+    """Also where there is to be space between letters, and where a word is broken, which changes how they look."""
+    plain, spaced = (typeset(text("مرحبا", letter_spacing=spacing), FACES) for spacing in (0, 9))
+    assert spaced.width == plain.width
+    alone = sum(typeset(text(letter), FACES).width for letter in "مرحبا")
+    assert plain.width < 0.9 * alone
+    for line in typeset(text("مرحبا" * 20, 100), FACES).lines:
+        assert line.width <= 100.02
+
+
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        ("abc אבג", ["abc ", "אבג"]),
+        ("אבג abc", ["abc", "אבג "]),
+        ("אבג 12", ["12", "אבג "]),
+        ("אב (abc) ג", ["ג", ") ", "abc", "(", "אב "]),
+    ],
+)
+def test_lines_are_seen_in_the_order_of_their_directions(words: str, seen: list[str]) -> None:
+    (line,) = typeset(text(words), FACES).lines
+    runs = "|".join(run.words for run in line.runs)
+    assert runs.replace("|", "") == "".join(seen)
+    assert line.words == words
+
+
+def test_a_size_is_never_larger_than_asked() -> None:
+    assert typeset(text("Hello", 10, 10, fit=True, size=12, min_size=30), FACES).size == 12
+
+
+@pytest.mark.parametrize(
+    "words", ["x" * 2000, "word " * 400, "مرحبا " * 333, "日" * 2000, "\u0301" * 2000, "🎉" * 1000, "((א" * 600]
+)
+def test_two_thousand_characters_are_set(words: str) -> None:
+    asked = typeset(text(words, 600, 400, fit=True, size=100), FACES)
+    assert asked.height <= 400 or len(asked.lines) == 1
+    assert max(line.width for line in asked.lines) <= 600.02
