@@ -20,6 +20,9 @@ from imgproxy.templates.shaping import Glyph, cursive, face_of, invisible, scrip
 _ANY = "en"
 """ICU wants a language; how lines break is no different for most."""
 
+_WIDE = 0.6
+"""Ems: a space between words is a quarter of one, a third at most."""
+
 
 class Placed(NamedTuple):
     """A glyph and where it lies: pixels from the left of the line, and upward from the base line."""
@@ -142,12 +145,13 @@ class Paragraph:
         )
 
     def _in_faces(self, faces: Sequence[Font]) -> list[Font]:
-        """For each character the first face that has all of its cluster. Blanks are set as what is before them."""
+        """For each character the first face that has all of its cluster. What is invisible is set as what is before it, but for
+        spaces behind a face of signs, where they are as wide as its signs."""
         found: list[Font] = []
         last = faces[0]
         for start, end in pairwise(self._clusters):
             cluster = self.words[start:end]
-            if not all(map(invisible, cluster)):
+            if not all(map(invisible, cluster)) or (cluster.isspace() and face_of(last).space > _WIDE):
                 last = next((each for each in faces if face_of(each).covers(cluster)), faces[0])
             elif not face_of(last).covers(cluster):
                 last = faces[0]

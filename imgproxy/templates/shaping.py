@@ -36,7 +36,7 @@ class Glyph(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Face:
     """`ascent` and `descent` are what the face says of itself, `above` and `below` how far its letters usually go from the
-    base line; all in ems and positive."""
+    base line, `space` how wide its space is; all in ems and positive."""
 
     font: uharfbuzz.Font
     ascent: float
@@ -44,6 +44,7 @@ class Face:
     above: float
     below: float
     colored: bool
+    space: float
     _known: dict[str, bool] = field(default_factory=dict)
 
     def covers(self, cluster: str) -> bool:
@@ -72,7 +73,8 @@ def face_of(font: Font) -> Face:
     highest, deepest = _reach(shaper, "É"), _reach(shaper, "g")
     above = highest[0] if highest else ascent
     below = -deepest[1] if deepest else descent
-    return Face(shaper, ascent, descent, above, below, colored)
+    space = shaper.get_glyph_h_advance(shaper.get_nominal_glyph(ord(" ")) or 0) / EM
+    return Face(shaper, ascent, descent, above, below, colored, space)
 
 
 def _reach(font: uharfbuzz.Font, letter: str) -> tuple[float, float] | None:

@@ -245,6 +245,12 @@ async def test_a_picture_that_turns_out_to_be_broken_is_replaced(serve: Serve, t
     assert first.headers["Imgproxy-Fallback"] == second.headers["Imgproxy-Fallback"] == "photo"
 
 
+async def test_where_nothing_stands_for_a_picture_the_default_one_does(serve: Serve, tmp_path: Path, root: Path) -> None:
+    server = serve(section(write(tmp_path / "templates", bare=BARE)) + f'[fallback]\nimage = "{root / "clear.png"}"\n')
+    answer, body = await get(server, "/images/template/bare?photo=local/absent.jpg&w=50")
+    assert (answer.status, answer.headers["Imgproxy-Error"], opened(body).width) == (200, "source-not-found", 50)
+
+
 async def test_one_readers_url_is_not_anothers(serve: Serve, tmp_path: Path) -> None:
     server = serve(section(write(tmp_path / "templates", card=CARD)), unsigned="never")
     signed = server.sign("/images/template/card?name=Alex&w=100")

@@ -217,3 +217,8 @@ def test_two_thousand_characters_are_set(words: str) -> None:
     asked = typeset(text(words, 600, 400, fit=True, size=100), FACES)
     assert asked.height <= 400 or len(asked.lines) == 1
     assert max(line.width for line in asked.lines) <= 600.02
+
+
+def test_a_space_is_as_wide_beside_a_sign_as_anywhere() -> None:
+    apart, together, space = (typeset(text(words), FACES).width for words in ("a😀 b", "a😀b", "a b"))
+    assert apart - together == pytest.approx(space - typeset(text("ab"), FACES).width, abs=0.5)
