@@ -27,15 +27,12 @@ from imgproxy.cache.entry import Entry, Facts, Freshness, Handle, Validators
 from imgproxy.cache.files import CHUNK, in_memory, reopen, write_all
 from imgproxy.cache.header import PAGE, Corrupt, Header, body_offset, pack, reserve, unpack
 from imgproxy.cache.spool import Spool
+from imgproxy.cache.stored import READ, TOUCH, StoredFile, Window
 from imgproxy.cache.verified import Verified
 from imgproxy.errors import CapacityError, ImgproxyError
 from imgproxy.request import Identity
 
 DRAFTS = "drafts"
-
-_TOUCH = 60
-"""Seconds between two marks of use on one file."""
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class DiskStore:
@@ -69,6 +66,7 @@ class DiskStore:
         self._verified = Verified()
         self._drafts = itertools.count(secrets.randbits(63))
         self._page = memoryview(bytearray(PAGE + small))
+        self._window = Window()
         self.write_errors = 0
         self.read_errors = 0
         self.corrupt = 0
@@ -84,7 +82,7 @@ class DiskStore:
         """None: absent, banned, corrupt, of another identity, or unreadable."""
         try:
             # Here and now, where that cannot block: a thread costs several times what a miss or a cached page does.
-            handle = Handle(os.open(self._path(identity.key), _READ))
+            handle = Handle(os.open(self._path(identity.key), READ))
             found = self._read_at_once(handle)
             if found is not None:
                 return self._judged(identity, handle, *found)
@@ -96,6 +94,10 @@ class DiskStore:
         except OSError:
             self.read_errors += 1
         return None
+
+    def again(self, entry: Entry) -> StoredFile:
+        """To read `entry`, which was given before, as long as it is stored."""
+        return StoredFile(self._path(entry.identity.key), dataclasses.replace(entry, handle=None, body=None), self._window)
 
     def draft(self, identity: Identity, *, memory: bool = False) -> Spool:
         """A new file to write the body of `identity` to; in memory where the disk refuses.
@@ -168,7 +170,7 @@ class DiskStore:
             self._verify(handle, status.st_ino, header, offset)
             entry = Entry(identity, header.facts, handle, offset, header.length)
         # A mark of use in the future, from a clock that was set back, would keep an entry for ever.
-        if abs(time.time() - status.st_mtime) > _TOUCH:
+        if abs(time.time() - status.st_mtime) > TOUCH:
             with suppress(OSError):
                 os.utime(handle.fd)
         return entry
@@ -244,7 +246,7 @@ class DiskStore:
 
     def _refresh(self, entry: Entry, facts: Facts) -> None:
         try:
-            handle = Handle(os.open(self._path(entry.identity.key), os.O_RDWR | _READ))
+            handle = Handle(os.open(self._path(entry.identity.key), os.O_RDWR | READ))
             header, offset, _ = read_header(handle)
             same = header.identity == entry.identity and header.length == entry.length
             head = pack(msgspec.structs.replace(header, facts=facts), offset)

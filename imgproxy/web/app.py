@@ -95,7 +95,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     images = make_images(settings, runtime, storage, sources, pool, background, metrics)
     resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources)
     doors = make_doors(settings)
-    answers = HotAnswers(storage.hot, observer, settings.server.cors_origins)
+    answers = HotAnswers(storage.hot, storage.results, observer, settings.server.cors_origins)
     if not settings.server.keepalive:
         answers.close()  # every answer is its connection's last
     handler = ImageHandler(
