@@ -27,6 +27,7 @@ from imgproxy.cache.entry import Entry, Facts, Freshness, Handle, Validators
 from imgproxy.cache.files import CHUNK, in_memory, reopen, write_all
 from imgproxy.cache.header import PAGE, Corrupt, Header, body_offset, pack, reserve, unpack
 from imgproxy.cache.spool import Spool
+from imgproxy.cache.spread import make_spread
 from imgproxy.cache.stored import READ, TOUCH, StoredFile, Window
 from imgproxy.cache.verified import Verified
 from imgproxy.errors import CapacityError, ImgproxyError
@@ -36,7 +37,7 @@ DRAFTS = "drafts"
 
 
 class DiskStore:
-    """Files `<2 hex>/<key>` below `directory`, each a header page and the body; unfinished ones in `drafts/`.
+    """Files `<2 hex>/<key>` below `directory`, each a header page and the body; unfinished ones in `drafts/<2 hex>/`.
 
     Entries of at most `small` bytes are read whole, into `Entry.body`, and hold no descriptor. Bodies beyond `largest` bytes
     are not kept: one giant must not drive out everything else. After a refused write nothing is kept for `back_off` seconds.
@@ -192,14 +193,15 @@ class DiskStore:
 
     def _new_draft(self, key: str) -> tuple[Handle, str]:
         """A file that is locked as long as its handle lives. By the lock the janitor tells it from what a dead process left."""
-        drafts = f"{self._directory}/{DRAFTS}"
+        drafts = f"{self._directory}/{DRAFTS}/{key[:2]}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         for _ in range(8):
             path = f"{drafts}/{key}.{next(self._drafts):016x}"
             try:
                 handle = Handle(os.open(path, flags, 0o600))
             except FileNotFoundError:
-                Path(drafts).mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_spread(Path(drafts).parent)
+                Path(drafts).mkdir(mode=0o700, exist_ok=True)
                 continue
             try:
                 fcntl.flock(handle.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
