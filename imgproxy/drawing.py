@@ -54,7 +54,7 @@ class Drawing:
         await original.whole()
         limits = msgspec.convert(source.limits, Limits, from_attributes=True)
         async with (
-            self._renditions.smaller(identity, original) as smaller,
+            self._renditions.smaller(source, identity, variant.transform, original) as smaller,
             self._marks.open(variant.transform, identity.marks, trace) as marks,
         ):
             spool, finished = await self._drawn(variant, identity, original, smaller, marks, trace, limits)

@@ -39,6 +39,10 @@ FORGET = 600.0
 _MARK = RENDITION.encode()
 """In the place of a transform's canonical bytes: those begin like a map, which no letter does."""
 _SEEN = 8192
+_LEAST_BYTES = 1 / 8
+"""Bytes a pixel; what has fewer than that of the smallest original with a rendition is hardly one."""
+_MOST_OF_IT = 0.8
+"""Of a rendition's longer side that a variant may need; `render/levels.py` knows exactly, once the original was opened."""
 _MANY = 2
 """Variants of one original under way at once, from which on further ones are taken for a crowd."""
 
@@ -83,14 +87,18 @@ class Renditions:
         self._asked: LRUCache[str, bool] = LRUCache(_SEEN)
 
     @asynccontextmanager
-    async def smaller(self, drawn: Identity, original: Original) -> AsyncIterator[Entry | None]:
-        """The rendition of `original`, which is whole, to draw the variant `drawn` from; None: there is none, and the original
-        is drawn from as long as this is entered."""
+    async def smaller(
+        self, source: Source, drawn: Identity, asked: Transform, original: Original
+    ) -> AsyncIterator[Entry | None]:
+        """The rendition of `original`, which is whole, to draw `asked` from, the variant `drawn`; None: there is none, and the
+        original is drawn from as long as this is entered."""
         if self.rules is None or not original.storable:
             yield None
             return
         identity = self._identity(drawn, original)
         entry = await self._found(identity)
+        if entry is None and _promising(asked, original, self.rules) and await self._beforehand(source, identity, original):
+            entry = await self._kept.store.open(identity)
         if entry is not None:
             yield entry
             return
@@ -116,6 +124,9 @@ class Renditions:
         if self._pool.busy and identity.key not in self._asked and not (crowd and crowd.waiting):
             self._asked[identity.key] = True
             return
+        self._start(source, identity, original)
+
+    def _start(self, source: Source, identity: Identity, original: Original) -> None:
         self._asked.pop(identity.key, None)
         done = self._making[identity.key] = asyncio.Event()
         self._background.start(
@@ -145,6 +156,24 @@ class Renditions:
                 if making is not None:
                     await making.wait()
                     return True
+        return False
+
+    async def _beforehand(self, source: Source, identity: Identity, original: Original) -> bool:
+        """Whether one was made meanwhile, for who would be drawn from it if there was one. While another variant is drawn from
+        the original, this one is the second of a `srcset`: instead of decoding it as well, one more process makes the rendition
+        now, and this and all others wait for that. The first is not slowed by it; the second takes up to twice as long, and
+        from three on all are done sooner."""
+        making = self._making.get(identity.key)
+        if making is None:
+            alone = identity.key not in self._crowds
+            if alone or self._pool.busy or self._kept.store.degraded or not self._worth_trying(identity):
+                return False
+            self._start(source, identity, original)
+            making = self._making[identity.key]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                await making.wait()
+                return True
         return False
 
     def _identity(self, drawn: Identity, original: Original) -> Identity:
@@ -216,3 +245,14 @@ class Renditions:
         entry = await self._kept.store.commit(spool, facts)
         trace.rendition = "made"
         return entry
+
+
+def _promising(asked: Transform, original: Original, rules: RenditionRules) -> bool:
+    """Whether `asked` can probably be drawn from a rendition, as far as can be told of an original that was not opened yet."""
+    content = original.content
+    length = content.length if isinstance(content, Entry) else content.written
+    sides = [side for side in (asked.width, asked.height) if side]
+    if not sides or min(sides) < 1 or max(sides) * asked.dpr > _MOST_OF_IT * rules.largest:
+        return False
+    of_all = not (asked.region or asked.trim or asked.frame or asked.pages > 1 or asked.hashsum)
+    return of_all and length >= _LEAST_BYTES * rules.least_pixels

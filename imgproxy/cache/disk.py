@@ -27,19 +27,17 @@ from imgproxy.cache.entry import Entry, Facts, Freshness, Handle, Validators
 from imgproxy.cache.files import CHUNK, in_memory, reopen, write_all
 from imgproxy.cache.header import PAGE, Corrupt, Header, body_offset, pack, reserve, unpack
 from imgproxy.cache.spool import Spool
+from imgproxy.cache.spread import make_spread
+from imgproxy.cache.stored import READ, TOUCH, StoredFile, Window
 from imgproxy.cache.verified import Verified
 from imgproxy.errors import CapacityError, ImgproxyError
 from imgproxy.request import Identity
 
 DRAFTS = "drafts"
 
-_TOUCH = 60
-"""Seconds between two marks of use on one file."""
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-
 
 class DiskStore:
-    """Files `<2 hex>/<key>` below `directory`, each a header page and the body; unfinished ones in `drafts/`.
+    """Files `<2 hex>/<key>` below `directory`, each a header page and the body; unfinished ones in `drafts/<2 hex>/`.
 
     Entries of at most `small` bytes are read whole, into `Entry.body`, and hold no descriptor. Bodies beyond `largest` bytes
     are not kept: one giant must not drive out everything else. After a refused write nothing is kept for `back_off` seconds.
@@ -69,6 +67,7 @@ class DiskStore:
         self._verified = Verified()
         self._drafts = itertools.count(secrets.randbits(63))
         self._page = memoryview(bytearray(PAGE + small))
+        self._window = Window()
         self.write_errors = 0
         self.read_errors = 0
         self.corrupt = 0
@@ -84,7 +83,7 @@ class DiskStore:
         """None: absent, banned, corrupt, of another identity, or unreadable."""
         try:
             # Here and now, where that cannot block: a thread costs several times what a miss or a cached page does.
-            handle = Handle(os.open(self._path(identity.key), _READ))
+            handle = Handle(os.open(self._path(identity.key), READ))
             found = self._read_at_once(handle)
             if found is not None:
                 return self._judged(identity, handle, *found)
@@ -96,6 +95,10 @@ class DiskStore:
         except OSError:
             self.read_errors += 1
         return None
+
+    def again(self, entry: Entry) -> StoredFile:
+        """To read `entry`, which was given before, as long as it is stored."""
+        return StoredFile(self._path(entry.identity.key), dataclasses.replace(entry, handle=None, body=None), self._window)
 
     def draft(self, identity: Identity, *, memory: bool = False) -> Spool:
         """A new file to write the body of `identity` to; in memory where the disk refuses.
@@ -168,7 +171,7 @@ class DiskStore:
             self._verify(handle, status.st_ino, header, offset)
             entry = Entry(identity, header.facts, handle, offset, header.length)
         # A mark of use in the future, from a clock that was set back, would keep an entry for ever.
-        if abs(time.time() - status.st_mtime) > _TOUCH:
+        if abs(time.time() - status.st_mtime) > TOUCH:
             with suppress(OSError):
                 os.utime(handle.fd)
         return entry
@@ -190,14 +193,15 @@ class DiskStore:
 
     def _new_draft(self, key: str) -> tuple[Handle, str]:
         """A file that is locked as long as its handle lives. By the lock the janitor tells it from what a dead process left."""
-        drafts = f"{self._directory}/{DRAFTS}"
+        drafts = f"{self._directory}/{DRAFTS}/{key[:2]}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         for _ in range(8):
             path = f"{drafts}/{key}.{next(self._drafts):016x}"
             try:
                 handle = Handle(os.open(path, flags, 0o600))
             except FileNotFoundError:
-                Path(drafts).mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_spread(Path(drafts).parent)
+                Path(drafts).mkdir(mode=0o700, exist_ok=True)
                 continue
             try:
                 fcntl.flock(handle.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -244,7 +248,7 @@ class DiskStore:
 
     def _refresh(self, entry: Entry, facts: Facts) -> None:
         try:
-            handle = Handle(os.open(self._path(entry.identity.key), os.O_RDWR | _READ))
+            handle = Handle(os.open(self._path(entry.identity.key), os.O_RDWR | READ))
             header, offset, _ = read_header(handle)
             same = header.identity == entry.identity and header.length == entry.length
             head = pack(msgspec.structs.replace(header, facts=facts), offset)

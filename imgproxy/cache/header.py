@@ -68,6 +68,12 @@ def body_offset(data: bytes) -> int:
     return int(offset)
 
 
+def message_end(data: bytes) -> int:
+    """Where what a header says ends, in a first page that `unpack` takes."""
+    _, _, size, _ = _FIXED.unpack_from(data)
+    return _FIXED.size + int(size)
+
+
 def unpack(data: bytes) -> Header:
     """The header in `data`, which reaches at least to the body. Raises Corrupt."""
     offset = body_offset(data)

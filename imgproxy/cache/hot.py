@@ -14,7 +14,7 @@ from imgproxy.cache.entry import Entry
 
 _OVERHEAD = 1024
 """What an entry weighs beside its body: identity, facts, the objects that hold them."""
-_LEASE = 4096
+LEASE = 4096
 """What a lease weighs: an answer's prepared heads and log lines."""
 _MOST_LEASES = 16
 
@@ -32,7 +32,7 @@ class _Kept:
 
 
 def _weight(kept: _Kept) -> int:
-    return kept.entry.length + _OVERHEAD + _LEASE * len(kept.leases)
+    return kept.entry.length + _OVERHEAD + LEASE * len(kept.leases)
 
 
 class _Entries(LRUCache[str, _Kept]):
@@ -48,7 +48,7 @@ class HotCache:
     """
 
     def __init__(self, max_bytes: int, max_entry_bytes: int, bans: Bans, changes: Changes) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._max_entry_bytes = min(max_entry_bytes, max_bytes - _OVERHEAD)
         self.bans = bans
         self.changes = changes
@@ -94,7 +94,7 @@ class HotCache:
         kept = self._entries[key]
         if len(kept.leases) >= _MOST_LEASES:
             kept.leases.pop(0)()
-        if _weight(kept) + _LEASE > self._max_bytes:
+        if _weight(kept) + LEASE > self.max_bytes:
             return None
         # Weighed anew; it is the one used last, so that it does not have to go itself.
         self._entries[key] = dataclasses.replace(kept, leases=[*kept.leases, end])
@@ -125,4 +125,4 @@ class HotCache:
             kept.end_leases()
 
     def _empty(self) -> _Entries:
-        return _Entries(self._max_bytes, getsizeof=_weight)
+        return _Entries(self.max_bytes, getsizeof=_weight)

@@ -167,7 +167,8 @@ class _Store:
     def drop_orphans(self) -> int:
         """Delete the drafts of processes that died: those whose lock is free."""
         drafts = self.budget.directory / DRAFTS
-        return sum(_drop_orphan(drafts / name) for name in _names(drafts) if _DRAFT.fullmatch(name))
+        shelves = [drafts / name for name in _names(drafts) if _SHELF.fullmatch(name)]
+        return sum(_drop_orphan(shelf / name) for shelf in shelves for name in _names(shelf) if _DRAFT.fullmatch(name))
 
 
 class Janitor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -67,8 +68,12 @@ Create = Callable[[Settings, Path], Site]
 def main(create: Create) -> NoReturn:
     handoff, control = enter(WebHandoff)
     _raise_descriptor_limit()
+    site = create(handoff.settings, Path(handoff.runtime))
+    # All that is there now stays: looking through it for garbage is a pause of 5 to 8 ms each time.
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(create(handoff.settings, Path(handoff.runtime)), handoff, control))
+        runner.run(_serve(site, handoff, control))
     sys.exit(Exit.CLEAN)
 
 

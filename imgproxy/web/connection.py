@@ -71,7 +71,7 @@ class Connection(RequestHandler):
 class HotConnection(Connection):
     """Answers from `answers` while aiohttp has nothing of this connection: no request in work, no byte of one in its parser."""
 
-    __slots__ = ("_answers", "_between", "_plain", "_remote")
+    __slots__ = ("_answers", "_between", "_held", "_plain", "_remote")
 
     def __init__(self, manager: web.Server, answers: HotAnswers, write_timeout: float, **options: Any) -> None:
         super().__init__(manager, write_timeout, **options)
@@ -81,6 +81,8 @@ class HotConnection(Connection):
         self._plain = True
         """No request yet that had a body or wanted another protocol. After one it is aiohttp's connection alone."""
         self._remote = ""
+        self._held = b""
+        """What came before aiohttp was done with the answer before it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -88,6 +90,24 @@ class HotConnection(Connection):
         self._remote = str(peer[0]) if isinstance(peer, tuple) else str(peer or "")
 
     def data_received(self, data: bytes) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done() and not self._held:
+            self._take(data)
+        elif self._held or (self._between and not self._messages):
+            # A client that is quick asks again before aiohttp's task has ended, which takes one more turn of the loop. Would
+            # that be aiohttp's as well, then so would the next one, and so on.
+            if not self._held:
+                self._loop.call_soon(self._release)
+            self._held += data
+        else:
+            self._hand_over(data)
+
+    def _release(self) -> None:
+        data, self._held = self._held, b""
+        if self.transport is not None:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         waiter = self._waiter
         if waiter is None or waiter.done() or not self._between or self._paused:
             self._hand_over(data)
@@ -97,7 +117,8 @@ class HotConnection(Connection):
         end = data.find(b"\r\n")
         found = answers.find(data[:end], data[end:], began)
         if found is not None:
-            self._write(*found, began)
+            if not self._write(*found, began):
+                self._hand_over(data)
         elif (first := data.find(_END)) >= 0 and first + 4 < len(data) and data.endswith(_END):
             self._pipelined(data, began)
         else:
@@ -118,25 +139,35 @@ class HotConnection(Connection):
             ready.append((found, position))
             position = stop
         for found, position in ready:
-            if self._paused or self._waiter is None or self._waiter.done():
-                # The client does not read: aiohttp waits for it, and reads no more meanwhile.
+            # The client may not read: aiohttp waits for it, and reads no more meanwhile.
+            stalled = self._paused or self._waiter is None or self._waiter.done()
+            if stalled or not self._write(*found, began):
                 self._hand_over(data[position:])
                 return
-            self._write(*found, began)
 
-    def _write(self, ready: Ready, given: str, began: float) -> None:
+    def _write(self, ready: Ready, given: str, began: float) -> bool:
+        """False: nothing is written, because what is to be is not where it was."""
         transport = self.transport
         if transport is None:
-            return
+            return True
         name = request_id(given)
-        body = ready.body
-        if len(body) <= _COPIED:
-            transport.write(ready.start + name.encode() + _END + body)
+        if ready.stored is not None:
+            read = ready.stored.read()
+            if read is None:
+                return False
+            sent = len(read)
+            transport.write(b"".join((ready.start, name.encode(), _END, read)))
         else:
-            transport.writelines((ready.start + name.encode() + _END, body))
+            body = ready.body
+            sent = len(body)
+            if sent <= _COPIED:
+                transport.write(ready.start + name.encode() + _END + body)
+            else:
+                transport.writelines((ready.start + name.encode() + _END, body))
         self._next_keepalive_close_time = began + self._keepalive_timeout
         answers = self._answers
-        answers.observer.hot(ready.line, ready.status, len(body), answers.clock() - began, self._remote, name)
+        answers.observer.hot(ready.line, ready.status, sent, answers.clock() - began, self._remote, name)
+        return True
 
     def _hand_over(self, data: bytes) -> None:
         super().data_received(data)

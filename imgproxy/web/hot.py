@@ -1,5 +1,6 @@
-"""Hot answers: pictures that this process has in memory and has already answered for exactly these bytes of a request line,
-ready to be written. What decided about them (signature, grant, expiry, source, version, freshness) holds until a known moment.
+"""Hot answers: pictures that this process has already answered for exactly these bytes of a request line, ready to be written
+from memory, or from the file where they are stored. What decided about them (signature, grant, expiry, source, version,
+freshness) holds until a known moment.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Final
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry
 from imgproxy.cache.freshness import judge
-from imgproxy.cache.hot import HotCache
+from imgproxy.cache.hot import LEASE, HotCache
+from imgproxy.cache.stored import LARGEST, StoredFile
 from imgproxy.pipeline import Picture
 from imgproxy.request import ImageRequest, acceptable
 from imgproxy.trace import Trace
@@ -34,20 +37,30 @@ _STEP = 1.0
 """Seconds for which a prepared head is good at most: as long as its Date."""
 
 
+_ON_DISK = 4
+"""Answers from files take this part of what memory there is for all others, beside it."""
+
+
 @dataclass(slots=True, eq=False)
 class Ready:
-    """What is written: `start`, the request's id, two line ends, `body`; and `line`, what the observer is told."""
+    """What is written: `start`, the request's id, two line ends, `body`; and `line`, what the observer is told. `stored`: the
+    body has to be read first.
+    """
 
     status: int
     start: bytes
     body: bytes
     line: str
+    stored: StoredFile | None = None
+
+
+_NOTHING_YET: Final = Ready(200, b"", b"", "")
 
 
 @dataclass(slots=True, eq=False)
 class HotAnswer:
     """Good before `until` (`time.monotonic`), while `mark` is the one in `cell`; from `ask_at` on one request is to renew it.
-    `whole` and `unchanged` are the 200 and the 304 of the same picture.
+    `whole` and `unchanged` are the 200 and the 304 of the same picture. `stored` None: it is in memory.
     """
 
     asked: ImageRequest
@@ -58,10 +71,11 @@ class HotAnswer:
     source: str
     cell: int
     mark: int = 0
+    stored: StoredFile | None = None
     until: float = 0.0
     ask_at: float = math.inf
-    whole: Ready = dataclasses.field(default_factory=lambda: Ready(200, b"", b"", ""))
-    unchanged: Ready = dataclasses.field(default_factory=lambda: Ready(304, b"", b"", ""))
+    whole: Ready = _NOTHING_YET
+    unchanged: Ready = _NOTHING_YET
 
     @property
     def graded(self) -> bool:
@@ -82,11 +96,14 @@ class _Head:
 
 
 class HotAnswers:
-    """One per web process, owned by its event loop. It holds nothing that `hot` does not hold."""
+    """One per web process, owned by its event loop. It holds no picture that `hot` does not hold; what it knows of those in
+    `results` is bounded by `hot`'s bound, and goes with every purge as well.
+    """
 
     def __init__(
         self,
         hot: HotCache,
+        results: DiskStore,
         observer: Observer,
         cors_origins: tuple[str, ...],
         *,
@@ -97,6 +114,9 @@ class HotAnswers:
         self.observer = observer
         self._wall = wall
         self._hot = hot
+        self._results = results
+        self._most_on_disk = hot.max_bytes // _ON_DISK // LEASE
+        self._on_disk: dict[HotAnswer, tuple[Table, bytes]] = {}
         self._bans = hot.bans
         self._changes = hot.changes
         self._origins = cors_origins
@@ -157,14 +177,13 @@ class HotAnswers:
                 known.ask_at = picture.known_until - _AHEAD
             known.picture = dataclasses.replace(known.picture, known_until=picture.known_until)
             return
-        if not isinstance(entry, Entry) or entry.body is None or entry.facts.interim:
-            return  # how long an interim one is good depends on when it is asked for
-        key = entry.identity.key
-        answer = HotAnswer(asked, picture, entry, request.method, target, trace.source, self._changes.cell(key))
-        mark = self._hot.lease(key, entry, partial(_forget, table, line, answer))
-        if mark is not None:
-            answer.mark, answer.ask_at = mark, picture.known_until - _AHEAD
-            table[line] = answer
+        # How long an interim one is good depends on when it is asked for.
+        if isinstance(entry, Entry) and entry.facts.storable and not entry.facts.interim:
+            if known is not None:
+                _forget(table, line, known)
+                self._on_disk.pop(known, None)
+            cell = self._changes.cell(entry.identity.key)
+            self._take(table, line, HotAnswer(asked, picture, entry, request.method, target, trace.source, cell))
 
     def close(self) -> None:
         """From now on everything goes the long way."""
@@ -174,11 +193,49 @@ class HotAnswers:
     def _table(self, accepts: tuple[str, ...]) -> Table:
         return self._tables.setdefault(accepts, {})
 
+    def _take(self, table: Table, line: bytes, answer: HotAnswer) -> None:
+        key = answer.entry.identity.key
+        answer.ask_at = answer.picture.known_until - _AHEAD
+        mark = self._hot.lease(key, answer.entry, partial(self._evicted, table, line, answer))
+        if mark is not None:
+            answer.mark = mark
+            table[line] = answer
+            return
+        answer.mark = self._changes.mark(key)
+        if self._keep_on_disk(answer, table, line):
+            # Another may have taken its place since it was read, and before the mark was: the file tells.
+            if answer.stored is not None and answer.stored.read() is not None:
+                table[line] = answer
+            else:
+                self._on_disk.pop(answer)
+
+    def _evicted(self, table: Table, line: bytes, answer: HotAnswer) -> None:
+        """It is in memory no longer, for whatever reason. While nothing has changed it can be read again."""
+        if table.get(line) is answer and not self._keep_on_disk(answer, table, line):
+            del table[line]
+
+    def _keep_on_disk(self, answer: HotAnswer, table: Table, line: bytes) -> bool:
+        entry = answer.entry
+        if not self._open or entry.length > LARGEST or self._bans.covers(entry.identity, entry.facts.begun_at):
+            return False
+        answer.stored = self._results.again(entry)
+        # What is prepared has the body.
+        answer.until = 0.0
+        answer.whole = answer.unchanged = _NOTHING_YET
+        answer.entry = answer.stored.entry
+        answer.picture = dataclasses.replace(answer.picture, content=None)
+        self._on_disk[answer] = table, line
+        if len(self._on_disk) > self._most_on_disk:
+            oldest = next(iter(self._on_disk))
+            _forget(*self._on_disk.pop(oldest), oldest)
+        return answer in self._on_disk
+
     def _read(self, plain: Plain | None) -> _Head:
         return _Head(_NOTHING if plain is None else self._table(plain.accepts), plain)
 
     def _forget_all(self) -> None:
         self._hot.follow()
+        self._on_disk.clear()
         for table in self._tables.values():
             table.clear()
         self._attach()
@@ -192,9 +249,13 @@ class HotAnswers:
     def _renew(self, answer: HotAnswer, now: float) -> bool:
         """Prepare what depends on the time, once a second; False: the long way has to be gone again."""
         # Marks the entry as used, looks for purges, and whether the directory is the same.
-        if self._hot.get(answer.entry.identity.key) is not answer.entry or self._bans.counter is not self._counter:
+        there = answer.stored is not None or self._hot.get(answer.entry.identity.key) is answer.entry
+        if not there or self._bans.generation != self._generation or self._bans.counter is not self._counter:
             self._forget_all()
             return False
+        if answer.stored is not None:
+            answer.stored.touch()
+            self._on_disk[answer] = self._on_disk.pop(answer)  # the one used last
         wall = self._wall()
         until = self._until(answer, now, wall)
         if until <= now:
@@ -205,18 +266,19 @@ class HotAnswers:
         picture = answer.picture = dataclasses.replace(answer.picture, age=age)
         fields = common(answer.asked, picture, Trace(cache="hit"))
         unchanged = self._start("304 Not Modified", fields, wall)
-        body = answer.entry.body or b""
-        more = described(answer.asked, picture) | {"Accept-Ranges": "bytes", "Content-Length": str(len(body))}
+        more = described(answer.asked, picture) | {"Accept-Ranges": "bytes", "Content-Length": str(answer.entry.length)}
         whole = self._start("200 OK", fields | more, wall)
         if whole is None or unchanged is None:
             return False
-        answer.whole = self._ready(answer, 200, whole, b"" if answer.method == hdrs.METH_HEAD else body)
-        answer.unchanged = self._ready(answer, 304, unchanged, b"")
+        answer.whole = self._ready(answer, 200, whole, bare=answer.method == hdrs.METH_HEAD)
+        answer.unchanged = self._ready(answer, 304, unchanged, bare=True)
         return True
 
-    def _ready(self, answer: HotAnswer, status: int, start: bytes, body: bytes) -> Ready:
-        line = self.observer.line(status, len(body), answer.method, answer.target, answer.source, answer.entry.facts.format)
-        return Ready(status, start, body, line)
+    def _ready(self, answer: HotAnswer, status: int, start: bytes, *, bare: bool) -> Ready:
+        entry = answer.entry
+        sent = 0 if bare else entry.length
+        line = self.observer.line(status, sent, answer.method, answer.target, answer.source, entry.facts.format)
+        return Ready(status, start, b"" if bare else entry.body or b"", line, None if bare else answer.stored)
 
     def _until(self, answer: HotAnswer, now: float, wall: float) -> float:
         """By `clock`. The wall's clock may be set meanwhile; that is seen within a second."""

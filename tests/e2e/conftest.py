@@ -177,7 +177,7 @@ def end(server: Server) -> None:
     server.wait_for("eof")
     assert server.process.stderr is not None
     server.process.stderr.close()
-    drafts = list((server.directory.parent / "cache").glob("*/drafts/*"))
+    drafts = list((server.directory.parent / "cache").glob("*/drafts/*/*"))
     assert not drafts, f"left behind: {drafts}"
 
 

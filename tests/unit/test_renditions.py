@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,17 @@ from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import Failed, RenditionRules
 from imgproxy.originals import Original
+from imgproxy.parts import Region, Trim
 from imgproxy.renditions import FORGET, Kept, Renditions
 from imgproxy.request import Identity
 from imgproxy.settings import FilesSource, LimitSettings, RenderSettings
 from imgproxy.sources.files import Files
+from imgproxy.spec import Transform
 from imgproxy.trace import Trace
 from tests.unit.jobs.peer import PICTURE, Act, Call, Peer, die, draw, memory
 
 RULES = RenditionRules(512, 1)
+SMALL, WHOLE = Transform(width=100), Transform()
 DRAWN = Identity("local:1", "a.jpg", "v1", b"\x81\xa5width\x64")
 
 
@@ -57,8 +61,13 @@ class Room:
         root.mkdir()
         self.source = Files("local", FilesSource(root=str(root)), LimitSettings())
 
-    async def found(self, drawn: Identity = DRAWN, original: Original | None = None) -> bool:
-        async with self.renditions.smaller(drawn, original or an_original()) as smaller:
+    def smaller(
+        self, drawn: Identity = DRAWN, original: Original | None = None, asked: Transform = WHOLE
+    ) -> AbstractAsyncContextManager[Entry | None]:
+        return self.renditions.smaller(self.source, drawn, asked, original or an_original())
+
+    async def found(self, drawn: Identity = DRAWN, original: Original | None = None, asked: Transform = WHOLE) -> bool:
+        async with self.smaller(drawn, original, asked) as smaller:
             return smaller is not None
 
     async def ask(self, drawn: Identity = DRAWN, original: Original | None = None) -> tuple[Trace, ImgproxyError | None]:
@@ -67,9 +76,9 @@ class Room:
         return await asyncio.wait_for(self.told.get(), 10)
 
 
-def an_original(storable: bool = True, digest: str = "") -> Original:
+def an_original(storable: bool = True, digest: str = "", length: int = len(PICTURE)) -> Original:
     facts = Facts(format="", etag="", begun_at=1.0, validated_at=1.0, freshness=Freshness(60), digest=digest)
-    entry = Entry(DRAWN, facts, Handle(memory(PICTURE)), 0, len(PICTURE))
+    entry = Entry(DRAWN, facts, Handle(memory(PICTURE)), 0, length)
     return Original(entry, 1.0, 1.0, facts.freshness, facts.validators, storable)
 
 
@@ -147,7 +156,7 @@ async def test_busy_processes_make_one_for_the_second_variant(room: Room) -> Non
 
 async def test_of_many_at_once_the_later_ones_wait(room: Room) -> None:
     """Two draw from the original; the third gets what is made as soon as one of them has said that it is wanted."""
-    first, second = room.renditions.smaller(DRAWN, an_original()), room.renditions.smaller(DRAWN, an_original())
+    first, second = room.smaller(), room.smaller()
     assert await first.__aenter__() is None
     assert await second.__aenter__() is None
     room.pool.running = 2
@@ -162,7 +171,7 @@ async def test_of_many_at_once_the_later_ones_wait(room: Room) -> None:
 
 
 async def test_whoever_waits_goes_on_when_none_is_wanted(room: Room) -> None:
-    first, second = room.renditions.smaller(DRAWN, an_original()), room.renditions.smaller(DRAWN, an_original())
+    first, second = room.smaller(), room.smaller()
     await first.__aenter__()
     await second.__aenter__()
     room.pool.running = 2
@@ -174,5 +183,60 @@ async def test_whoever_waits_goes_on_when_none_is_wanted(room: Room) -> None:
 
 
 async def test_idle_processes_keep_nobody_waiting(room: Room) -> None:
-    async with room.renditions.smaller(DRAWN, an_original()), room.renditions.smaller(DRAWN, an_original()):
+    async with room.smaller(), room.smaller():
         assert not await asyncio.wait_for(room.found(), 10)
+
+
+async def test_the_second_small_one_has_it_made_and_is_drawn_from_it(room: Room) -> None:
+    """While the first is still drawn from the original; and so are all others, even those that may not need one."""
+    async with room.smaller(asked=SMALL) as first:
+        assert first is None
+        with peer(room, draw):
+            assert await asyncio.wait_for(asyncio.gather(*(room.found(asked=SMALL) for _ in range(3))), 10) == [True] * 3
+        assert await room.found()
+    assert not room.renditions._crowds
+
+
+@pytest.mark.parametrize("act", [fail, die])
+async def test_where_it_cannot_be_made_the_second_is_drawn_from_the_original(room: Room, act: Act) -> None:
+    async with room.smaller(asked=SMALL):
+        with peer(room, act):
+            assert not await asyncio.wait_for(room.found(asked=SMALL), 10)
+            assert not await asyncio.wait_for(room.found(asked=SMALL), 10)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        WHOLE,
+        Transform(width=410),
+        Transform(height=410),
+        Transform(width=210, dpr=2),
+        Transform(width=0.5),
+        Transform(width=100, height=0.5),
+        Transform(width=100, frame=2),
+        Transform(width=100, pages=2),
+        Transform(width=100, trim=Trim()),
+        Transform(width=100, region=Region(0, 0, 100, 100)),
+    ],
+)
+async def test_none_is_made_beforehand_for_what_may_not_be_drawn_from_it(room: Room, asked: Transform) -> None:
+    """Whose longer side is 512; nobody is there to make one."""
+    async with room.smaller(asked=asked):
+        assert not await asyncio.wait_for(room.found(asked=asked), 10)
+
+
+async def test_none_is_made_beforehand_for_one_alone(room: Room) -> None:
+    assert not await asyncio.wait_for(room.found(asked=SMALL), 10)
+
+
+async def test_none_is_made_beforehand_of_few_bytes(tmp_path: Path) -> None:
+    room = Room(tmp_path, RenditionRules(512, 80_000))
+    async with room.smaller(asked=SMALL, original=an_original(length=9_999)):
+        assert not await asyncio.wait_for(room.found(asked=SMALL, original=an_original(length=9_999)), 10)
+
+
+async def test_none_is_made_beforehand_where_it_would_have_to_wait(room: Room) -> None:
+    async with room.smaller(asked=SMALL):
+        room.pool.running = 2
+        assert not await asyncio.wait_for(room.found(asked=SMALL), 10)

@@ -113,7 +113,7 @@ async def test_one_picture_is_under_way_once(tmp_path: Path) -> None:
     assert await bench.settle() == {"dropped": 1}
     bench.upgrades.offer(bench.source, VARIANT, entry)
     assert await bench.settle() == {"dropped": 2}
-    assert not list((tmp_path / "cache").glob("*/drafts/*"))
+    assert not list((tmp_path / "cache").glob("*/drafts/*/*"))
 
 
 async def test_no_more_than_may_wait(tmp_path: Path) -> None:

@@ -160,6 +160,7 @@ async def test_foreign_files_are_left_alone(store: DiskStore, tmp_path: Path, ja
         root / key[:2] / (key + ".bak"),
         root / ("ff" if key[:2] != "ff" else "00") / key,
         root / "drafts" / "somebody's",
+        root / "drafts" / key[:2] / "somebody's",
         root / "abc" / "deep" / "file",
         root / "drafts.txt",
     ]
@@ -202,8 +203,9 @@ async def test_only_drafts_without_a_writer_are_orphans(
     living = store.draft(picture("living"))
     await living.write(b"half")
     assert living.draft is not None
-    drafts, name = tmp_path / "results" / "drafts", living.draft.rpartition("/")[2]
-    orphan = drafts / name.replace(picture("living").key, picture("dead").key)
+    name, dead = Path(living.draft).name, picture("dead").key
+    orphan = tmp_path / "results" / "drafts" / dead[:2] / name.replace(picture("living").key, dead)
+    orphan.parent.mkdir(exist_ok=True)
     orphan.write_bytes(b"half")
     keeper = janitor()
     assert keeper.sweep().orphans == 1
@@ -211,7 +213,7 @@ async def test_only_drafts_without_a_writer_are_orphans(
     living.finish()
     assert living.stored
     assert keeper.sweep().orphans == 0
-    assert (drafts / name).exists()
+    assert files_below(tmp_path / "results" / "drafts") == [Path(living.draft)]
 
 
 async def test_purged_entries_are_deleted(
@@ -343,8 +345,8 @@ def test_afterwards_a_store_is_within_its_bounds_and_what_is_left_is_the_newest(
 
 def test_purged_entries_and_drafts_of_the_dead_go_among_many(tmp_path: Path, bans: Bans) -> None:
     used = fill_many(tmp_path, 100)
-    drafts = tmp_path / "results" / "drafts"
-    drafts.mkdir()
+    drafts = tmp_path / "results" / "drafts" / "ab"
+    drafts.mkdir(parents=True)
     for n in range(20):
         (drafts / f"{spread(n)}.{n:016x}").write_bytes(b"half")
     for n in range(5):

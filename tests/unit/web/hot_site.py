@@ -30,11 +30,13 @@ ACCEPTS = (None, "image/webp", "image/avif,image/webp;q=0.5")
 HEAD_END = b"\r\n\r\n"
 
 
-def settings_for(directory: Path, *, memory: int = 64 << 20, **server: object) -> Settings:
+def settings_for(directory: Path, kept: str = "memory", *, memory: int = 64 << 20, **server: object) -> Settings:
+    """`kept` in memory, or in a "file"; nothing is hot without `memory`."""
+    entry = 64 << 10 if kept == "memory" else 0
     return Settings(
         server=ServerSettings(**server),  # type: ignore[arg-type]  # keyword by keyword as the struct has them
         signing=SigningSettings(unsigned="anyone"),
-        cache=CacheSettings(directory=str(directory / "cache"), memory_bytes=memory),
+        cache=CacheSettings(directory=str(directory / "cache"), memory_bytes=memory, memory_entry_bytes=entry),
         sources={"local": FilesSource(root=str(directory / "root"))},
     )
 
