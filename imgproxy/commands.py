@@ -122,14 +122,20 @@ def _serve_demo(arguments: Namespace, flags: FlagValues) -> int:
 
 def sign(arguments: Namespace) -> int:
     from imgproxy.signing import Signer
-    from imgproxy.urls.native import Native
+    from imgproxy.urls.native import TEMPLATE
+    from imgproxy.web.doors import make_native
 
     settings = _read(arguments).settings
     host, target = _split(arguments.target)
     if arguments.expires is not None:
         target += f"{'&' if '?' in target else '?'}expires={_deadline(arguments.expires)}"
-    dialect = Native(library=settings.library.enabled)
-    dialect.parse(dialect.split(target).payload)
+    dialect = make_native(settings)
+    request = dialect.parse(dialect.split(target).payload)
+    if request.source == TEMPLATE and settings.draws_templates:
+        from imgproxy.templates.opening import open_shelf
+        from imgproxy.templates.source import filled
+
+        filled(open_shelf(settings), request.locator)
     print(host + Signer(settings.signing.pairs).sign(target, arguments.key_id))
     return 0
 
@@ -189,8 +195,8 @@ def explain(arguments: Namespace) -> int:
 
 def purge(arguments: Namespace) -> int:
     from imgproxy.cache.bans import Bans
-    from imgproxy.urls.native import Native
     from imgproxy.web.admin import Purge, ban_of
+    from imgproxy.web.doors import make_native
 
     written = _read(arguments).settings
     settings, _ = configuration.resolve(written, environment())
@@ -209,7 +215,7 @@ def purge(arguments: Namespace) -> int:
         asked = Purge(source=arguments.source, path=arguments.path)
     else:
         asked = Purge(source=arguments.source, prefix=arguments.prefix or "")
-    ban = ban_of(asked, (Native(library=settings.library.enabled),), time.time())
+    ban = ban_of(asked, (make_native(settings),), time.time())
     Bans(directory).add(ban)
     what = "everything" if ban.prefix and not ban.locator else ban.locator + ("…" if ban.prefix else "")
     print(f"purged: {what} of {ban.source}")

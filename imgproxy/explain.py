@@ -21,8 +21,11 @@ from imgproxy.request import Client, Identity, ImageRequest, identify, negotiate
 from imgproxy.settings import Settings
 from imgproxy.signing import authorize
 from imgproxy.sources.source import Fetched, Source
+from imgproxy.templates.opening import open_shelf
+from imgproxy.templates.resolve import resolve
+from imgproxy.templates.source import filled
 from imgproxy.urls.dialect import Signed
-from imgproxy.urls.native import LIBRARY
+from imgproxy.urls.native import LIBRARY, TEMPLATE
 from imgproxy.web.app import make_sources, recipe_of
 from imgproxy.web.doors import Door, door_of, make_doors
 from imgproxy.web.errors import status_of
@@ -58,6 +61,9 @@ async def _explain_source(
     settings: Settings, request: ImageRequest, signed: Signed, accept: str | None, said: dict[str, Any]
 ) -> None:
     settings.expect_source(request.source)
+    if request.source == TEMPLATE and settings.draws_templates:
+        _explain_template(settings, request, said)
+        return
     sources, library = make_sources(settings), None
     if request.source == LIBRARY:
         from imgproxy.library.opening import open_library
@@ -103,6 +109,26 @@ async def _explain_source(
             await source.close()
         if library is not None:
             await library.close()
+
+
+def _explain_template(settings: Settings, request: ImageRequest, said: dict[str, Any]) -> None:
+    """What is drawn, as far as it is decided without looking for pictures."""
+    found = filled(open_shelf(settings), request.locator)
+    if found is None:
+        said["template"] = "none of the files; the catalogue is not asked for an explanation"
+        return
+    kept, values = found
+    resolved = resolve(kept.template, values)
+    canvas = kept.template.canvas
+    said["template"] = {
+        "id": kept.id,
+        "version": kept.version,
+        "values": values,
+        "canvas": f"{canvas.width} × {canvas.height}",
+        "drawn for everybody": f"{resolved.settled} of {len(resolved.composition.elements)} layers",
+        "pictures": {wanted.layer: wanted.candidates for wanted in resolved.pictures},
+    }
+    said["cache"] = {"state": "depends on the versions of its pictures, which are not looked up for an explanation"}
 
 
 def _goes_out_as_it_is(original: bytes | None, identity: Identity, said: dict[str, Any]) -> bool:

@@ -25,6 +25,13 @@ from imgproxy.templates.shelf import Shelf
 from imgproxy.templates.source import TemplateSource
 
 
+def open_shelf(settings: Settings, fonts: Fonts | None = None) -> Shelf:
+    """With the files on it. Raises SettingsError."""
+    shelf = Shelf(settings.templates.directory, fonts or Fonts(settings.text.fonts, settings.text.font))
+    shelf.load()
+    return shelf
+
+
 def open_templates(  # noqa: PLR0913 -- every room that a template goes through
     settings: Settings,
     bases: DiskStore,
@@ -41,8 +48,7 @@ def open_templates(  # noqa: PLR0913 -- every room that a template goes through
     section, limits = settings.templates, settings.limits
     imports = settings.sources.get(section.web)
     web = Http(WEB, imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), limits)
-    shelf = Shelf(section.directory, fonts)
-    shelf.load()
+    shelf = open_shelf(settings, fonts)
     flights: Flights[Entry] = Flights(Path(settings.cache.directory) / "templates.lock", bans)
     pictures = Pictures(sources, web, originals, background)
     drawn_within = msgspec.convert(limits, Limits, from_attributes=True)

@@ -150,6 +150,20 @@ def read_locator(locator: str) -> tuple[str, dict[str, str]]:
     return id, values
 
 
+def filled(shelf: Shelf, locator: str) -> tuple[Kept, dict[str, str]] | None:
+    """The file that is asked for, with the values of its variables; None where it is none, and a catalogue may have it.
+
+    Raises InvalidTarget and InvalidOption.
+    """
+    id, values = read_locator(locator)
+    shelf.check(id)
+    kept = shelf.file(id)
+    if kept is None:
+        return None
+    check_values(kept, values)
+    return kept, values
+
+
 def check_values(kept: Kept, values: Mapping[str, str]) -> None:
     """Raises InvalidOption for what is no variable of this template."""
     for name in values:

@@ -35,7 +35,7 @@ IMGPROXY_STATUSES: Statuses = {InvalidTarget: 404, InvalidOption: 404, Expired: 
 
 
 def make_doors(settings: Settings) -> tuple[Door, ...]:
-    own = Native(library=settings.library.enabled, templates=settings.draws_templates)
+    own = make_native(settings)
     native = Door(own, Signer(settings.signing.pairs), hosts=own.hosts)
     door = settings.imgproxy
     if not door.enabled:
@@ -45,6 +45,10 @@ def make_doors(settings: Settings) -> tuple[Door, ...]:
     verifier = KeySalt(pairs, door.signature_size, door.trusted_signatures)
     dialect = make_imgproxy(door)
     return native, *(Door(each, verifier, IMGPROXY_STATUSES) for each in (ImgproxyInfo(dialect), dialect))
+
+
+def make_native(settings: Settings) -> Native:
+    return Native(library=settings.library.enabled, templates=settings.draws_templates)
 
 
 def make_imgproxy(door: ImgproxySettings) -> Imgproxy:

@@ -384,3 +384,34 @@ def test_a_demo_is_not_put_on_a_network(run: Run, tmp_path: Path) -> None:
     code, _, err = run("serve", "--demo", tmp_path, "--host", "0.0.0.0")
     assert code == 1
     assert err.startswith('imgproxy: flag --demo: signing.unsigned: "loopback" needs a loopback server.host')
+
+
+@pytest.fixture
+def templates(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    document = {
+        "canvas": {"width": 90, "height": 30},
+        "variables": {"name": {}},
+        "layers": [
+            {"type": "shape", "name": "ground", "w": 90, "h": 30, "fill": "#fff"},
+            {"type": "text", "name": "hello", "text": "{{ name }}"},
+        ],
+    }
+    (tmp_path / "templates" / "card.json").write_text(json.dumps(document))
+    config.write_text(f'{config.read_text()}[templates]\ndirectory = "{tmp_path}/templates"\n')
+
+
+@pytest.mark.usefixtures("templates")
+def test_urls_of_templates_are_signed_explained_and_purged(run: Run) -> None:
+    target = "/images/template/card?name=Alex&w=30"
+    assert run("sign", target)[1].strip() == Signer([("new", SECRET)]).sign(target)
+    assert run("sign", "/images/template/card?nmae=Alex")[2] == (
+        "imgproxy: 'nmae' is neither an option nor a variable of this template; did you mean name?\n"
+    )
+    explained = json.loads(run("explain", target)[1])
+    assert explained["template"]["values"] == {"name": "Alex"}
+    assert explained["template"]["drawn for everybody"] == "1 of 2 layers"
+    assert "cache" in explained
+    assert json.loads(run("explain", "/images/template/absent?name=x")[1])["template"].startswith("none of the files")
+    assert run("purge", "--url", target) == (0, "purged: card?name=Alex of template\n", "")
+    assert run("purge", "--source", "template", "--prefix", "card?")[0] == 0
