@@ -123,7 +123,10 @@ class Painter:
         raise OriginFailed("the pictures of the template changed while it was drawn")
 
     async def _sketched(self, id: str, origin: str, resolved: Resolved, trace: Trace) -> Sketch:
-        pictures = await self._pictures.find(resolved.pictures, trace)
+        return await self._of(id, origin, resolved, await self._pictures.find(resolved.pictures, trace))
+
+    async def _of(self, id: str, origin: str, resolved: Resolved, pictures: tuple[Had, ...]) -> Sketch:
+        """Raises InvalidOption for a font that is not there."""
         elements = resolved.composition.elements
         names = sorted({each.font for each in elements if isinstance(each, TextElement)})
         faces = {name: await self._fonts.chain(name) for name in names}
@@ -153,9 +156,10 @@ class Painter:
         below = sketch.resolved.base
         if not below.settled or below.settled == len(sketch.composition.elements) or self._bases.degraded:
             return None
-        if not all(picture.original.storable for picture in sketch.pictures[: len(below.pictures)]):
+        pictures = sketch.pictures[: len(below.pictures)]
+        if not all(picture.original.storable for picture in pictures):
             return None
-        sketched = await self._sketched(sketch.id, sketch.origin, below, trace)
+        sketched = await self._of(sketch.id, sketch.origin, below, pictures)
         identity = Identity(sketch.origin, sketch.id, f"base {sketched.version}")
 
         async def look() -> Entry | None:
@@ -175,7 +179,10 @@ class Painter:
 
         entry = await look()
         if entry is None:
-            entry, _ = await self._flights.join(identity.key, look, make)
+            try:
+                entry, _ = await self._flights.join(identity.key, look, make)
+            except OSError:
+                return None  # there is no room to keep it: what is on it is drawn each time
         return entry
 
     async def _composed(

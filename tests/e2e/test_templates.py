@@ -268,6 +268,26 @@ async def test_what_does_not_depend_on_variables_is_drawn_once(serve: Serve, tmp
     assert len(kept) == 1
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """One of 1 MB, which has no room for the base of the certificate."""
+    made = tmp_path / "cache"
+    made.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(made)], capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes a privilege that is not here")
+    yield made
+    subprocess.run(["umount", "-l", str(made)], check=True)
+
+
+async def test_a_full_disk_is_no_reason_not_to_draw(disk: Path, tmp_path: Path, root: Path) -> None:
+    server = start(tmp_path / "server", configuration(root, disk, section(EXAMPLES)))
+    for name in ("Ada", "Grace"):
+        answer, body = await get(server, f"/images/template/certificate?name={name}&w=700&fm=jpg")
+        assert answer.status == 200, body
+        assert opened(body).width == 700
+    end(server)
+
+
 async def test_files_are_read_anew_when_told_to(serve: Serve, tmp_path: Path) -> None:
     shelf = write(tmp_path / "templates", squares=template("#ff0000"))
     server = serve(section(shelf))
