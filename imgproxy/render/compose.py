@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -24,6 +22,7 @@ from imgproxy.render.load import Original, Watch
 from imgproxy.render.plan import plan
 from imgproxy.render.qr import qr
 from imgproxy.render.shapes import shape
+from imgproxy.render.timing import timed
 from imgproxy.spec import Recipe, Transform
 from imgproxy.templates import composition
 from imgproxy.templates.composition import Box, Composition, Element, PictureElement, QrElement, ShapeElement, TextElement
@@ -56,11 +55,11 @@ def compose(job: Job, source: bytes, pictures: Sequence[bytes], recipe: Recipe, 
     missing: list[int] = []
     laid = []
     for element in asked.elements:
-        with _stage(stages, _kind(element)):
+        with timed(stages, _kind(element)):
             placed = _placed(element, asked, job, pictures, recipe, watch, missing)
             if placed is not None:
                 laid.append(_finished(placed, element.box))
-    with _stage(stages, "composite"):
+    with timed(stages, "composite"):
         canvas = _canvas(asked, job, pictures, recipe, watch)
         # What lies beside the canvas altogether has no business in an operation that works by rectangles.
         seen = [
@@ -175,12 +174,3 @@ def _turned(image: pyvips.Image, degrees: float) -> pyvips.Image:
         return image.rot(f"d{degrees:g}").copy_memory()
     turned = image.premultiply().rotate(degrees).unpremultiply()
     return turned.cast("uchar").copy(interpretation="srgb").copy_memory()
-
-
-@contextmanager
-def _stage(stages: dict[str, float], name: str) -> Iterator[None]:
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        stages[name] = stages.get(name, 0.0) + time.perf_counter() - began

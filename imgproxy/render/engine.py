@@ -7,9 +7,7 @@ trim, smartcrop, turning), "save" runs decoder, steps and encoder as one.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -32,6 +30,7 @@ from imgproxy.render.plan import Plan
 from imgproxy.render.rendition import Rendition, Unreadable
 from imgproxy.render.sample import SIDE
 from imgproxy.render.stage import Stage, stacked
+from imgproxy.render.timing import timed
 from imgproxy.render.verbatim import strip
 from imgproxy.spec import DATA, Recipe, Transform
 
@@ -108,7 +107,7 @@ def render_rendition(  # noqa: PLR0913 -- as above
     if job.rendition is None or metadata.keeping(recipe, asked).keep or asked.hashsum or asked.bounds or asked.skip:
         return None  # a rendition has neither metadata nor the original's bytes
     try:
-        with _stage(stages, "load"):
+        with timed(stages, "load"):
             smaller = Rendition.open(rendition_fd, job.rendition, watch)
             refuse(smaller.facts, job.limits)
             job = _seen_small(job)
@@ -124,13 +123,13 @@ def render_rendition(  # noqa: PLR0913 -- as above
 
 
 def _rendition_of(job: Job, source: bytes, out_fd: int, watch: Watch | None, stages: dict[str, float]) -> Finished:
-    with _stage(stages, "save"):
+    with timed(stages, "save"):
         length, (width, height) = rendition.make(job, source, out_fd, watch)
     return Finished(format="rendition", width=width, height=height, frames=1, length=length, why="", stages=stages)
 
 
 def _finished(result: Result, out_fd: int, stages: dict[str, float]) -> Finished:
-    with _stage(stages, "write"):
+    with timed(stages, "write"):
         _write(out_fd, result.data)
     return Finished(
         format=result.format,
@@ -155,7 +154,7 @@ def _result(  # noqa: PLR0913 -- one job, and what it is drawn with
     marks: Sequence[bytes],
 ) -> Result:
     transform = job.transform
-    with _stage(stages, "load"):
+    with timed(stages, "load"):
         original = _opened(job, source, watch)
         if isinstance(original, Original) and transform.tells_original:
             return _report(original, job, source, recipe)
@@ -214,7 +213,7 @@ def _from(  # noqa: PLR0913 -- one picture, and what it is drawn with
 ) -> Result:
     """`source` are the original's own bytes, where it is the original that is drawn from."""
     job = encoder.job
-    with _stage(stages, "steps"):
+    with timed(stages, "steps"):
         for following in job.transform.chain[1:]:
             original = staged(original, drawing, recipe, overlays)
             following, trimmed = look(original, following)
@@ -223,7 +222,7 @@ def _from(  # noqa: PLR0913 -- one picture, and what it is drawn with
         over = overlays.of(drawing)
         drawn = _settled(job, original.facts, draw(original, drawing, choice, recipe, over))
     interim = isinstance(job.pace, Quick) and paced(job, drawn.choice)
-    with _stage(stages, "save"):
+    with timed(stages, "save"):
         image, choice, encoded = encoder.encode(drawn.image, drawn.choice, recipe)
         drawn = msgspec.structs.replace(drawn, image=image, choice=choice)
         result = _as_result(drawn, encoded, choice.why)
@@ -337,12 +336,3 @@ def _write(out_fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(out_fd, rest) :]
-
-
-@contextmanager
-def _stage(stages: dict[str, float], name: str) -> Iterator[None]:
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        stages[name] = stages.get(name, 0.0) + time.perf_counter() - began

@@ -42,9 +42,7 @@ class Lettered:
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """A glyph whose base line begins at (`x`, `y`) of the box, and how far its ink reaches from there to the `left`, ….
-
-    All in pixels, downward."""
+    """A glyph whose base line begins at (`x`, `y`) of the box, in pixels, downward."""
 
     face: Face
     glyph: int
