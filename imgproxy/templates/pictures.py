@@ -31,6 +31,7 @@ from imgproxy.request import Identity
 from imgproxy.sources.source import Source
 from imgproxy.templates.resolve import Wanted
 from imgproxy.trace import Trace
+from imgproxy.urls.native import TEMPLATE
 
 WEB = "template.web"
 """The source of pictures that are named by a whole URL; no URL can name it."""
@@ -116,6 +117,9 @@ class Pictures:
         name, slash, locator = reference.partition("/")
         if not (slash and locator):
             raise InvalidTarget(f"a picture is named NAME/PATH, or by its URL; got {reference[:40]!a}")
+        if name == TEMPLATE:
+            # It might be this very one.
+            raise InvalidTarget("a template shows pictures, and no templates")
         if name not in self._sources or name.startswith("~"):
             raise SourceUnknown(f"there is no source called {name[:40]!a}")
         return self._sources[name], locator

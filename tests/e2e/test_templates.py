@@ -81,7 +81,8 @@ def press(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("press")
     root = write_pictures(directory / "root")
     (root / "red.png").write_bytes(plain(100, 50, RED).pngsave_buffer())
-    shelf = write(directory / "templates", card=CARD, bare=BARE)
+    endless = {"canvas": {"width": 10, "height": 10, "picture": "template/endless"}, "layers": []}
+    shelf = write(directory / "templates", card=CARD, bare=BARE, endless=endless)
     for path in EXAMPLES.glob("*.json"):
         write(shelf, **{path.stem: path.read_text()})
     server = start(directory / "server", configuration(root, directory / "cache", section(shelf)))
@@ -204,6 +205,8 @@ async def test_values_are_data(press: Server, value: str) -> None:
         ("/images/template/bare?photo=http://127.0.0.1/x.jpg", 403, ""),
         ("/images/template/bare?photo=file:///etc/passwd", 404, ""),
         ("/images/template/bare?photo=~fallback/x", 404, ""),
+        ("/images/template/bare?photo=template/bare", 400, "and no templates"),
+        ("/images/template/endless", 400, "and no templates"),
     ],
 )
 async def test_what_is_wrong_is_said(press: Server, target: str, status: int, message: str) -> None:
