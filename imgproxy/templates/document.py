@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from imgproxy.urls.native import MOST_VARIABLES
+
 MOST_LAYERS = 32
-MOST_VARIABLES = 64
 MOST_CHARACTERS = 2000
 """Of one text, and of the value of one variable."""
 MOST_QR_BYTES = 1000

@@ -16,12 +16,11 @@ from imgproxy.cache.entry import Freshness, Validators
 from imgproxy.errors import InvalidOption, InvalidTarget
 from imgproxy.settings import LimitSettings, TemplateSettings
 from imgproxy.sources.source import Fetched, NotModified, default_freshness, fingerprint
-from imgproxy.templates.document import MOST_VARIABLES
 from imgproxy.templates.painter import Painter, Sketch
 from imgproxy.templates.pictures import brief
 from imgproxy.templates.shelf import Kept, Shelf
 from imgproxy.trace import Trace
-from imgproxy.urls.native import TEMPLATE
+from imgproxy.urls.native import MOST_VARIABLES, TEMPLATE
 
 ORIGIN = fingerprint(TEMPLATE)
 FALLBACK_HEADER = "Imgproxy-Fallback"

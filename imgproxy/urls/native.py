@@ -23,6 +23,7 @@ __all__ = ["OPTIONS", "Native", "table"]
 
 MAX_OPTIONS = 32
 MOST_VARIABLES = 64
+"""Of a template, and so of its URL."""
 
 _BY_NAME = {option.name: option for option in OPTIONS}
 _ROWS = {option.name: row for row, option in enumerate(OPTIONS)}

@@ -10,8 +10,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from imgproxy.errors import InvalidOption
 from imgproxy.library.catalogue import LONGEST_PAGE, MOST_IDS, MOST_TAGS
-from imgproxy.templates.document import MOST_CHARACTERS, MOST_VARIABLES
+from imgproxy.templates.document import MOST_CHARACTERS
 from imgproxy.templates.modify import MOST_MODIFICATIONS, Modification
+from imgproxy.urls.native import MOST_VARIABLES
 
 _END = r"(?!\n)$"
 """Of a pattern: Python's `$` alone is also before a line break at the end, which JavaScript's and so OpenAPI's is not."""
