@@ -99,15 +99,33 @@ def draw(original: Drawable, planned: Plan, choice: Choice, recipe: Recipe, over
         planned = msgspec.structs.replace(planned, keeps_profile=False)
     count = original.facts.frames if choice.format.animation else 1
     loaded = original.load(planned, count)
-    shaped = [_fold(SHAPING, frame, planned) for frame in frames.split(loaded, count)]
+    strip = _strip(loaded, count, planned)
+    cut = frames.split(strip, count)
+    shaped = [_fold(SHAPING, frame, planned) for frame in cut]
     if planned.smart and planned.crop:
         shaped[0] = shaped[0].copy_memory()
         planned = _smart_crop(shaped[0], planned, planned.crop)
     finished = [_laid(_fold(FINISHING, frame, planned), overlays, planned) for frame in shaped]
-    joined = frames.join(finished, original.header if count == 1 else loaded)
+    untouched = all(one is other for one, other in zip(finished, cut, strict=True))
+    joined = frames.join(finished, loaded, strip if untouched else None)
     pruned = metadata.prune(joined, recipe, kept_profile=planned.keeps_profile)
     return Drawn(_grey_again(pruned, original.facts, planned, choice), planned, choice, count)
 
+
+def _strip(loaded: pyvips.Image, count: int, planned: Plan) -> pyvips.Image:
+    """What is cut into frames. What can be done to all of them at once is done here, since every operation costs something,
+    however few its pixels are."""
+    if count == 1 or loaded.width * loaded.height > _IN_MEMORY:
+        return loaded
+    strip = frames.without_idle_alpha(loaded.copy_memory())
+    smaller = planned.resized[0] < strip.width and planned.resized[1] < strip.height // count
+    if planned.region is None and smaller:
+        return frames.reduced(strip, count, planned.resized, planned.transform.kernel)
+    return strip
+
+
+_IN_MEMORY = 1 << 24
+"""Pixels of all frames, up to which an animation is decoded as a whole before it is drawn."""
 
 _DEEP = ("png", "avif")
 _UNTAGGED = ("gif", "ico", "bmp", "jxl")

@@ -10,8 +10,10 @@ from imgproxy.errors import ImageTooLarge
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import RenditionRules
 from imgproxy.render.facts import Facts
+from imgproxy.render.frames import reduced, split, without_idle_alpha
 from imgproxy.render.levels import rendition_levels, serving_level
 from imgproxy.render.plan import plan
+from imgproxy.render.steps.resize import scaled
 from imgproxy.spec import Transform, Trim
 from tests.unit.render.drawing import LIMITS, RED, animation, close, drawn, opened, plain, render
 
@@ -87,3 +89,33 @@ def test_trimming_leaves_some_of_the_edges(pad: int, size: tuple[int, int]) -> N
     source = plain(10, 12, (1, 2, 3, 255)).embed(15, 14, 40, 40).pngsave_buffer()
     image = drawn(source, trim=Trim(pad=pad))
     assert (image.width, image.height) == size
+
+
+def test_an_alpha_channel_that_says_opaque_in_every_frame_is_left_out_and_all_else_stays() -> None:
+    tall = animation(COLORS).bandjoin(255)
+    left = without_idle_alpha(tall)
+    assert left.bands == 3
+    assert [left.get(field) for field in ("page-height", "delay", "loop")] == [20, [70] * 3, 3]
+    assert left.getpoint(20, 30) == list(COLORS[1])
+
+
+def test_one_clear_pixel_of_the_last_frame_keeps_it() -> None:
+    tall = animation(COLORS).bandjoin(255).draw_rect([0, 0, 0, 0], 39, 59, 1, 1)
+    assert without_idle_alpha(tall).bands == 4
+    finished, data = render(tall.webpsave_buffer(lossless=True), Transform(format="webp", lossless=True, width=20))
+    assert finished.frames == 3
+    assert pyvips.Image.webpload_buffer(data, n=-1).hasalpha()
+
+
+@pytest.mark.parametrize("kernel", ["lanczos3", "linear", "cubic", "mitchell", "lanczos2", "nearest"])
+@pytest.mark.parametrize("size", [(39, 29), (13, 9), (37, 3), (1, 1)])
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_frames_are_reduced_together_as_each_is_on_its_own(bands: int, size: tuple[int, int], kernel: str) -> None:
+    noise = pyvips.Image.gaussnoise(40, 5 * 30, mean=128, sigma=60, seed=7)
+    others = [pyvips.Image.gaussnoise(40, 5 * 30, mean=128, sigma=60, seed=seed) for seed in range(bands - 1)]
+    strip = noise.bandjoin(others) if others else noise
+    strip = strip.cast("uchar").copy(interpretation="b-w" if bands == 1 else "srgb").copy_memory()
+    together = split(reduced(strip, 5, size, kernel), 5)
+    for one, other in zip(together, split(strip, 5), strict=True):
+        assert (one.width, one.height) == size
+        assert (one - scaled(other, size, kernel=kernel)).abs().max() == 0
