@@ -51,7 +51,7 @@ def _through_profile(image: pyvips.Image, deep: bool, *, embedded: bool) -> pyvi
 
 
 def _profile(image: pyvips.Image) -> bytes | None:
-    if "icc-profile-data" not in image.get_fields():
+    if not image.get_typeof("icc-profile-data"):
         return None
     profile = bytes(image.get("icc-profile-data"))
     return profile if len(profile) <= MAX_PROFILE else None

@@ -38,20 +38,15 @@ def save_jpeg(image: pyvips.Image, quality: int, transform: Transform, recipe: R
     if image.hasalpha():
         # White: what a page mostly is, where the URL names no background.
         image = image.flatten(background=[255, 255, 255])
-    asked = transform.jpeg or JpegOptions()
-    return bytes(
-        image.jpegsave_buffer(
-            Q=quality,
-            interlace=recipe.jpeg_progressive if asked.progressive is None else asked.progressive,
-            optimize_coding=recipe.jpeg_optimize,
-            subsample_mode="off" if asked.full_chroma else _SUBSAMPLING.get(transform.chroma, "auto"),
-            trellis_quant=asked.trellis_quant,
-            overshoot_deringing=asked.overshoot_deringing,
-            optimize_scans=asked.optimize_scans,
-            quant_table=asked.quant_table,
-            keep=keep_flags(recipe),
-        )
-    )
+    options: dict[str, object] = {"Q": quality, "optimize_coding": recipe.jpeg_optimize, "keep": keep_flags(recipe)}
+    asked = transform.jpeg or _PLAIN_JPEG
+    if recipe.jpeg_progressive if asked.progressive is None else asked.progressive:
+        options["interlace"] = True
+    if asked.full_chroma or transform.chroma in _SUBSAMPLING:
+        options["subsample_mode"] = "off" if asked.full_chroma else _SUBSAMPLING[transform.chroma]
+    if asked is not _PLAIN_JPEG:
+        options |= {name: getattr(asked, name) for name in _JPEG_EXTRAS}
+    return bytes(image.jpegsave_buffer(**options))
 
 
 def save_png(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:
@@ -160,6 +155,9 @@ def _bits(colors: int) -> int:
 
 
 _SUBSAMPLING = {"420": "on", "444": "off"}
+
+_PLAIN_JPEG = JpegOptions()
+_JPEG_EXTRAS = ("trellis_quant", "overshoot_deringing", "optimize_scans", "quant_table")
 
 SAVERS: dict[str, Saver] = {
     "json": save_json,

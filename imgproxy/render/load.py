@@ -54,7 +54,7 @@ class Original:
     @property
     def pages(self) -> int:
         """How many frames or pages there are."""
-        return int(self.header.get("n-pages")) if "n-pages" in self.header.get_fields() else 1
+        return int(self.header.get("n-pages")) if self.header.get_typeof("n-pages") else 1
 
     def whole(self) -> None:
         """Raises Undecodable when the file is cut short in a way that its decoder would pass over.
@@ -143,24 +143,24 @@ def _outline(sheet: Sheet) -> pyvips.Image:
 
 
 def _facts(found: Format, header: pyvips.Image, size: pyvips.Image) -> Facts:
-    fields = set(header.get_fields())
+    # Asked for one by one: to list all fields costs more than all else here.
     return Facts(
         format=found,
         width=size.width,
         height=page_height(size) if found.animation else size.height,
-        frames=int(header.get("n-pages")) if found.animation and "n-pages" in fields else 1,
+        frames=int(header.get("n-pages")) if found.animation and header.get_typeof("n-pages") else 1,
         # libheif and libjxl turn upright by themselves.
-        orientation=_orientation(header) if found.name not in ("avif", "heic", "jxl") and "orientation" in fields else 1,
+        orientation=1 if found.name in ("avif", "heic", "jxl") else _orientation(header),
         alpha=bool(header.hasalpha()),
-        icc="icc-profile-data" in fields,
+        icc=bool(header.get_typeof("icc-profile-data")),
         cmyk=header.interpretation == "cmyk",
         grey=header.interpretation in ("b-w", "grey16"),
         depth=8 if header.format == "uchar" else 16,
-        graphics="palette" in fields,
+        graphics=bool(header.get_typeof("palette")),
         vector=found.name in ("svg", "pdf"),
     )
 
 
 def _orientation(header: pyvips.Image) -> int:
-    orientation = int(header.get("orientation"))
+    orientation = int(header.get("orientation")) if header.get_typeof("orientation") else 1
     return orientation if 1 <= orientation <= 8 else 1
