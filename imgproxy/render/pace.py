@@ -91,7 +91,9 @@ class Encoder:
         ready = self.clock()
         if webp is not None and not self.costs.allow_avif(pixels, ready - self.began, within):
             choice = msgspec.structs.replace(webp, why="WebP until there is AVIF, which would take longer")
-        data = self._save(seen, choice, recipe)
+            data = self._instead(seen, choice, recipe)
+        else:
+            data = self._save(seen, choice, recipe)
         self.costs.learn(choice.format.name, pixels, self.clock() - ready)
         return choice, data
 
@@ -99,13 +101,15 @@ class Encoder:
         data = self._save(seen, choice, recipe)
         if webp is None:
             return choice, data
-        other = self._save(seen, webp, msgspec.structs.replace(recipe, webp_effort=THOROUGH_WEBP))
+        other = self._instead(seen, webp, msgspec.structs.replace(recipe, webp_effort=THOROUGH_WEBP))
         return (webp, other) if len(other) < len(data) else (choice, data)
 
     def _save(self, image: pyvips.Image, choice: Choice, recipe: Recipe) -> bytes:
-        name, asked = choice.format.name, self.job.transform
-        instead = name == "webp" and self.job.pace is not None
-        return SAVERS[name](image, _as_good(asked, recipe) if instead else quality(asked, recipe, name), asked, recipe)
+        return self._at(image, choice, recipe, quality(self.job.transform, recipe, choice.format.name))
+
+    def _instead(self, image: pyvips.Image, webp: Choice, recipe: Recipe) -> bytes:
+        """As the WebP that takes the place of an AVIF."""
+        return self._at(image, webp, recipe, _as_good(self.job.transform, recipe))
 
 
 def _webp_instead(job: Job, choice: Choice, size: tuple[int, int]) -> Choice | None:

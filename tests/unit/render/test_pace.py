@@ -88,6 +88,16 @@ def test_a_quality_in_the_url_is_avifs_and_webp_is_as_good() -> None:
 
 
 @pytest.mark.parametrize("pace", [AVIF_FIRST, WEBP_FIRST, BETTER])
+@pytest.mark.parametrize(
+    ("accepts", "asked"), [(("webp",), {}), (BOTH, {"format": "webp", "negotiate": False}), (("webp", "avif"), {})]
+)
+def test_a_quality_in_the_url_is_webps_where_no_avif_was_to_come(
+    accepts: tuple[str, ...], asked: dict[str, object], pace: Pace
+) -> None:
+    assert drawn(pace, accepts, quality=60, **asked)[1] == drawn(None, accepts, quality=60, **asked)[1]
+
+
+@pytest.mark.parametrize("pace", [AVIF_FIRST, WEBP_FIRST, BETTER])
 def test_pixels_survive_the_pace(pace: Pace) -> None:
     source = bytes(plain(64, 64, (*GREEN, 128)).pngsave_buffer())
     finished, data = drawn(pace, BOTH, source, width=0)
