@@ -71,7 +71,7 @@ def serving(directory: Path, configuration: str, *, render_module: str = "") -> 
             stdin=subprocess.DEVNULL,
             stderr=errors,
             cwd=_HOME,
-            env={**os.environ, "HOME": str(directory)},
+            env=_environment(directory),
         )
     try:
         where = _await(process, log, "listening")
@@ -84,6 +84,13 @@ def serving(directory: Path, configuration: str, *, render_module: str = "") -> 
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """With bytecode that is kept, as wherever a server is started for the second time: to compile all of Python's sources at
+    every start takes half of it, and memory that does not come back."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"HOME": str(home)}
 
 
 def configuration(cache_directory: Path, *, server: str = "", cache: str = "", sources: str = "", more: str = "") -> str:

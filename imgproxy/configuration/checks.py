@@ -11,7 +11,6 @@ from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError
 from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, Settings
 from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.places import parse_pattern, parse_url
-from imgproxy.urls.imgproxy import Imgproxy
 from imgproxy.urls.native import TEMPLATE
 from imgproxy.urls.presets import read_presets, refuse_loops
 from imgproxy.urls.replacements import read_replacements
@@ -92,6 +91,13 @@ def _imgproxy(settings: Settings) -> Iterator[Problem]:
     if door.separator.strip() != door.separator or "/" in door.separator or "?" in door.separator:
         yield "imgproxy.separator", "expected characters that a path segment may have"
     yield from _imgproxy_pictures(settings)
+    if door.presets or door.presets_file:
+        yield from _imgproxy_presets(door)
+
+
+def _imgproxy_presets(door: ImgproxySettings) -> Iterator[Problem]:
+    from imgproxy.urls.imgproxy import Imgproxy  # only those pay for it who have the door
+
     try:
         trial = Imgproxy(
             separator=door.separator, web="web", local="local", presets=presets_of(door), watermark=watermark_of(door)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from html import escape
 
 import pyvips
 
@@ -82,7 +82,7 @@ def _whole(length: float) -> int:
 def _words(text: Text, planned: Plan, fonts: Mapping[str, Font], limits: Limits) -> pyvips.Image:
     """RGBA, as large as the ink."""
     font = fonts.get(text.font)
-    markup = text.words if text.markup else escape(text.words)
+    markup = text.words if text.markup else escape(text.words, quote=False)
     face = font.name if font else "sans"
     # Asked for as coloured throughout, so that words and marked-up words are set alike, and colour glyphs are seen.
     color = text.color

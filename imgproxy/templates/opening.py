@@ -41,10 +41,8 @@ def open_templates(  # noqa: PLR0913 -- every room that a template goes through
     background: Background,
     originals: Originals,
     fonts: Fonts,
-) -> TemplateSource | None:
-    """None where there can be no templates. `sources` may get more entries afterwards. Raises SettingsError."""
-    if not settings.draws_templates:
-        return None
+) -> TemplateSource:
+    """`sources` may get more entries afterwards. Raises SettingsError."""
     section, limits = settings.templates, settings.limits
     imports = settings.sources.get(section.web)
     web = Http(WEB, imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), limits)

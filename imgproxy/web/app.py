@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -35,8 +34,6 @@ from imgproxy.settings import CacheSettings, FilesSource, LogSettings, Settings
 from imgproxy.sources.files import Files
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Source
-from imgproxy.templates.opening import open_templates
-from imgproxy.templates.painter import Painter
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.web.access import AccessLog
 from imgproxy.web.admin import AdminHandler
@@ -45,6 +42,7 @@ from imgproxy.web.doors import make_doors
 from imgproxy.web.hot import HotAnswers
 from imgproxy.web.images import FALLBACK_SOURCE, ImageHandler
 from imgproxy.web.observe import Observer
+from imgproxy.web.sampling import sampling, sampling_templates, sampling_upgrades
 
 if TYPE_CHECKING:
     from imgproxy.templates.source import TemplateSource
@@ -102,9 +100,8 @@ def create(settings: Settings, runtime: Path) -> Site:
     images = make_images(
         settings, runtime, storage, sources, pool, background, metrics, originals, Marks(sources, originals, fonts, background)
     )
-    templates = open_templates(settings, storage.renditions, storage.bans, sources, pool, background, originals, fonts)
+    templates = make_templates(settings, storage, sources, pool, background, originals, fonts)
     if templates is not None:
-        sources[templates.name] = templates
         metrics.sampled(sampling_templates(metrics, templates.painter))
     resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources, templates)
     doors = make_doors(settings)
@@ -224,6 +221,25 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
     return Images(sources, originals, marks, caches, drawing, background, recipe_of(settings))
 
 
+def make_templates(  # noqa: PLR0913 -- every room that a template goes through
+    settings: Settings,
+    storage: Storage,
+    sources: dict[str, Source],
+    pool: Pool,
+    background: Background,
+    originals: Originals,
+    fonts: Fonts,
+) -> TemplateSource | None:
+    """What draws templates, which is put among `sources`; None where there can be none."""
+    if not settings.draws_templates:
+        return None
+    from imgproxy.templates.opening import open_templates  # only those pay for it who have some
+
+    templates = open_templates(settings, storage.renditions, storage.bans, sources, pool, background, originals, fonts)
+    sources[templates.name] = templates
+    return templates
+
+
 def make_hosting(  # noqa: PLR0913 -- every room that the API opens
     settings: Settings,
     runtime: Path,
@@ -278,49 +294,6 @@ def make_sources(settings: Settings) -> dict[str, Source]:
         else Http(name, section, settings.limits)
         for name, section in sections.items()
     }
-
-
-def sampling(metrics: Metrics, pool: Pool, stores: tuple[DiskStore, ...]) -> Callable[[], None]:
-    """What copies the plain counters of the rooms that know no metrics, before each flush."""
-    seen = 0
-
-    def sample() -> None:
-        nonlocal seen
-        metrics.rendering(pool.waiting, pool.running)
-        errors = sum(store.write_errors for store in stores)
-        for _ in range(errors - seen):
-            metrics.write_error()
-        seen = errors
-
-    return sample
-
-
-def sampling_templates(metrics: Metrics, painter: Painter) -> Callable[[], None]:
-    """As `sampling`, of the pictures that stood for others."""
-    seen = 0
-
-    def sample() -> None:
-        nonlocal seen
-        metrics.fell_back(painter.fallbacks - seen)
-        seen = painter.fallbacks
-
-    return sample
-
-
-def sampling_upgrades(metrics: Metrics, upgrades: Upgrades) -> Callable[[], None]:
-    """As `sampling`, of what was made better behind answers."""
-    seen: Counter[Outcome] = Counter()
-    saved = 0
-
-    def sample() -> None:
-        nonlocal saved
-        for outcome, count in upgrades.outcomes.items():
-            metrics.upgraded(outcome, count - seen[outcome])
-            seen[outcome] = count
-        metrics.upgrade_saved(upgrades.saved_bytes - saved)
-        saved = upgrades.saved_bytes
-
-    return sample
 
 
 def access_log(log: LogSettings) -> AccessLog | None:

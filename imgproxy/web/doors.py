@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imgproxy.configuration.checks import presets_of, watermark_of
 from imgproxy.errors import Expired, InvalidOption, InvalidTarget, QueueFull, RenderTimeout
@@ -12,12 +12,12 @@ from imgproxy.keysalt import KeySalt
 from imgproxy.settings import ImgproxySettings, Settings
 from imgproxy.signing import Signer, Verifier
 from imgproxy.urls.dialect import Dialect
-from imgproxy.urls.encrypted import Cipherer
-from imgproxy.urls.imgproxy import Imgproxy
-from imgproxy.urls.imgproxy_info import ImgproxyInfo
 from imgproxy.urls.native import Native
 from imgproxy.urls.replacements import read_replacements
 from imgproxy.web.errors import Statuses
+
+if TYPE_CHECKING:
+    from imgproxy.urls.imgproxy import Imgproxy
 
 
 class Door(NamedTuple):
@@ -40,6 +40,9 @@ def make_doors(settings: Settings) -> tuple[Door, ...]:
     door = settings.imgproxy
     if not door.enabled:
         return (native,)
+    # Only those pay for it who have this door.
+    from imgproxy.urls.imgproxy_info import ImgproxyInfo
+
     # Last: at the root it takes whatever it is asked.
     pairs = list(zip(door.keys, door.salts, strict=True))
     verifier = KeySalt(pairs, door.signature_size, door.trusted_signatures)
@@ -52,6 +55,9 @@ def make_native(settings: Settings) -> Native:
 
 
 def make_imgproxy(door: ImgproxySettings) -> Imgproxy:
+    from imgproxy.urls.encrypted import Cipherer
+    from imgproxy.urls.imgproxy import Imgproxy
+
     return Imgproxy(
         door.prefix,
         web=door.web,

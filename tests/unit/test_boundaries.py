@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
@@ -225,3 +227,19 @@ def test_no_module_has_a_name_that_says_nothing(vague: str) -> None:
 def test_modules_stay_readable() -> None:
     too_long = {name: count for name, path in MODULES.items() if (count := len(path.read_text().splitlines())) > 350}
     assert too_long == {}, "over 350 lines wants a reason"
+
+
+@pytest.mark.parametrize(
+    ("imported", "absent"),
+    [
+        ("imgproxy.web.app", {"cryptography", "sqlalchemy", "obstore", "pyvips", "imgproxy.templates", "imgproxy.library"}),
+        ("imgproxy.render.engine", {"aiohttp", "asyncio", "ssl", "uharfbuzz", "imgproxy.render.compose"}),
+        ("imgproxy.processes.janitor", {"aiohttp", "pyvips", "sqlalchemy"}),
+    ],
+)
+def test_a_process_holds_in_memory_only_what_it_needs(imported: str, absent: set[str]) -> None:
+    """What few have switched on is imported when it is switched on."""
+    code = f"import sys, {imported}; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert imported in loaded
+    assert absent & set(loaded) == set()
