@@ -238,8 +238,8 @@ class Images:
         if joined:
             trace.joined = True
             trace.add("joined", time.perf_counter() - began)
-        else:
-            # If this replaced another entry the mark has moved: then the next one to ask reads it from disk.
+        elif self._caches.results.degraded:
+            # Otherwise whoever asks for it again reads it from disk first: what is asked for once pushes nothing out of memory.
             self._caches.hot.put(identity.key, made, mark)
         return made
 

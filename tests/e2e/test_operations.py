@@ -171,13 +171,25 @@ async def test_a_cache_that_cannot_be_written(serve: Serve, tmp_path: Path) -> N
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "results").write_text("a file where a directory is wanted")
     server = serve()
-    for _ in range(2):
+    for found in ("fwd=uri-miss", "hit"):
         answer, body = await get(server, "/images/local/scene.jpg?w=53&fm=jpg")
         assert (answer.status, pictures.opened(body).width) == (200, 53)
+        assert found in answer.headers["Cache-Status"], "in memory at least"
         assert "stored" not in answer.headers["Cache-Status"]
     _, text = await admin(server, "/metrics")
     assert sum_of(text, "imgproxy_cache_write_errors_total") >= 1
     assert json.loads((await admin(server, "/readyz"))[1])["cache"] == "failing"
+
+
+@pytest.mark.parametrize(("asked", "then"), [(1, "fwd=uri-miss"), (2, "hit")])
+async def test_what_is_asked_for_once_takes_no_memory(serve: Serve, tmp_path: Path, asked: int, then: str) -> None:
+    server = serve()
+    for _ in range(asked):
+        await get(server, "/images/local/scene.jpg?w=54&fm=jpg")
+    for entry in (tmp_path / "cache" / "results").glob("??/*"):
+        entry.unlink()
+    answer, _ = await get(server, "/images/local/scene.jpg?w=54&fm=jpg")
+    assert then in answer.headers["Cache-Status"]
 
 
 async def test_a_full_queue_says_come_back(serve: Serve) -> None:
