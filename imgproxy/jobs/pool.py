@@ -37,7 +37,7 @@ from imgproxy.errors import (
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs import wire
 from imgproxy.jobs.admission import Admission
-from imgproxy.jobs.packets import Packets
+from imgproxy.jobs.packets import Connection, Packets
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import Failed, Finished, Job
 from imgproxy.settings import RenderSettings
@@ -122,6 +122,7 @@ class Pool:
     _suspects: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _judgement: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _admission: Admission = field(init=False)
+    _packets: Packets | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -230,13 +231,15 @@ class Pool:
             await self.quarantine.strike(*call.source)
 
     async def _attempt(self, call: _Call) -> Finished:
+        if self._packets is None:
+            self._packets = Packets()
         sock = self._connect(call)
-        with Packets(sock) as packets:
-            await self._wait(call, sock, packets)
+        with self._packets.of(sock) as connection:
+            await self._wait(call, sock, connection)
             self.running += 1
             try:
                 began = time.monotonic()
-                finished = await self._outcome(call.job, packets)
+                finished = await self._outcome(call.job, connection)
                 self._admission.ended(time.monotonic() - began)
                 return finished
             finally:
@@ -262,7 +265,7 @@ class Pool:
             raise
         return sock
 
-    async def _wait(self, call: _Call, sock: socket.socket, packets: Packets) -> None:
+    async def _wait(self, call: _Call, sock: socket.socket, connection: Connection) -> None:
         """Until Started."""
         self._admission.queued(self.waiting)
         self.waiting += 1
@@ -270,7 +273,7 @@ class Pool:
         began = time.monotonic()
         call.sock = sock
         try:
-            packet = await packets.receive(_loop_time(call.until))
+            packet = await connection.receive(_loop_time(call.until))
         except TimeoutError:
             raise QueueTimeout("no render process became free in time") from None
         finally:
@@ -283,10 +286,10 @@ class Pool:
         if call.waited is not None:
             call.waited(time.monotonic() - began)
 
-    async def _outcome(self, job: Job, packets: Packets) -> Finished:
+    async def _outcome(self, job: Job, connection: Connection) -> Finished:
         began = time.monotonic()
         try:
-            packet = await packets.receive(_loop_time(began + job.seconds + GRACE))
+            packet = await connection.receive(_loop_time(began + job.seconds + GRACE))
         except TimeoutError:
             raise _DiedError("deadline") from None
         if not packet:

@@ -289,7 +289,10 @@ async def test_cancelling_hangs_up(path: Path, tmp_path: Path) -> None:
 
 async def test_nothing_stays_open(path: Path, tmp_path: Path) -> None:
     pool = make(path, tmp_path)
+    with Peer(path, [draw]):
+        await render(pool)  # what watches the connections of all jobs stays
     before = open_descriptors()
+    await asyncio.to_thread(path.unlink)
     with Peer(path, [draw, leave, die, draw]):
         await render(pool)
         await render(pool)
