@@ -109,8 +109,11 @@ class Drawing:
         )
         if not job.source_length:
             raise NotAnImage("the original is empty")
-        source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
         rendition_fd = smaller.handle.fd if smaller is not None and smaller.handle is not None else None
+        if isinstance(content, Entry) and content.handle is not None:
+            # As it is: it is open for reading only, and nobody has to do with its position.
+            return await self._rendered(job, Inputs(content.handle.fd, rendition_fd, marks.descriptors), identity, trace)
+        source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
         try:
             return await self._rendered(job, Inputs(source_fd, rendition_fd, marks.descriptors), identity, trace)
         finally:

@@ -29,7 +29,8 @@ def redact(target: str) -> str:
     """
     path, mark, query = target.partition("?")
     path = _KEYED.sub(r"\1***", path)
-    path = _USERINFO.sub(r"\1***\2", _ESCAPED_QUERY.sub(r"\1***", path))
+    if ":" in path or "%" in path:  # both patterns begin with one of them
+        path = _USERINFO.sub(r"\1***\2", _ESCAPED_QUERY.sub(r"\1***", path))
     return _SECRET_PARAMETER.sub(r"\1***", f"{path}{mark}{query}")
 
 

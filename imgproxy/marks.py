@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from imgproxy.background import Background
@@ -45,6 +45,9 @@ class Open:
     fonts: Mapping[str, Font] = field(default_factory=dict)
 
 
+_NOTHING = Open()
+
+
 class Marks:
     """One per web process."""
 
@@ -76,10 +79,15 @@ class Marks:
             private,
         )
 
-    @asynccontextmanager
-    async def open(self, transform: Transform, versions: tuple[str, ...], trace: Trace) -> AsyncIterator[Open]:
+    def open(self, transform: Transform, versions: tuple[str, ...], trace: Trace) -> AbstractAsyncContextManager[Open]:
         """The very ones that `find` had; the descriptors are good inside. Raises as `find`, and OriginFailed where there is
         another version by now."""
+        if not transform.marks and not _fonts(transform):
+            return nullcontext(_NOTHING)
+        return self._open(transform, versions, trace)
+
+    @asynccontextmanager
+    async def _open(self, transform: Transform, versions: tuple[str, ...], trace: Trace) -> AsyncIterator[Open]:
         fonts = await self._faces(transform)
         with ExitStack() as stack:
             descriptors, extents = [], []
@@ -95,8 +103,7 @@ class Marks:
             yield Open(tuple(descriptors), tuple(extents), fonts)
 
     async def _faces(self, transform: Transform) -> dict[str, Font]:
-        asked = {each.text.font for each in (transform, *transform.then) if each.text is not None}
-        return {name: await self._fonts.find(name) for name in sorted(asked)}
+        return {name: await self._fonts.find(name) for name in sorted(_fonts(transform))}
 
     async def _find(self, mark: Mark, trace: Trace) -> tuple[Identity, Original]:
         try:
@@ -112,3 +119,7 @@ class Marks:
         except SourceError as error:
             raise type(error)(f"the mark that is laid over it: {error}") from error
         return identity, original
+
+
+def _fonts(transform: Transform) -> set[str]:
+    return {each.text.font for each in (transform, *transform.then) if each.text is not None}

@@ -202,6 +202,7 @@ class Metrics:
         self._unchanged = self._counts["requests", "images", "3xx"], self._counts["cache", "unchanged"]
         self._seconds = self._spreads["request_seconds", "images"]
         self._sent = self._counts["sent_bytes",]
+        self._stages = {stage: self._spreads["stage_seconds", stage] for stage in STAGES}
 
     def sampled(self, sample: Callable[[], None]) -> None:
         """Call `sample` before each flush: it copies the plain counters of a room that knows no metrics."""
@@ -242,7 +243,7 @@ class Metrics:
         if trace.origin_bytes:
             self._count("origin_bytes", amount=trace.origin_bytes)
         for stage, spent in trace.stages.items():
-            self._observe("stage_seconds", spent, _known(stage, STAGES))
+            self._stages.get(stage, self._stages[OTHER]).observe(spent)
         if trace.rendition:
             self._count("renditions", _known(trace.rendition, RENDITIONS))
         if "render" in trace.stages:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness, Validators
@@ -22,8 +24,7 @@ from imgproxy.sources.source import Fetched, NotModified, Source
 from imgproxy.trace import Trace
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(msgspec.Struct, frozen=True):
     """A picture at its source: `content` is an Entry when all of it is here, a Spool while it arrives.
 
     `storable` False: the origin forbids keeping it, and so keeping what is drawn from it.

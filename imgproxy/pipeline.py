@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import msgspec
+from msgspec import structs
 
 from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
@@ -45,8 +47,7 @@ RASTER = Transform(negotiate=True)
 """What an original that must not be passed on is drawn as."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(msgspec.Struct, frozen=True):
     """What is answered. `content` None: the client has it already. A Spool may still be growing.
 
     `age` is seconds since the origin was last asked; `storable` False forbids every cache to keep it. Whether there is another
@@ -64,6 +65,9 @@ class Picture:
     storable: bool = True
     known_until: float = math.inf
     private: bool = False
+
+
+Has = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,12 @@ class Images:
         self._recipe = recipe
 
     async def get(
-        self, request: ImageRequest, client: Client, has: Callable[[str], bool], trace: Trace, *, trusted: bool = False
+        self, request: ImageRequest, client: Client, has: Has | None, trace: Trace, *, trusted: bool = False
     ) -> Picture:
         """The picture that `request` asks for, for this client; `trusted`: who asks may see private ones.
 
-        `has(etag)` says whether the client holds that version already (If-None-Match). Raises ImgproxyError leaves.
+        `has(etag)` says whether the client holds that version already (If-None-Match); None: it holds none. Raises
+        ImgproxyError leaves.
         """
         source = self._source(request.source)
         trace.source = source.name
@@ -116,7 +121,7 @@ class Images:
         picture = await self._picture(source, version, request, client, trusted, has, trace)
         if known_until == math.inf and not private:
             return picture
-        return dataclasses.replace(picture, known_until=known_until, private=private or picture.private)
+        return structs.replace(picture, known_until=known_until, private=private or picture.private)
 
     async def _picture(  # noqa: PLR0913 -- one picture, and who asks for it
         self,
@@ -125,7 +130,7 @@ class Images:
         request: ImageRequest,
         client: Client,
         trusted: bool,
-        has: Callable[[str], bool],
+        has: Has | None,
         trace: Trace,
     ) -> Picture:
         if request.transform is not None:
@@ -142,7 +147,7 @@ class Images:
             raise SourceUnknown(f"there is no source called {name!r}") from None
 
     async def _variant(
-        self, source: Source, version: str, variant: Variant, trusted: bool, has: Callable[[str], bool], trace: Trace
+        self, source: Source, version: str, variant: Variant, trusted: bool, has: Has | None, trace: Trace
     ) -> Picture:
         found = await self.marks.find(variant.transform, trace, trusted=trusted)
         identity = identify(variant, source.origin, version, self._recipe, found.versions)
@@ -151,7 +156,7 @@ class Images:
             return picture
         freshness = min(picture.freshness, found.freshness or picture.freshness, key=lambda each: each.max_age)
         storable = picture.storable and found.storable
-        return dataclasses.replace(picture, freshness=freshness, storable=storable, private=found.private)
+        return structs.replace(picture, freshness=freshness, storable=storable, private=found.private)
 
     async def _answer(
         self,
@@ -159,11 +164,11 @@ class Images:
         version: str,
         variant: Variant,
         identity: Identity,
-        has: Callable[[str], bool],
+        has: Has | None,
         trace: Trace,
     ) -> Picture:
-        for grade in ("", RENDITION) if version else ():
-            if has(tag := etag(identity, grade=grade)):
+        for grade in ("", RENDITION) if version and has else ():
+            if has and has(tag := etag(identity, grade=grade)):
                 trace.cache = "unchanged"
                 return Picture(None, "", tag, 0, source.freshness(variant.locator), source, variant.vary)
         mark = self._caches.hot.mark(identity.key)
@@ -189,7 +194,7 @@ class Images:
         if upgrades is None:
             return picture
         upgrades.offer(source, variant, entry)
-        return dataclasses.replace(picture, freshness=upgrades.brief(entry.facts, picture.age))
+        return structs.replace(picture, freshness=upgrades.brief(entry.facts, picture.age))
 
     async def _cached(self, identity: Identity, mark: int) -> Entry | None:
         """From memory, else from disk: another process may have made or refreshed what memory has an old copy of."""
@@ -261,9 +266,9 @@ class Images:
             self._drawing.admit()
         return await self._drawing.draw(source, variant, identity, original, trace)
 
-    async def _original(self, source: Source, identity: Identity, has: Callable[[str], bool], trace: Trace) -> Picture | None:
+    async def _original(self, source: Source, identity: Identity, has: Has | None, trace: Trace) -> Picture | None:
         """The original's own bytes, or None when it is of a kind that is only ever drawn."""
-        if identity.validator and has(tag := etag(identity)):
+        if identity.validator and has and has(tag := etag(identity)):
             trace.cache = "unchanged"
             return Picture(None, "", tag, 0, source.freshness(identity.locator), source)
         trace.cache = "miss"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -86,18 +86,22 @@ class Renditions:
         self._crowds: dict[str, _Crowd] = {}
         self._asked: LRUCache[str, bool] = LRUCache(_SEEN)
 
-    @asynccontextmanager
-    async def smaller(
+    def smaller(
         self, source: Source, drawn: Identity, asked: Transform, original: Original
-    ) -> AsyncIterator[Entry | None]:
+    ) -> AbstractAsyncContextManager[Entry | None]:
         """The rendition of `original`, which is whole, to draw `asked` from, the variant `drawn`; None: there is none, and the
         original is drawn from as long as this is entered."""
         if self.rules is None or not original.storable:
-            yield None
-            return
+            return nullcontext()
+        return self._smaller(source, drawn, asked, original, self.rules)
+
+    @asynccontextmanager
+    async def _smaller(
+        self, source: Source, drawn: Identity, asked: Transform, original: Original, rules: RenditionRules
+    ) -> AsyncIterator[Entry | None]:
         identity = self._identity(drawn, original)
         entry = await self._found(identity)
-        if entry is None and _promising(asked, original, self.rules) and await self._beforehand(source, identity, original):
+        if entry is None and _promising(asked, original, rules) and await self._beforehand(source, identity, original):
             entry = await self._kept.store.open(identity)
         if entry is not None:
             yield entry

@@ -6,6 +6,7 @@ omitted from the canonical bytes, and front doors call `canonical.canonical()` l
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -298,6 +299,7 @@ ONCE = (
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
+@lru_cache(512)
 def encode(transform: Transform) -> bytes:
     """Canonical bytes: equal for equal transforms, different for different ones."""
     return _encoder.encode(_builtins(transform))

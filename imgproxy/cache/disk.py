@@ -5,7 +5,6 @@ the janitor deletes. Safe for many processes; one object belongs to one event lo
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import errno
 import fcntl
 import itertools
@@ -98,7 +97,7 @@ class DiskStore:
 
     def again(self, entry: Entry) -> StoredFile:
         """To read `entry`, which was given before, as long as it is stored."""
-        return StoredFile(self._path(entry.identity.key), dataclasses.replace(entry, handle=None, body=None), self._window)
+        return StoredFile(self._path(entry.identity.key), msgspec.structs.replace(entry, handle=None, body=None), self._window)
 
     def draft(self, identity: Identity, *, memory: bool = False) -> Spool:
         """A new file to write the body of `identity` to; in memory where the disk refuses.
@@ -131,7 +130,7 @@ class DiskStore:
         """The origin has confirmed `entry`. Its file gets the new header in place, unless it holds something else by now."""
         facts = msgspec.structs.replace(entry.facts, validated_at=validated_at, freshness=freshness, validators=validators)
         await asyncio.to_thread(self._refresh, entry, facts)
-        return dataclasses.replace(entry, facts=facts)
+        return msgspec.structs.replace(entry, facts=facts)
 
     def _path(self, key: str) -> str:
         # Text, here and in `Spool`: to take a Path apart costs more than most of the calls it is for.

@@ -5,7 +5,6 @@ unnamed memory file).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import msgspec
 
@@ -63,8 +62,7 @@ class Handle:
         os.close(self.fd)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """Stored bytes: `length` bytes at `offset` of `handle`. `body` holds them all when they are few."""
 
     identity: Identity

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
+from msgspec import structs
 
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.changes import Changes
@@ -81,7 +82,7 @@ class HotCache:
         if not self.bans.covers(entry.identity, entry.facts.begun_at):
             self._drop(key)
             # Thousands of entries must not hold a descriptor each.
-            light = entry if entry.handle is None else dataclasses.replace(entry, handle=None)
+            light = entry if entry.handle is None else structs.replace(entry, handle=None)
             self._entries[key] = _Kept(light, mark)
 
     def lease(self, key: str, entry: Entry, end: Callable[[], None]) -> int | None:

@@ -35,6 +35,7 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+_AT_ONCE = ctypes.byref(_OpenHow(flags=_FILE, mode=0, resolve=_RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | _RESOLVE_CACHED))
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -72,9 +73,8 @@ def open_in_kernel(root: str, path: bytes) -> int:
 def open_at_once(root: str, path: bytes) -> int | None:
     """As `open_in_kernel` where the kernel can do it from its caches, without waiting for a disk or a network; else None."""
     directory = os.open(root, _DIRECTORY)
-    how = _OpenHow(flags=_FILE, mode=0, resolve=_RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | _RESOLVE_CACHED)
     try:
-        fd: int = _libc.syscall(_OPENAT2, directory, path, ctypes.byref(how), ctypes.sizeof(how))
+        fd: int = _libc.syscall(_OPENAT2, directory, path, _AT_ONCE, ctypes.sizeof(_OpenHow))
     finally:
         os.close(directory)
     return fd if fd >= 0 else None

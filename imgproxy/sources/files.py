@@ -7,11 +7,12 @@ import errno
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
-from cachetools import TTLCache
+from cachetools import LRUCache
 
 from imgproxy.cache.entry import Freshness, Handle, Validators
 from imgproxy.errors import OriginFailed, SettingsError, SourceError, SourceForbidden, SourceNotFound, SourceTooLarge
@@ -20,8 +21,8 @@ from imgproxy.sources.beneath import Opener, choose_opener, open_at_once, open_i
 from imgproxy.sources.source import Fetched, NotModified, default_freshness, fingerprint, resolve_limits
 
 _VERSION_SECONDS = 1.0
-_LOOK_AGAIN = 0.7
-"""The part of that after which the next who asks looks, while the others still have what is known."""
+_KEPT_BACK = 0.3
+"""Seconds before the end of that from which on the next who asks looks, while the others still have what is known."""
 _VERSIONS = 8192
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -55,7 +56,7 @@ class Files:
         except OSError as error:
             raise SettingsError(f"sources.{name}.root: {error.strerror}: {self._root}") from error
         self._clock = clock
-        self._versions: TTLCache[str, tuple[str, float]] = TTLCache(_VERSIONS, _LOOK_AGAIN * _VERSION_SECONDS, timer=clock)
+        self._versions: LRUCache[str, tuple[str, float]] = LRUCache(_VERSIONS)
 
     def check(self, locator: str) -> None:
         segments(locator)
@@ -63,8 +64,9 @@ class Files:
     async def version(self, locator: str) -> str:
         """Modification time, size and inode of the file, at most one second old."""
         known = self._versions.get(locator)
-        if known is None:
-            until = self._clock() + _VERSION_SECONDS
+        now = self._clock()
+        if known is None or now >= known[1] - _KEPT_BACK:
+            until = now + _VERSION_SECONDS
             _, facts = await self._opened(locator)
             known = _version(facts), until
             self._versions[locator] = known
@@ -83,10 +85,12 @@ class Files:
     def headers(self, locator: str) -> Mapping[str, str]:
         return self._headers
 
-    @asynccontextmanager
-    async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
+    def open(self, locator: str, have: Validators | None) -> AbstractAsyncContextManager[Fetched | NotModified]:
+        return _Opening(self, locator)
+
+    async def fetched(self, locator: str) -> Fetched:
         handle, facts = await self._opened(locator)
-        yield Fetched(facts.st_size, Validators(), self._freshness, storable=True, handle=handle, version=_version(facts))
+        return Fetched(facts.st_size, Validators(), self._freshness, storable=True, handle=handle, version=_version(facts))
 
     async def close(self) -> None:
         self._versions.clear()
@@ -109,6 +113,20 @@ class Files:
     def _open(self, path: bytes) -> Handle:
         # The descriptor is in its Handle at once: whoever waits for this thread may have been cancelled meanwhile.
         return Handle(self._opener(self._root, path))
+
+
+@dataclass(slots=True)
+class _Opening(AbstractAsyncContextManager[Fetched | NotModified]):
+    """There is nothing to be closed: whoever holds the handle holds the file."""
+
+    files: Files
+    locator: str
+
+    async def __aenter__(self) -> Fetched:
+        return await self.files.fetched(self.locator)
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
 
 
 def _version(facts: os.stat_result) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -22,6 +24,8 @@ from imgproxy.urls.values import percent_decode
 __all__ = ["OPTIONS", "Native", "table"]
 
 MAX_OPTIONS = 32
+_MOST_QUERIES = 512
+"""That are remembered."""
 MOST_VARIABLES = 64
 """Of a template, and so of its URL."""
 
@@ -85,17 +89,8 @@ class Native:
             query, variables = _parted(query) if mark else ("", "")
             mark = mark if query or not variables else ""
             locator = f"{locator}?{variables}" if variables else locator
-        given = _read(query) if mark else {}
-        picture: dict[str, Any] = {}
-        others: dict[str, Any] = {}
-        pictured = False
-        for name in sorted(given, key=_ROWS.__getitem__):
-            option = _BY_NAME[name]
-            pictured |= option.picture
-            _put(picture if option.picture else others, option, given[name])
         # A template has no bytes of its own that could be passed on.
-        drawn = pictured or templated
-        transform = canonical(Transform(**{"enlarge": True} | picture)) if drawn else None
+        transform, others = _asked(query if mark else None, drawn=templated)
         return ImageRequest(source=source, locator=locator, transform=transform, **others)
 
     def build(self, request: ImageRequest) -> str:
@@ -151,6 +146,22 @@ def _parted(query: str) -> tuple[str, str]:
     if len(variables) > MOST_VARIABLES:
         raise InvalidTarget(f"the URL has more than {MOST_VARIABLES} variables")
     return "&".join(options), urlencode(sorted(variables.items()), quote_via=quote)
+
+
+@lru_cache(_MOST_QUERIES)
+def _asked(query: str | None, *, drawn: bool) -> tuple[Transform | None, Mapping[str, Any]]:
+    """The transform of the options, and the request's other fields. `drawn`: there is one even where no option asks for it.
+
+    Sites ask for all their pictures in a few ways.
+    """
+    given = _read(query) if query is not None else {}
+    picture: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name in sorted(given, key=_ROWS.__getitem__):
+        option = _BY_NAME[name]
+        drawn |= option.picture
+        _put(picture if option.picture else others, option, given[name])
+    return canonical(Transform(**{"enlarge": True} | picture)) if drawn else None, others
 
 
 def _read(query: str) -> dict[str, Any]:

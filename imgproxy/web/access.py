@@ -42,6 +42,7 @@ class AccessLog:
         # A thread for a file too would cost more than the writing, and every so often the interpreter for 5 ms.
         self._at_once = stat.S_ISREG(os.fstat(descriptor).st_mode)
         self._millis, self._opening = 0, ""
+        self._second, self._today = 0, ""
         self._refused = 0  # the loop's own count; the next two belong to whoever writes
         self._failed = 0
         self._told = 0
@@ -56,9 +57,9 @@ class AccessLog:
         if millis != self._millis:
             self._millis = millis
             second, rest = divmod(millis, 1000)
-            self._opening = (
-                f'{{"time":"{to_the_second(second)}.{rest:03d}Z","level":"info","logger":"imgproxy.access","event":"request",'
-            )
+            if second != self._second:
+                self._second, self._today = second, to_the_second(second)
+            self._opening = f'{{"time":"{self._today}.{rest:03d}Z","level":"info","logger":"imgproxy.access","event":"request",'
         return self._opening
 
     def add(self, line: str) -> None:

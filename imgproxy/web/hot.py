@@ -5,7 +5,6 @@ freshness) holds until a known moment.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from aiohttp import hdrs, web
+from msgspec import structs
 from multidict import CIMultiDict
 
 from imgproxy.cache.disk import DiskStore
@@ -175,7 +175,7 @@ class HotAnswers:
             known.asked, known.until = asked, 0.0
             if picture.known_until > known.picture.known_until:
                 known.ask_at = picture.known_until - _AHEAD
-            known.picture = dataclasses.replace(known.picture, known_until=picture.known_until)
+            known.picture = structs.replace(known.picture, known_until=picture.known_until)
             return
         # How long an interim one is good depends on when it is asked for.
         if isinstance(entry, Entry) and entry.facts.storable and not entry.facts.interim:
@@ -223,7 +223,7 @@ class HotAnswers:
         answer.until = 0.0
         answer.whole = answer.unchanged = _NOTHING_YET
         answer.entry = answer.stored.entry
-        answer.picture = dataclasses.replace(answer.picture, content=None)
+        answer.picture = structs.replace(answer.picture, content=None)
         self._on_disk[answer] = table, line
         if len(self._on_disk) > self._most_on_disk:
             oldest = next(iter(self._on_disk))
@@ -263,7 +263,7 @@ class HotAnswers:
         answer.until = until
         facts = answer.entry.facts
         age = 0 if answer.entry.identity.validator else max(0, int(wall - facts.validated_at))
-        picture = answer.picture = dataclasses.replace(answer.picture, age=age)
+        picture = answer.picture = structs.replace(answer.picture, age=age)
         fields = common(answer.asked, picture, Trace(cache="hit"))
         unchanged = self._start("304 Not Modified", fields, wall)
         more = described(answer.asked, picture) | {"Accept-Ranges": "bytes", "Content-Length": str(answer.entry.length)}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from aiohttp import hdrs, web
@@ -99,7 +99,8 @@ class ImageHandler:
     async def _send(self, request: web.Request, asked: ImageRequest, trusted: bool) -> web.StreamResponse:
         matches = ", ".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
         trace = request[TRACE]
-        picture = await self._images.get(asked, _client(request), lambda tag: has(matches, tag), trace, trusted=trusted)
+        held = partial(has, matches) if matches else None
+        picture = await self._images.get(asked, _client(request), held, trace, trusted=trusted)
         response = await send(request, asked, picture, trace, write_timeout=self._server.write_timeout)
         # A mark may be purged or change on its own account, which no hot answer would notice; and those do not look at hints.
         if not picture.private and (asked.transform is None or not (asked.transform.marks or asked.transform.hints)):
@@ -116,8 +117,8 @@ class ImageHandler:
         transform = asked.transform and structs.replace(asked.transform.unmarked, hashsum=None, bounds=None)
         instead = structs.replace(asked, source=source, locator=locator, transform=transform, download=None, fallback=None)
         trace = request[TRACE]
-        picture = await self._images.get(instead, _client(request), lambda _tag: False, trace)
-        brief = dataclasses.replace(picture, etag="", age=0, freshness=Freshness(int(fallback.max_age)))
+        picture = await self._images.get(instead, _client(request), None, trace)
+        brief = structs.replace(picture, etag="", age=0, freshness=Freshness(int(fallback.max_age)))
         return await send(request, instead, brief, trace, write_timeout=self._server.write_timeout, status=fallback.status)
 
 

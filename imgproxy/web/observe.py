@@ -25,7 +25,7 @@ from imgproxy.errors import (
     SourceError,
 )
 from imgproxy.logs import redact, text
-from imgproxy.metrics import Metrics
+from imgproxy.metrics import STAGES, Metrics
 from imgproxy.settings import ServerSettings
 from imgproxy.trace import Trace
 from imgproxy.web.access import AccessLog
@@ -50,6 +50,9 @@ _faults = logging.getLogger("imgproxy.web")
 # An id names a request among others, and is no secret: from somewhere on one after the other.
 _ids = count(random.SystemRandom().getrandbits(64))
 _MASK = (1 << 64) - 1
+
+_NAMES = {stage: text(stage) for stage in STAGES}
+"""A render process may have said others."""
 
 _LEAST_MS = 0.001
 _MS = [f"{hundredths / 100:.2f}" for hundredths in range(101)]
@@ -162,7 +165,7 @@ def _line(request: web.Request, status: int, sent: int, seconds: float, code: st
     if trace.rendition:
         members.append(f'"rendition":"{trace.rendition}"')
     if trace.stages:
-        stages = ",".join([f"{text(name)}:{spent * 1000:.2f}" for name, spent in trace.stages.items()])
+        stages = ",".join([f"{_NAMES.get(name) or text(name)}:{spent * 1000:.2f}" for name, spent in trace.stages.items()])
         members.append(f'"stages":{{{stages}}}')
     return ",".join(members)
 

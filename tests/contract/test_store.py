@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from imgproxy.cache.bans import Ban, Bans
@@ -165,7 +165,7 @@ async def test_refreshing_what_was_replaced_leaves_the_new_one_alone(store: Disk
 async def test_refreshing_what_is_gone_brings_nothing_back(store: DiskStore) -> None:
     entry = await put(store, picture(), b"never kept", storable=False)
     refreshed = await store.refresh(entry, 2000.0, Freshness(1), Validators())
-    assert refreshed == dataclasses.replace(entry, facts=refreshed.facts)
+    assert refreshed == msgspec.structs.replace(entry, facts=refreshed.facts)
     assert await store.open(picture()) is None
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from pathlib import Path
@@ -47,7 +46,7 @@ async def test_what_is_larger_is_not(tmp_path: Path, bans: Bans) -> None:
 async def test_the_same_bytes_of_other_facts_are_another_entry(tmp_path: Path, bans: Bans) -> None:
     store = DiskStore(tmp_path, bans, small=0)
     entry = await stored(store, b"body")
-    other = dataclasses.replace(entry, facts=msgspec.structs.replace(entry.facts, etag='"other"'))
+    other = msgspec.structs.replace(entry, facts=msgspec.structs.replace(entry.facts, etag='"other"'))
     assert store.again(other).read() is None
 
 
