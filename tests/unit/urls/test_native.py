@@ -390,6 +390,20 @@ def test_without_a_picture_option_the_original_is_asked_for(query: str, download
     assert parse(query) == ImageRequest(source="p", locator="a.jpg", transform=None, download=download, expires=expires)
 
 
+def test_what_was_asked_of_one_picture_is_asked_of_the_next() -> None:
+    first, second = NATIVE.parse("/images/p/a.jpg?w=400&dl=x"), NATIVE.parse("/images/q/b.jpg?w=400&dl=x")
+    assert (first.source, first.locator) == ("p", "a.jpg")
+    assert second == msgspec.structs.replace(first, source="q", locator="b.jpg")
+    for _ in range(2):
+        with pytest.raises(InvalidOption):
+            parse("w=400&w=400")
+    # The same options, of what has bytes of its own and of what has not.
+    with_templates = Native(templates=True)
+    assert with_templates.parse("/images/p/card?dl=x").transform is None
+    assert with_templates.parse("/images/template/card?dl=x").transform is not None
+    assert with_templates.parse("/images/p/card").transform is None
+
+
 @pytest.mark.parametrize(
     ("target", "signed"),
     [
