@@ -1,8 +1,9 @@
 """The same drawing without a server: processes that call the engine in a loop, as the render processes do, and nothing else.
 
 What is left out is what is being weighed: HTTP, parsing, signatures, the cache's look-up and its file, the socket between the
-processes, the deadline's watch, limits and Landlock. What is the same: the number of processes, their environment (malloc) and
-niceness, which are copied from a running render process, the Job, the reading of the original from its file, the engine.
+processes, the deadline's watch, limits and Landlock. What is the same: the number of processes, their environment (malloc),
+niceness and scheduling policy, which are copied from a running render process, the Job, the reading of the original from its
+file, the engine.
 """
 
 from __future__ import annotations
@@ -84,15 +85,15 @@ class Loop:
 
 @contextmanager
 def looping(directory: Path, tasks: Tasks, processes: int, like: int) -> Iterator[Loop]:
-    """Run `processes` processes with the environment and the niceness of process `like`."""
+    """Run `processes` processes with the environment, the niceness and the scheduling policy of process `like`."""
     file = directory / "tasks"
     file.write_bytes(msgspec.msgpack.encode(tasks))
     theirs, orders = os.pipe()
     answers, results = os.pipe()
-    nice = os.getpriority(os.PRIO_PROCESS, like)
+    nice, policy = os.getpriority(os.PRIO_PROCESS, like), os.sched_getscheduler(like)
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "bench.bare", str(file), str(theirs), str(results), str(nice)],
+            [sys.executable, "-m", "bench.bare", str(file), str(theirs), str(results), str(nice), str(policy)],
             pass_fds=(theirs, results),
             env=proc.environment(like),
             cwd=Path(__file__).parent.parent,
@@ -114,8 +115,9 @@ def looping(directory: Path, tasks: Tasks, processes: int, like: int) -> Iterato
 
 
 def main() -> None:
-    file, orders, results, nice = sys.argv[1], *map(int, sys.argv[2:5])
+    file, orders, results, nice, policy = sys.argv[1], *map(int, sys.argv[2:6])
     os.setpriority(os.PRIO_PROCESS, 0, nice)
+    os.sched_setscheduler(0, policy, os.sched_param(0))
     engine.prepare()
     work = msgspec.msgpack.decode(Path(file).read_bytes(), type=Tasks)
     out = os.memfd_create("result", os.MFD_CLOEXEC)

@@ -140,7 +140,8 @@ class Faulty:
         raise Undecodable("an unknown fault")
 
     def _peek(self) -> Finished:
-        why = json.dumps(attempts() | {"environment": sorted(os.environ), "nice": str(os.getpriority(os.PRIO_PROCESS, 0))})
+        priority = {"nice": str(os.getpriority(os.PRIO_PROCESS, 0)), "policy": str(os.sched_getscheduler(0))}
+        why = json.dumps(attempts() | priority | {"environment": sorted(os.environ)})
         return Finished(format="json", width=1, height=1, frames=1, length=13, why=why, stages={})
 
     def _cooperate(self, watch: Callable[[Stoppable], None]) -> Finished:

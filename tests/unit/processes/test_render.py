@@ -187,6 +187,7 @@ async def test_processes_retire(tmp_path: Path) -> None:
             running.expect("replaced", kind="render", cause="retired", level="info")
         peek, _ = await render(pool, faulty("peek"))
         assert json.loads(peek.why)["nice"] == str(max(5, os.getpriority(os.PRIO_PROCESS, 0)))
+        assert json.loads(peek.why)["policy"] == str(os.SCHED_BATCH)
         assert pool.deaths == {}
     finally:
         assert running.stop() == 0
