@@ -23,6 +23,7 @@ import msgspec
 
 from bench import proc
 from imgproxy.jobs.wire import Job
+from imgproxy.processes import confine
 from imgproxy.render import engine
 from imgproxy.spec import Recipe
 
@@ -85,15 +86,15 @@ class Loop:
 
 @contextmanager
 def looping(directory: Path, tasks: Tasks, processes: int, like: int) -> Iterator[Loop]:
-    """Run `processes` processes with the environment, the niceness and the scheduling policy of process `like`."""
+    """Run `processes` processes with the environment and the niceness of process `like`, scheduled as it is."""
     file = directory / "tasks"
     file.write_bytes(msgspec.msgpack.encode(tasks))
     theirs, orders = os.pipe()
     answers, results = os.pipe()
-    nice, policy = os.getpriority(os.PRIO_PROCESS, like), os.sched_getscheduler(like)
+    nice = os.getpriority(os.PRIO_PROCESS, like)
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "bench.bare", str(file), str(theirs), str(results), str(nice), str(policy)],
+            [sys.executable, "-m", "bench.bare", str(file), str(theirs), str(results), str(nice)],
             pass_fds=(theirs, results),
             env=proc.environment(like),
             cwd=Path(__file__).parent.parent,
@@ -115,9 +116,8 @@ def looping(directory: Path, tasks: Tasks, processes: int, like: int) -> Iterato
 
 
 def main() -> None:
-    file, orders, results, nice, policy = sys.argv[1], *map(int, sys.argv[2:6])
-    os.setpriority(os.PRIO_PROCESS, 0, nice)
-    os.sched_setscheduler(0, policy, os.sched_param(0))
+    file, orders, results, nice = sys.argv[1], *map(int, sys.argv[2:5])
+    confine.priority(nice)
     engine.prepare()
     work = msgspec.msgpack.decode(Path(file).read_bytes(), type=Tasks)
     out = os.memfd_create("result", os.MFD_CLOEXEC)
