@@ -1,4 +1,4 @@
-"""Stored entries that were given before, read again at once: without a thread, where the page cache has them."""
+"""Stored entries that were given before, read or opened again at once: without a thread, where the page cache has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import suppress
 
-from imgproxy.cache.entry import Entry
+from imgproxy.cache.entry import Entry, Handle
 from imgproxy.cache.header import PAGE, Corrupt, body_offset, message_end, unpack
 
 LARGEST = 64 * 1024
@@ -29,7 +29,7 @@ class Window:
 class StoredFile:
     """The file of `entry`, which has no body in memory and holds no descriptor. For one event loop."""
 
-    __slots__ = ("_end", "_offset", "_path", "_stamp", "_touch_at", "_window", "entry")
+    __slots__ = ("_end", "_offset", "_path", "_stamp", "_touch_at", "_window", "entry", "large")
 
     def __init__(self, path: str, entry: Entry, window: Window) -> None:
         self._path = path
@@ -37,6 +37,8 @@ class StoredFile:
         self.entry = entry
         self._offset = entry.offset
         self._end = entry.offset + entry.length
+        self.large = entry.length > LARGEST
+        """It is to be opened, and not to be read."""
         self._stamp = b""
         """The header as it was, once it was found to be this entry's."""
         self._touch_at = 0.0
@@ -58,6 +60,23 @@ class StoredFile:
         if count != self._end or not window.bytes.startswith(self._stamp) or not (self._stamp or self._recognised()):
             return None
         return window.view[self._offset : count]
+
+    def open(self) -> Handle | None:
+        """The file, which begins with the header of this entry and is as long as it. None: as `read`."""
+        window = self._window
+        try:
+            handle = Handle(os.open(self._path, READ))
+            count = os.preadv(handle.fd, [window.view[: self._offset]], 0, os.RWF_NOWAIT)
+            length = os.fstat(handle.fd).st_size
+        except OSError:
+            return None
+        if (count, length) != (self._offset, self._end):
+            return None
+        return handle if window.bytes.startswith(self._stamp) and (self._stamp or self._recognised()) else None
+
+    def there(self) -> bool:
+        """Whether it is the file of this very entry, and in the page cache, or at least its beginning."""
+        return (self.open() if self.large else self.read()) is not None
 
     def touch(self) -> None:
         """Mark it as used, now and then: what is not goes first when room is made."""

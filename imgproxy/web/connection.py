@@ -5,6 +5,7 @@ aiohttp's, byte for byte.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,14 +13,20 @@ from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
+from imgproxy.cache.entry import Handle
+from imgproxy.cache.stored import StoredFile
+from imgproxy.errors import ImgproxyError
 from imgproxy.web.errors import PROBLEM_TYPE, Problem
 from imgproxy.web.headers import SAFETY
 from imgproxy.web.hot import HotAnswers, Ready
 from imgproxy.web.observe import request_id
+from imgproxy.web.sendfile import send_span
 
 _END = b"\r\n\r\n"
 _COPIED = 32 * 1024
 """Bytes of a body up to which one more copy of it is cheaper than a second buffer to write (uvloop 0.23)."""
+_AHEAD = 64 * 1024
+"""Bytes that a client may have asked while it has not taken its answer; no more are read then."""
 
 
 class Connection(RequestHandler):
@@ -69,9 +76,12 @@ class Connection(RequestHandler):
 
 
 class HotConnection(Connection):
-    """Answers from `answers` while aiohttp has nothing of this connection: no request in work, no byte of one in its parser."""
+    """Answers from `answers` while aiohttp has nothing of this connection: no request in work, no byte of one in its parser.
 
-    __slots__ = ("_answers", "_between", "_held", "_plain", "_remote")
+    What is too large to be written at once is sent from its file, at the client's pace; what comes meanwhile is held.
+    """
+
+    __slots__ = ("_answers", "_between", "_full", "_held", "_plain", "_remote", "_sending")
 
     def __init__(self, manager: web.Server, answers: HotAnswers, write_timeout: float, **options: Any) -> None:
         super().__init__(manager, write_timeout, **options)
@@ -82,14 +92,33 @@ class HotConnection(Connection):
         """No request yet that had a body or wanted another protocol. After one it is aiohttp's connection alone."""
         self._remote = ""
         self._held = b""
-        """What came before aiohttp was done with the answer before it."""
+        """What came before the answer before it was done."""
+        self._full = False
+        self._sending: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self._remote = str(peer[0]) if isinstance(peer, tuple) else str(peer or "")
 
+    def close(self) -> None:
+        """When what is being sent is out."""
+        if self._sending is None:
+            super().close()
+        else:
+            self._sending.add_done_callback(lambda _: self.close())
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 -- aiohttp's
+        if self._sending is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await asyncio.shield(self._sending)
+        await super().shutdown(timeout)
+
     def data_received(self, data: bytes) -> None:
+        if self._sending is not None:
+            self._hold(data)
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done() and not self._held:
             self._take(data)
@@ -102,9 +131,20 @@ class HotConnection(Connection):
         else:
             self._hand_over(data)
 
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > _AHEAD and not self._full and self.transport is not None:
+            self._full = True
+            self.transport.pause_reading()
+
     def _release(self) -> None:
         data, self._held = self._held, b""
-        if self.transport is not None:
+        if self.transport is None:
+            return
+        if self._full:
+            self._full = False
+            self.transport.resume_reading()
+        if data:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
@@ -139,6 +179,9 @@ class HotConnection(Connection):
             ready.append((found, position))
             position = stop
         for found, position in ready:
+            if self._sending is not None:
+                self._hold(data[position:])
+                return
             # The client may not read: aiohttp waits for it, and reads no more meanwhile.
             stalled = self._paused or self._waiter is None or self._waiter.done()
             if stalled or not self._write(*found, began):
@@ -152,6 +195,8 @@ class HotConnection(Connection):
             return True
         name = request_id(given)
         if ready.stored is not None:
+            if ready.stored.large:
+                return self._begin_sending(transport, ready.stored, ready, name, began)
             read = ready.stored.read()
             if read is None:
                 return False
@@ -168,6 +213,46 @@ class HotConnection(Connection):
         answers = self._answers
         answers.observer.hot(ready.line, ready.status, sent, answers.clock() - began, self._remote, name)
         return True
+
+    def _begin_sending(self, transport: asyncio.Transport, stored: StoredFile, ready: Ready, name: str, began: float) -> bool:
+        handle = stored.open()
+        if handle is None:
+            return False
+        span = stored.entry.offset, stored.entry.offset + stored.entry.length
+        self._sending = self._loop.create_task(self._send(transport, handle, span, ready, name, began))
+        return True
+
+    async def _send(
+        self, transport: asyncio.Transport, handle: Handle, span: tuple[int, int], ready: Ready, name: str, began: float
+    ) -> None:
+        answers, sent = self._answers, 0
+        # aiohttp takes a connection for idle that has nothing of its own.
+        patience = self._write_timeout + self._keepalive_timeout
+
+        def note(count: int) -> None:
+            nonlocal sent
+            sent += count
+            self._next_keepalive_close_time = answers.clock() + patience
+
+        note(0)
+        # Without it, what is written waits in this process: see `send_span`.
+        transport.set_write_buffer_limits(high=0)
+        try:
+            transport.write(ready.start + name.encode() + _END)
+            await send_span(transport, self._drain_helper, handle, span, write_timeout=self._write_timeout, sent=note)
+        except (ImgproxyError, TimeoutError, ConnectionError):
+            # The head is out already: cutting the connection is the only way left to say that this is not the whole.
+            transport.abort()
+            answers.observer.cut(ready.line, sent, answers.clock() - began, self._remote, name)
+            return
+        finally:
+            self._sending = None
+            if not transport.is_closing():
+                transport.set_write_buffer_limits()
+        now = answers.clock()
+        self._next_keepalive_close_time = now + self._keepalive_timeout
+        answers.observer.hot(ready.line, ready.status, sent, now - began, self._remote, name)
+        self._release()
 
     def _hand_over(self, data: bytes) -> None:
         super().data_received(data)

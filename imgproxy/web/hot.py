@@ -21,7 +21,7 @@ from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry
 from imgproxy.cache.freshness import judge
 from imgproxy.cache.hot import LEASE, HotCache
-from imgproxy.cache.stored import LARGEST, StoredFile
+from imgproxy.cache.stored import StoredFile
 from imgproxy.pipeline import Picture
 from imgproxy.request import ImageRequest, acceptable
 from imgproxy.trace import Trace
@@ -44,7 +44,7 @@ _ON_DISK = 4
 @dataclass(slots=True, eq=False)
 class Ready:
     """What is written: `start`, the request's id, two line ends, `body`; and `line`, what the observer is told. `stored`: the
-    body has to be read first.
+    body is in there.
     """
 
     status: int
@@ -204,7 +204,7 @@ class HotAnswers:
         answer.mark = self._changes.mark(key)
         if self._keep_on_disk(answer, table, line):
             # Another may have taken its place since it was read, and before the mark was: the file tells.
-            if answer.stored is not None and answer.stored.read() is not None:
+            if answer.stored is not None and answer.stored.there():
                 table[line] = answer
             else:
                 self._on_disk.pop(answer)
@@ -216,7 +216,7 @@ class HotAnswers:
 
     def _keep_on_disk(self, answer: HotAnswer, table: Table, line: bytes) -> bool:
         entry = answer.entry
-        if not self._open or entry.length > LARGEST or self._bans.covers(entry.identity, entry.facts.begun_at):
+        if not self._open or self._bans.covers(entry.identity, entry.facts.begun_at):
             return False
         answer.stored = self._results.again(entry)
         # What is prepared has the body.

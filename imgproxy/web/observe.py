@@ -54,6 +54,8 @@ _MASK = (1 << 64) - 1
 _NAMES = {stage: text(stage) for stage in STAGES}
 """A render process may have said others."""
 
+_CUT = re.compile(r',"status":200,"bytes":\d+,')
+
 _LEAST_MS = 0.001
 _MS = [f"{hundredths / 100:.2f}" for hundredths in range(101)]
 """The milliseconds of most hot answers, by their hundredths: formatting a float takes as long as finding the answer."""
@@ -94,6 +96,14 @@ class Observer:
         if log is not None:
             ms = _MS[int(seconds * 100_000)] if seconds < _LEAST_MS else f"{seconds * 1000:.2f}"
             log.add(f'{log.opening()}"id":"{request_id}","ms":{ms},"remote":"{remote}"{line}')
+
+    def cut(self, line: str, sent: int, seconds: float, remote: str, request_id: str) -> None:
+        """As `hot`, of one that the client did not take: after `sent` bytes the connection was over. `line` as for `hot`."""
+        self._metrics.request("images", 499, seconds, sent, Trace(cache="hit"))
+        if self._log is not None:
+            told = _CUT.sub(f',"status":499,"bytes":{sent},', line, count=1)
+            members = f'"id":"{request_id}","ms":{seconds * 1000:.2f},"error":"client-gone","remote":"{remote}"'
+            self._log.add(f"{self._log.opening()}{members}{told}")
 
     def watch(self, app: web.Application) -> None:
         @web.middleware

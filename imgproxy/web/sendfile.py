@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 
 from imgproxy.cache.entry import Handle
 from imgproxy.cache.files import CHUNK, cached, read_exactly
@@ -38,40 +37,53 @@ async def send_file(
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the client has gone")
-    position, stop = span
-    if os.fstat(handle.fd).st_size < stop:
+    if os.fstat(handle.fd).st_size < span[1]:
         raise ImgproxyError("a stored file is shorter than it was")
-    # With a limit of nothing, what is written goes out at once, and whatever is left can be waited for: sendfile must not
-    # overtake it.
     transport.set_write_buffer_limits(high=0)
     try:
         writer = await response.prepare(request)
-        if writer is None:
-            return
-        while position < stop:
-            if not cached(handle, position, min(stop, position + _AT_ONCE)):
-                await asyncio.to_thread(_warm, handle, position, min(stop, position + _AT_ONCE))
-            await _drained(writer, transport, write_timeout)
-            count = _send(transport, handle, position, min(stop - position, _AT_ONCE))
-            if count is None:
-                # The transport knows how to wait for a client, and notices when it goes.
-                chunk = read_exactly(handle, min(_PUSH, stop - position), position)
-                transport.write(chunk)
-                count = len(chunk)
-            position += count
-            sent(count)
-            if position < stop:
-                await asyncio.sleep(0)
-        await _drained(writer, transport, write_timeout)
+        if writer is not None:
+            await send_span(transport, writer.drain, handle, span, write_timeout=write_timeout, sent=sent)
     finally:
         if not transport.is_closing():
             transport.set_write_buffer_limits()
 
 
-async def _drained(writer: AbstractStreamWriter, transport: asyncio.Transport, write_timeout: float) -> None:
+async def send_span(
+    transport: asyncio.Transport,
+    drain: Callable[[], Awaitable[object]],
+    handle: Handle,
+    span: tuple[int, int],
+    *,
+    write_timeout: float,
+    sent: Callable[[int], None],
+) -> None:
+    """The bytes of `span`, after whatever was written to `transport`, whose write buffer has a limit of nothing: then what is
+    written goes out at once, and what is left of it can be waited for by `drain`, so that sendfile does not overtake it.
+    Otherwise as `send_file`.
+    """
+    position, stop = span
+    while position < stop:
+        if not cached(handle, position, min(stop, position + _AT_ONCE)):
+            await asyncio.to_thread(_warm, handle, position, min(stop, position + _AT_ONCE))
+        await _drained(drain, transport, write_timeout)
+        count = _send(transport, handle, position, min(stop - position, _AT_ONCE))
+        if count is None:
+            # The transport knows how to wait for a client, and notices when it goes.
+            chunk = read_exactly(handle, min(_PUSH, stop - position), position)
+            transport.write(chunk)
+            count = len(chunk)
+        position += count
+        sent(count)
+        if position < stop:
+            await asyncio.sleep(0)
+    await _drained(drain, transport, write_timeout)
+
+
+async def _drained(drain: Callable[[], Awaitable[object]], transport: asyncio.Transport, write_timeout: float) -> None:
     if transport.get_write_buffer_size():
         async with asyncio.timeout(write_timeout):
-            await writer.drain()
+            await drain()
 
 
 def _send(transport: asyncio.Transport, handle: Handle, position: int, count: int) -> int | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from imgproxy.cache import stored
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.sources import files
 from imgproxy.web import hot
-from tests.unit.web.hot_site import ACCEPTS, FIXED, LARGE, TARGET, Answer, Door, fill, serving, settings_for, store
+from imgproxy.web.connection import HotConnection
+from tests.unit.web.hot_site import ACCEPTS, FIXED, LARGE, TARGET, Answer, Door, fill, parse, serving, settings_for, store
 
 BODY = bytes(range(256)) * 8
 GREAT = bytes(range(255)) * 240
@@ -39,8 +43,11 @@ async def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=["memory", "file"])
-def kept(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["memory", "file", "large file"])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A large file: every file counts as too large to be read in one piece."""
+    if request.param == "large file":
+        monkeypatch.setattr(stored, "LARGEST", 0)
     return str(request.param)
 
 
@@ -389,3 +396,100 @@ async def test_hot_answers_are_counted_and_logged_once(directory: Path, kept: st
         answers, _ = await door.talk([ask(TARGET, "X-Request-ID: counted")] * 3)
         assert [answer.hot for answer in answers] == [True] * 3
     assert capfd.readouterr().err.count('"id":"counted"') == 3
+
+
+VAST = bytes(range(251)) * 64_000
+"""More than the kernel takes for a client that does not read."""
+
+
+@dataclass
+class Reader:
+    """A client that asked for VAST, has its head, and reads on when it is told to."""
+
+    door: Door
+    sock: socket.socket
+    received: bytes
+
+    async def read(self, least: int) -> bytes:
+        """At least so many bytes in all, or what there was before the connection ended."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(20):
+            while len(self.received) < least and (data := await loop.sock_recv(self.sock, 1 << 16)):
+                self.received += data
+        return self.received
+
+    @property
+    def connection(self) -> HotConnection:
+        assert self.door.runner.server is not None
+        (connection,) = self.door.runner.server._connections
+        assert isinstance(connection, HotConnection)
+        assert connection._sending is not None
+        return connection
+
+
+@pytest.fixture
+async def reader(directory: Path) -> AsyncIterator[Reader]:
+    settings = settings_for(directory, "file")
+    await store(settings, TARGET, None, VAST)
+    async with serving(settings, directory) as door:
+        await warm(door)
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sock, ("127.0.0.1", door.port))
+            await loop.sock_sendall(sock, ask(TARGET, "X-Request-ID: vast"))
+            reader = Reader(door, sock, b"")
+            await reader.read(1000)
+            yield reader
+
+
+async def test_a_large_file_comes_whole_and_what_was_asked_meanwhile_after_it(reader: Reader) -> None:
+    loop = asyncio.get_running_loop()
+    for request in (ask(FIXED), ask("/health"), ask(method="HEAD") + ask()):
+        await loop.sock_sendall(reader.sock, request)
+    answers = parse(await reader.read(2 * len(VAST) + 2500))
+    assert [(answer.status, answer.body == VAST) for answer in answers] == [
+        (200, True),
+        (200, False),
+        (200, False),
+        (200, False),
+        (200, True),
+    ]
+    assert answers[1].body == b"fixed"
+
+
+async def test_no_more_is_read_than_may_be_asked_ahead(reader: Reader) -> None:
+    loop = asyncio.get_running_loop()
+    asking = asyncio.create_task(loop.sock_sendall(reader.sock, ask(FIXED) * 200_000))
+    connection = reader.connection
+    while not connection._full:  # noqa: ASYNC110 -- nobody is told
+        await asyncio.sleep(0)
+    assert not asking.done()
+    assert len(connection._held) < 1 << 20
+    asking.cancel()
+
+
+async def test_what_is_being_sent_is_finished_when_it_drains(reader: Reader) -> None:
+    assert reader.connection._sending is not None
+    closing = asyncio.create_task(reader.door.runner.cleanup())
+    (answer,) = parse(await reader.read(len(VAST) + 10_000))
+    assert answer.body == VAST
+    await closing
+
+
+async def test_who_is_being_sent_something_is_not_idle(reader: Reader) -> None:
+    connection = reader.connection
+    connection._process_keepalive()
+    assert len((parse(await reader.read(len(VAST) + 100)))[0].body) == len(VAST)
+
+
+async def test_who_leaves_amid_an_answer_is_counted_as_gone(reader: Reader, capfd: pytest.CaptureFixture[str]) -> None:
+    connection = reader.connection
+    sending = connection._sending
+    assert sending is not None
+    reader.sock.close()
+    await asyncio.wait_for(sending, 10)
+    connection._answers.observer.flush()
+    (line,) = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"id":"vast"' in line]
+    assert (line["status"], line["error"], line["cache"]) == (499, "client-gone", "hit")
+    assert 0 < line["bytes"] < len(VAST)
