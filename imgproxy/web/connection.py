@@ -144,12 +144,17 @@ class HotConnection(Connection):
         if self._full:
             self._full = False
             self.transport.resume_reading()
-        if data:
+        if not data:
+            return
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self._hand_over(data)
+        else:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        waiter = self._waiter
-        if waiter is None or waiter.done() or not self._between or self._paused:
+        """While aiohttp waits for a request."""
+        if not self._between or self._paused:
             self._hand_over(data)
             return
         answers = self._answers

@@ -7,8 +7,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from itertools import count
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 
 import msgspec
@@ -47,9 +46,21 @@ ORIGIN_CODES = frozenset({SourceError.code} | {leaf.code for leaf in SourceError
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _faults = logging.getLogger("imgproxy.web")
 
-# An id names a request among others, and is no secret: from somewhere on one after the other.
-_ids = count(random.SystemRandom().getrandbits(64))
-_MASK = (1 << 64) - 1
+_LAST_DIGITS = [f"{number:03x}" for number in range(16**3)]
+
+
+def _fresh_ids() -> Iterator[str]:
+    """16 digits: an id names a request among others, and is no secret, so that they come one after the other from somewhere on.
+    A table has the last ones: formatting a number takes as long as finding an answer."""
+    first = random.SystemRandom().getrandbits(52)
+    while True:
+        digits = f"{first:013x}"
+        for last in _LAST_DIGITS:
+            yield digits + last
+        first = (first + 1) % (1 << 52)
+
+
+_ids = _fresh_ids()
 
 _NAMES = {stage: text(stage) for stage in STAGES}
 """A render process may have said others."""
@@ -65,7 +76,7 @@ def request_id(given: str) -> str:
     """The id that the client sent, if it is fit for a header and a log; else a new one."""
     if given and _REQUEST_ID.fullmatch(given):
         return given
-    return f"{next(_ids) & _MASK:016x}"
+    return next(_ids)
 
 
 class Observer:
