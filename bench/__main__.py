@@ -71,6 +71,7 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no scenario called {unknown[0]!r}; there are {', '.join(SCENARIOS)}")
     report = begin(shlex.join(["python", "-m", "bench", *sys.argv[1:]]), "from --photos" if asked.photos else "made by code")
+    proc.adopt()
     # What this process draws is not measured; what it remembers of it would be memory that others lack.
     pyvips.cache_set_max(0)
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
