@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import cycle
 from statistics import median
 
 from bench.report import Row
@@ -24,8 +25,12 @@ _PICTURE = "local:///shop/2026/11/summer-dress-in-blue.jpg"
 _TYPICAL = "/rs:fill:300:400:0/g:sm/q:80"
 
 
-def cases() -> dict[str, tuple[Dialect, Verifier, str, float | None]]:
-    """By name: a front door, what verifies its signatures, a target, and the goal."""
+_NEW = 2048
+"""Targets whose options all differ: more than any door remembers."""
+
+
+def cases() -> dict[str, tuple[Dialect, Verifier, list[str], float | None]]:
+    """By name: a front door, what verifies its signatures, targets that are asked for in turn, and the goal."""
     door = Imgproxy(local="local", presets={"card": ("rs:fill:300:400:0", "g:sm", "q:80")})
     key, native, signer = KeySalt([_PAIR]), Native(), Signer([("k1", "0123456789abcdef0123456789abcdef")])
 
@@ -33,21 +38,24 @@ def cases() -> dict[str, tuple[Dialect, Verifier, str, float | None]]:
         return f"/{key.sign(path)}{path}"
 
     plain = signed(f"{_TYPICAL}/plain/{_PICTURE}@webp")
-    path = "/images/local/shop/2026/11/summer-dress-in-blue.jpg"
+    path, cropped = "/images/local/shop/2026/11/summer-dress-in-blue.jpg", "fit=crop&crop=attention&q=80"
     return {
-        "native": (native, signer, signer.sign(f"{path}?w=300&h=400&fit=crop&crop=attention&q=80"), GOAL),
-        "native, no options": (native, signer, signer.sign(path), None),
-        "imgproxy, plain": (door, key, plain, GOAL),
-        "imgproxy, base64": (door, key, signed(f"{_TYPICAL}/{base64_of(_PICTURE)}.webp"), GOAL),
-        "imgproxy, a preset": (door, key, signed(f"/pr:card/plain/{_PICTURE}@webp"), GOAL),
-        "imgproxy, a wrong signature": (door, key, f"/A{plain[2:]}" if plain[1] != "A" else f"/B{plain[2:]}", None),
+        "native": (native, signer, [signer.sign(f"{path}?w=300&h=400&{cropped}")], GOAL),
+        "native, new options": (native, signer, [signer.sign(f"{path}?w={w}&h=400&{cropped}") for w in range(1, _NEW)], GOAL),
+        "native, no options": (native, signer, [signer.sign(path)], None),
+        "imgproxy, plain": (door, key, [plain], GOAL),
+        "imgproxy, base64": (door, key, [signed(f"{_TYPICAL}/{base64_of(_PICTURE)}.webp")], GOAL),
+        "imgproxy, a preset": (door, key, [signed(f"/pr:card/plain/{_PICTURE}@webp")], GOAL),
+        "imgproxy, a wrong signature": (door, key, [f"/A{plain[2:]}" if plain[1] != "A" else f"/B{plain[2:]}"], None),
     }
 
 
-def once(dialect: Dialect, verifier: Verifier, target: str) -> Callable[[], None]:
+def once(dialect: Dialect, verifier: Verifier, targets: list[str]) -> Callable[[], None]:
+    ever = cycle(targets)
+
     def run() -> None:
         try:
-            authorize(verifier, dialect.split(target), dialect.parse, False, 0)
+            authorize(verifier, dialect.split(next(ever)), dialect.parse, False, 0)
         except SignatureInvalid:
             return
 
