@@ -19,7 +19,7 @@ from imgproxy.errors import ImgproxyError
 from imgproxy.web.errors import PROBLEM_TYPE, Problem
 from imgproxy.web.headers import SAFETY
 from imgproxy.web.hot import HotAnswers, Ready
-from imgproxy.web.observe import request_id
+from imgproxy.web.observe import new_id, request_id
 from imgproxy.web.sendfile import send_span
 
 _END = b"\r\n\r\n"
@@ -159,10 +159,12 @@ class HotConnection(Connection):
             return
         answers = self._answers
         began = answers.clock()
-        end = data.find(b"\r\n")
-        found = answers.find(data[:end], data[end:], began)
-        if found is not None:
-            if not self._write(*found, began):
+        ready = answers.again(data, began)
+        if ready is not None:
+            if not self._write(ready, new_id(), began):
+                self._hand_over(data)
+        elif (found := answers.find(data, began)) is not None:
+            if not self._write(found[0], request_id(found[1]), began):
                 self._hand_over(data)
         elif (first := data.find(_END)) >= 0 and first + 4 < len(data) and data.endswith(_END):
             self._pipelined(data, began)
@@ -176,29 +178,27 @@ class HotConnection(Connection):
         position = 0
         while position < len(data):
             stop = data.index(_END, position) + 4
-            end = data.index(b"\r\n", position)
-            found = answers.find(data[position:end], data[end:stop], began)
+            found = answers.find(data[position:stop], began)
             if found is None:
                 self._hand_over(data)
                 return
             ready.append((found, position))
             position = stop
-        for found, position in ready:
+        for (each, given), position in ready:
             if self._sending is not None:
                 self._hold(data[position:])
                 return
             # The client may not read: aiohttp waits for it, and reads no more meanwhile.
             stalled = self._paused or self._waiter is None or self._waiter.done()
-            if stalled or not self._write(*found, began):
+            if stalled or not self._write(each, request_id(given), began):
                 self._hand_over(data[position:])
                 return
 
-    def _write(self, ready: Ready, given: str, began: float) -> bool:
+    def _write(self, ready: Ready, name: str, began: float) -> bool:
         """False: nothing is written, because what is to be is not where it was."""
         transport = self.transport
         if transport is None:
             return True
-        name = request_id(given)
         if ready.stored is not None:
             if ready.stored.large:
                 return self._begin_sending(transport, ready.stored, ready, name, began)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 _LONGEST = 8000
 """Bytes; less than what aiohttp takes of one field, so that its limits are never those that count."""
 _MOST_FIELDS = 64
-_MOST_BLOCKS = 4096
+_MOST_KEYS = 4096
 _MOST_BYTES = 1 << 21
 
 # No folded lines, no bare CR or LF, nothing outside ASCII: what parsers differ about is not plain.
@@ -47,6 +47,25 @@ class Plain(msgspec.Struct, frozen=True):
     request_id: str = ""
 
 
+class ByBytes(dict[bytes, T]):
+    """What is known of bytes that clients send, some thousands of them: when there are more it begins anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = 0
+
+    def keep(self, key: bytes, value: T) -> None:
+        if key not in self:
+            if len(self) >= _MOST_KEYS or self._bytes > _MOST_BYTES:
+                self.clear()
+            self._bytes += len(key)
+        self[key] = value
+
+    def clear(self) -> None:
+        super().clear()
+        self._bytes = 0
+
+
 class Heads(Generic[T]):
     """`read` makes of a plain head what is kept for its bytes, and of None what is kept for all others.
 
@@ -56,8 +75,7 @@ class Heads(Generic[T]):
     def __init__(self, read: Callable[[Plain | None], T], *, origin_counts: bool) -> None:
         self._read = read
         self._deciding = _DECIDING | {b"origin"} if origin_counts else _DECIDING
-        self._known: dict[bytes, T] = {}
-        self._bytes = 0
+        self._known: ByBytes[T] = ByBytes()
 
     @property
     def known(self) -> Mapping[bytes, T]:
@@ -72,11 +90,7 @@ class Heads(Generic[T]):
         found = self._read(plain)
         if plain is not None and plain.request_id:
             return found
-        if len(self._known) >= _MOST_BLOCKS or self._bytes > _MOST_BYTES:
-            self._known.clear()
-            self._bytes = 0
-        self._known[block] = found
-        self._bytes += len(block)
+        self._known.keep(block, found)
         return found
 
     def _parse(self, block: bytes) -> Plain | None:

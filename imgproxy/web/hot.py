@@ -26,7 +26,7 @@ from imgproxy.pipeline import Picture
 from imgproxy.request import ImageRequest, acceptable
 from imgproxy.trace import Trace
 from imgproxy.web.headers import dress
-from imgproxy.web.heads import Heads, Plain
+from imgproxy.web.heads import ByBytes, Heads, Plain
 from imgproxy.web.observe import Observer
 from imgproxy.web.reply import common, described
 
@@ -72,10 +72,17 @@ class HotAnswer:
     cell: int
     mark: int = 0
     stored: StoredFile | None = None
-    until: float = 0.0
+    until: float = -math.inf
     ask_at: float = math.inf
     whole: Ready = _NOTHING_YET
     unchanged: Ready = _NOTHING_YET
+
+    def end(self) -> None:
+        """Whoever still knows it gets nothing more from it, and it holds no picture."""
+        self.until = -math.inf
+        self.whole = self.unchanged = _NOTHING_YET
+        self.picture = structs.replace(self.picture, content=None)
+        self.entry = structs.replace(self.entry, handle=None, body=None)
 
     @property
     def graded(self) -> bool:
@@ -124,16 +131,33 @@ class HotAnswers:
         self._open = True
         self._heads = Heads(self._read, origin_counts="*" not in cors_origins)
         self._known = self._heads.known
+        self._requests: ByBytes[tuple[HotAnswer, bool]] = ByBytes()
+        """By all bytes of a request: the answer that it got, and whether that was the 304."""
         self._date = 0, ""
         self._attach()
 
     def __len__(self) -> int:
         return sum(map(len, self._tables.values()))
 
-    def find(self, line: bytes, block: bytes, now: float) -> tuple[Ready, str] | None:
-        """What is to be written in answer to a request line (without its end) and the rest of a head, and the id that the
-        caller gave. None: it goes the long way. `now` by `clock`.
-        """
+    def again(self, request: bytes, now: float) -> Ready | None:
+        """What is to be written in answer to the very bytes that were asked before. None: `find` may know. `now` by `clock`."""
+        found = self._requests.get(request)
+        if found is None:
+            return None
+        answer, unchanged = found
+        if (
+            now < answer.until
+            and now < answer.ask_at
+            and self._cells[answer.cell] == answer.mark
+            and self._counter[0] == self._generation
+        ):
+            return answer.unchanged if unchanged else answer.whole
+        return None
+
+    def find(self, request: bytes, now: float) -> tuple[Ready, str] | None:
+        """What is to be written in answer to a request's head, and the id that the caller gave. None: it goes the long way."""
+        end = request.find(b"\r\n")
+        line, block = request[:end], request[end:]
         head = self._known.get(block)
         if head is None:
             head = self._heads.learn(block)
@@ -149,13 +173,15 @@ class HotAnswers:
             answer.ask_at = math.inf
             return None
         plain = head.plain
-        if plain.tags is None:
-            return answer.whole, plain.request_id
-        if not (plain.any_tag or answer.picture.etag in plain.tags):
-            return None
-        if answer.graded and (plain.any_tag or len(plain.tags) > 1):
-            return None  # the long way may choose the tag of another grade
-        return answer.unchanged, plain.request_id
+        if plain.tags is not None:
+            if not (plain.any_tag or answer.picture.etag in plain.tags):
+                return None
+            if answer.graded and (plain.any_tag or len(plain.tags) > 1):
+                return None  # the long way may choose the tag of another grade
+        unchanged = plain.tags is not None
+        if not plain.request_id:
+            self._requests.keep(request, (answer, unchanged))
+        return (answer.unchanged if unchanged else answer.whole), plain.request_id
 
     def offer(self, request: web.Request, asked: ImageRequest, picture: Picture, trace: Trace) -> None:
         """`picture` was just found for `request`: the next one that asks so may have it at once."""
@@ -172,7 +198,7 @@ class HotAnswers:
         known = table.get(line)
         if known is not None and known.picture.etag == picture.etag and (entry is None or entry is known.entry):
             # Still this version; until then nobody knew.
-            known.asked, known.until = asked, 0.0
+            known.asked, known.until = asked, -math.inf
             if picture.known_until > known.picture.known_until:
                 known.ask_at = picture.known_until - _AHEAD
             known.picture = structs.replace(known.picture, known_until=picture.known_until)
@@ -212,18 +238,14 @@ class HotAnswers:
     def _evicted(self, table: Table, line: bytes, answer: HotAnswer) -> None:
         """It is in memory no longer, for whatever reason. While nothing has changed it can be read again."""
         if table.get(line) is answer and not self._keep_on_disk(answer, table, line):
-            del table[line]
+            _forget(table, line, answer)
 
     def _keep_on_disk(self, answer: HotAnswer, table: Table, line: bytes) -> bool:
         entry = answer.entry
         if not self._open or self._bans.covers(entry.identity, entry.facts.begun_at):
             return False
         answer.stored = self._results.again(entry)
-        # What is prepared has the body.
-        answer.until = 0.0
-        answer.whole = answer.unchanged = _NOTHING_YET
-        answer.entry = answer.stored.entry
-        answer.picture = structs.replace(answer.picture, content=None)
+        answer.end()
         self._on_disk[answer] = table, line
         if len(self._on_disk) > self._most_on_disk:
             oldest = next(iter(self._on_disk))
@@ -236,6 +258,7 @@ class HotAnswers:
     def _forget_all(self) -> None:
         self._hot.follow()
         self._on_disk.clear()
+        self._requests.clear()
         for table in self._tables.values():
             table.clear()
         self._attach()
@@ -310,5 +333,6 @@ class HotAnswers:
 
 
 def _forget(table: Table, line: bytes, answer: HotAnswer) -> None:
+    answer.end()
     if table.get(line) is answer:
         del table[line]

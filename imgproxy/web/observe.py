@@ -60,7 +60,7 @@ def _fresh_ids() -> Iterator[str]:
         first = (first + 1) % (1 << 52)
 
 
-_ids = _fresh_ids()
+new_id: Callable[[], str] = _fresh_ids().__next__
 
 _NAMES = {stage: text(stage) for stage in STAGES}
 """A render process may have said others."""
@@ -76,7 +76,7 @@ def request_id(given: str) -> str:
     """The id that the client sent, if it is fit for a header and a log; else a new one."""
     if given and _REQUEST_ID.fullmatch(given):
         return given
-    return next(_ids)
+    return new_id()
 
 
 class Observer:

@@ -76,6 +76,14 @@ class Door:
     drain: object
     runner: web.AppRunner
 
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A client that takes no more than it is asked to."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        return await asyncio.open_connection(sock=sock, limit=1024)
+
     async def talk(self, segments: Iterable[bytes], *, patience: float = 0.15, only: bool = False) -> tuple[list[Answer], bool]:
         """What is answered to these segments, and whether the connection was closed by the server. Ends when nothing comes for
         `patience` after the last byte was sent; `only`: with the first answer, however long that takes."""

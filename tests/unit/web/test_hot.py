@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,20 @@ from imgproxy.cache.bans import Ban, Bans
 from imgproxy.sources import files
 from imgproxy.web import hot
 from imgproxy.web.connection import HotConnection
-from tests.unit.web.hot_site import ACCEPTS, FIXED, LARGE, TARGET, Answer, Door, fill, parse, serving, settings_for, store
+from tests.unit.web.hot_site import (
+    ACCEPTS,
+    FIXED,
+    HEAD_END,
+    LARGE,
+    TARGET,
+    Answer,
+    Door,
+    fill,
+    parse,
+    serving,
+    settings_for,
+    store,
+)
 
 BODY = bytes(range(256)) * 8
 GREAT = bytes(range(255)) * 240
@@ -161,6 +175,24 @@ async def test_a_stream_is_answered_as_without_hot_answers(both: tuple[Door, Doo
     await agree(both, stream)
 
 
+async def test_answers_to_a_client_that_reads_late_are_whole_and_in_order(door: Door) -> None:
+    """More than its connection takes at once."""
+    kinds = {LARGE: GREAT, TARGET: BODY}
+    await warm(door, *map(ask, kinds))
+    order = [target for _ in range(30) for target in (LARGE, TARGET, TARGET, LARGE, LARGE)]
+    reader, writer = await door.connect()
+    for target in order[:5]:
+        writer.write(ask(target))
+        for _ in range(4):  # this loop is the server's as well: it has read the segment then
+            await asyncio.sleep(0)
+    writer.write(b"".join(map(ask, order[5:])))
+    async with asyncio.timeout(20):
+        for target in order:
+            await reader.readuntil(HEAD_END)
+            assert await reader.readexactly(len(kinds[target])) == kinds[target]
+    writer.close()
+
+
 async def agree(both: tuple[Door, Door], stream: list[bytes]) -> int:
     """How many answers were hot."""
     hot, plain = both
@@ -265,6 +297,23 @@ async def test_what_memory_has_no_room_for_is_answered_from_its_file(directory: 
         await warm(door, ask(LARGE), ask())
         answers, _ = await door.talk([ask(LARGE) + ask(), ask() + ask(LARGE)])
     assert [(answer.hot, answer.body) for answer in answers] == [(True, GREAT), (True, BODY), (True, BODY), (True, GREAT)]
+
+
+async def test_pictures_that_left_memory_are_held_by_nothing(directory: Path) -> None:
+    """Room for one of forty."""
+    targets = [f"{TARGET}&q={quality}" for quality in range(40, 80)]
+    settings = settings_for(directory, memory=70_000)
+    for target in targets:
+        await store(settings, target, None, GREAT)
+    async with serving(settings, directory) as door:
+        await warm(door, ask(LARGE))
+        tracemalloc.start()
+        try:
+            await warm(door, *map(ask, targets))
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert grown < 10 * len(GREAT)
 
 
 async def test_at_most_so_many_files_are_known(directory: Path) -> None:
