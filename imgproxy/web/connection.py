@@ -245,10 +245,13 @@ class HotConnection(Connection):
         try:
             transport.write(ready.start + name.encode() + _END)
             await send_span(transport, self._drain_helper, handle, span, write_timeout=self._write_timeout, sent=note)
-        except (ImgproxyError, TimeoutError, ConnectionError):
+        except BaseException as error:
             # The head is out already: cutting the connection is the only way left to say that this is not the whole.
             transport.abort()
-            answers.observer.cut(ready.line, sent, answers.clock() - began, self._remote, name)
+            if not isinstance(error, ImgproxyError | TimeoutError | ConnectionError):
+                raise
+            broken = error if isinstance(error, ImgproxyError) else None
+            answers.observer.cut(ready.line, broken, sent, answers.clock() - began, self._remote, name)
             return
         finally:
             self._sending = None

@@ -108,12 +108,14 @@ class Observer:
             ms = _MS[int(seconds * 100_000)] if seconds < _LEAST_MS else f"{seconds * 1000:.2f}"
             log.add(f'{log.opening()}"id":"{request_id}","ms":{ms},"remote":"{remote}"{line}')
 
-    def cut(self, line: str, sent: int, seconds: float, remote: str, request_id: str) -> None:
-        """As `hot`, of one that the client did not take: after `sent` bytes the connection was over. `line` as for `hot`."""
-        self._metrics.request("images", 499, seconds, sent, Trace(cache="hit"))
+    def cut(self, line: str, broken: ImgproxyError | None, sent: int, seconds: float, remote: str, request_id: str) -> None:
+        """As `hot`, of an answer that was over after `sent` bytes: what it was read from is `broken`, or the client has gone.
+        `line` as for `hot`."""
+        status, code = (499, "client-gone") if broken is None else (500, type(broken).code)
+        self._metrics.request("images", status, seconds, sent, Trace(cache="hit"))
         if self._log is not None:
-            told = _CUT.sub(f',"status":499,"bytes":{sent},', line, count=1)
-            members = f'"id":"{request_id}","ms":{seconds * 1000:.2f},"error":"client-gone","remote":"{remote}"'
+            told = _CUT.sub(f',"status":{status},"bytes":{sent},', line, count=1)
+            members = f'"id":"{request_id}","ms":{seconds * 1000:.2f},"error":"{code}","remote":"{remote}"'
             self._log.add(f"{self._log.opening()}{members}{told}")
 
     def watch(self, app: web.Application) -> None:

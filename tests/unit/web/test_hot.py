@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import time
 import tracemalloc
@@ -532,13 +533,31 @@ async def test_who_is_being_sent_something_is_not_idle(reader: Reader) -> None:
     assert len((parse(await reader.read(len(VAST) + 100)))[0].body) == len(VAST)
 
 
+async def logged(reader: Reader, connection: HotConnection, capfd: pytest.CaptureFixture[str]) -> dict[str, object]:
+    """What the log says of an answer that was cut."""
+    connection._answers.observer.flush()
+    (line,) = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"id":"vast"' in line]
+    assert line["cache"] == "hit"
+    assert 0 < line["bytes"] < len(VAST)
+    return dict(line)
+
+
 async def test_who_leaves_amid_an_answer_is_counted_as_gone(reader: Reader, capfd: pytest.CaptureFixture[str]) -> None:
     connection = reader.connection
     sending = connection._sending
     assert sending is not None
     reader.sock.close()
     await asyncio.wait_for(sending, 10)
-    connection._answers.observer.flush()
-    (line,) = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"id":"vast"' in line]
-    assert (line["status"], line["error"], line["cache"]) == (499, "client-gone", "hit")
-    assert 0 < line["bytes"] < len(VAST)
+    line = await logged(reader, connection, capfd)
+    assert (line["status"], line["error"]) == (499, "client-gone")
+
+
+async def test_a_file_that_breaks_amid_an_answer_is_our_own_fault(
+    reader: Reader, directory: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    connection = reader.connection
+    stored = max((directory / "cache" / "results").glob("??/*"), key=lambda path: path.stat().st_size)
+    os.truncate(stored, 8192)
+    assert len(await reader.read(2 * len(VAST))) < len(VAST)
+    line = await logged(reader, connection, capfd)
+    assert (line["status"], line["error"]) == (500, "internal")
