@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,18 @@ class Server:
 
 
 Serve = Callable[..., Server]
+
+
+@contextmanager
+def small_disk(place: Path, megabytes: int) -> Iterator[Path]:
+    """A disk of so many MB at `place`; where none may be mounted, the test is skipped."""
+    place.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)], capture_output=True
+    ).returncode:
+        pytest.skip("mounting a small disk takes a privilege that is not here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def write_pictures(root: Path) -> Path:

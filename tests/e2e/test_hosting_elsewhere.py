@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests import pictures, servers
-from tests.e2e.conftest import configuration, start
+from tests.e2e.conftest import configuration, small_disk, start
 from tests.e2e.test_hosting import Hosting, jpeg
 
 
@@ -162,12 +161,8 @@ secret_key = "{servers.SECRET_KEY}"
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """One of 3 MB."""
-    made = tmp_path / "disk"
-    made.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(made)], capture_output=True).returncode:
-        pytest.skip("mounting a small disk takes a privilege that is not here")
-    yield made
-    subprocess.run(["umount", "-l", str(made)], check=True)
+    with small_disk(tmp_path / "disk", 3) as made:
+        yield made
 
 
 async def test_a_full_disk_is_said_so_and_nothing_is_lost(disk: Path, stack: ExitStack, tmp_path: Path) -> None:

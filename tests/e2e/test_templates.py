@@ -18,7 +18,7 @@ import numpy
 import pytest
 import zxingcpp
 
-from tests.e2e.conftest import Serve, Server, configuration, end, start, write_pictures
+from tests.e2e.conftest import Serve, Server, configuration, end, small_disk, start, write_pictures
 from tests.e2e.test_pictures import get
 from tests.pictures import opened
 from tests.unit.render.drawing import RED, close, plain
@@ -274,12 +274,8 @@ async def test_what_does_not_depend_on_variables_is_drawn_once(serve: Serve, tmp
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """One of 1 MB, which has no room for the base of the certificate."""
-    made = tmp_path / "cache"
-    made.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(made)], capture_output=True).returncode:
-        pytest.skip("mounting a small disk takes a privilege that is not here")
-    yield made
-    subprocess.run(["umount", "-l", str(made)], check=True)
+    with small_disk(tmp_path / "cache", 1) as made:
+        yield made
 
 
 async def test_a_full_disk_is_no_reason_not_to_draw(disk: Path, tmp_path: Path, root: Path) -> None:
