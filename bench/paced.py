@@ -26,7 +26,7 @@ from bench import load, percentile
 from bench.exchange import Exchange
 
 PRIORITY = 1
-"""Of the generator, in real time (SCHED_FIFO) where it may: what waits for the processor here would look like the server's delay."""
+"""Of the generator, in real time (SCHED_FIFO) where it may: what waits for the processor here looks like the server's delay."""
 
 _PATIENCE = 15.0
 """Seconds after the last request is due in which answers are waited for."""
