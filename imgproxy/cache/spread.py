@@ -1,4 +1,6 @@
-"""Directories below one another that ext4 keeps apart, so that making a file in one of them stays cheap."""
+"""The subdirectories of a store: by the first two digits of a key, and kept apart by ext4, so that making a file in one of them
+stays cheap.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from pathlib import Path
 _GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
 _TOP = 0x00020000
 """FS_TOPDIR_FL, as `chattr +T` sets it: what is below has nothing to do with each other."""
+_SHELVES = [f"{number:02x}" for number in range(256)]
 
 
 def make_spread(directory: Path) -> None:
@@ -29,3 +32,12 @@ def make_spread(directory: Path) -> None:
             fcntl.ioctl(descriptor, _SET_FLAGS, struct.pack("i", flags | _TOP))
         finally:
             os.close(descriptor)
+
+
+def make_shelves(directory: Path) -> None:
+    """Make the subdirectories of `directory` that are missing, as far as the disk takes them: one at a time they would cost
+    hundreds of requests 0.3 ms each."""
+    with suppress(OSError):
+        make_spread(directory)
+        for shelf in _SHELVES:
+            (directory / shelf).mkdir(mode=0o700, exist_ok=True)

@@ -1,38 +1,32 @@
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
+from imgproxy.cache.disk import DRAFTS, DiskStore
+from imgproxy.cache.spread import make_shelves
+from tests.unit.cache.samples import body, picture, put
 
-from imgproxy.cache.spread import make_spread
-
-
-def test_it_makes_the_directory_and_all_above_it(tmp_path: Path) -> None:
-    for _ in range(2):
-        make_spread(tmp_path / "a" / "b")
-    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+SHELVES = {f"{number:02x}" for number in range(256)}
 
 
-def test_what_is_below_is_spread_where_the_file_system_can(tmp_path: Path) -> None:
-    make_spread(tmp_path / "a")
-    if (lsattr := shutil.which("lsattr")) is None:
-        pytest.skip("no lsattr")
-    seen = subprocess.run([lsattr, "-d", tmp_path / "a"], capture_output=True, text=True, check=False)
-    if seen.returncode:
-        pytest.skip(seen.stderr)
-    assert "T" in seen.stdout.split()[0]
+def directories(place: Path) -> set[str]:
+    return {item.name for item in place.iterdir() if item.is_dir()}
 
 
-def test_where_it_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(OSError, match="a"):
-        make_spread(tmp_path / "a" / "b")
+async def test_where_the_shelves_are_made_beforehand_a_store_makes_none(store: DiskStore, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for place in (results, results / DRAFTS):
+        make_shelves(place)
+        make_shelves(place)
+    before = sorted(place for place in results.rglob("*") if place.is_dir())
+    assert (directories(results), directories(results / DRAFTS)) == (SHELVES | {DRAFTS}, SHELVES)
+    for number in range(20):
+        await put(store, picture(str(number)), body(number, 100))
+    assert sorted(place for place in results.rglob("*") if place.is_dir()) == before
+    assert {oct(place.stat().st_mode & 0o777) for place in before} == {"0o700"}
 
 
-def test_where_there_is_no_such_flag() -> None:
-    """/dev/shm is no ext4."""
-    place = Path("/dev/shm/imgproxy-test-spread")
-    make_spread(place)
-    place.rmdir()
+def test_what_cannot_be_made_is_left_to_whoever_stores(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("no directory")
+    make_shelves(tmp_path / "results")
+    assert (tmp_path / "results").read_text() == "no directory"
