@@ -18,6 +18,9 @@ LOSSY = {"jpeg", "webp", "avif"}
 NO_WORSE = 0.005
 """Differences of SSIM below this are those of the metric and of the resampling."""
 
+_THEIR_EFFORT = 4
+"""Of WebP: libwebp's own default."""
+
 _ANOTHER = 0.1
 """With an SSIM this much lower it is another picture (frames left out, say), and its speed means nothing."""
 
@@ -66,17 +69,26 @@ def cases(stage: Stage) -> list[Case]:
 async def run(stage: Stage) -> list[Row]:
     rows = []
     processes = processors()
+    more = f"[render]\nprocesses = {processes}\n[limits]\nsource_bytes = 67108864\n{off('upgrade')}"
     with (
-        stage.serving(
-            "cold", more=f"[render]\nprocesses = {processes}\n[limits]\nsource_bytes = 67108864\n{off('upgrade')}"
-        ) as server,
+        stage.serving("cold", more=more) as server,
+        stage.serving("cold-thorough", more=f"{more}[encode]\nwebp_effort = {_THEIR_EFFORT}\n") as thorough,
         everyone.serving(stage.directory / "cold-peers", stage.corpus.directory, processes) as all_peers,
     ):
         us = ours.peer(server, f"{processes} render processes, default efforts")
         stage.notes.update({peer.name: peer.settings for peer in (us, *all_peers.there)})
         for case in cases(stage):
             rows += await compare(stage, case, us, all_peers.there)
+        careful = ours.peer(thorough, f"{processes} render processes, WebP effort {_THEIR_EFFORT}")
+        servers = [peer for peer in all_peers.there if peer.server]
+        rows += await compare(stage, _as_careful(stage), careful, servers)
     return rows + [Row(scenario="cold", what=f"{name}: not installed", value=None) for name in all_peers.missing]
+
+
+def _as_careful(stage: Stage) -> Case:
+    """With the encoder's effort that the peers have and give no option for."""
+    ask = Ask("", 800, None, "webp", Recipe().webp_quality)
+    return Case(f"12 MP JPEG → 800 px WebP of effort {_THEIR_EFFORT}", stage.corpus.cameras, ask, 20, 1.25)
 
 
 async def compare(stage: Stage, case: Case, us: Peer, peers: Sequence[Peer]) -> list[Row]:

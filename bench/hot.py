@@ -214,7 +214,7 @@ async def _steady(stage: Stage, contestants: Sequence[Contestant]) -> None:
             lines = "".join(f"{line}\r\n" for line in each.aim.headers)
             lane = paced.Lane(each.aim.address, STEADY, [each.aim.target], lines)
             with pinning.pinned(each.pids, cores.server):
-                result = await paced.run(paced.Plan([lane], 0.5 if stage.quick else 1.5), cores.load)
+                result = await paced.run(paced.Plan([lane], 0.5 if stage.quick else 3.0), cores.load)
             latencies = result.latencies(0, each.aim.status)
             if len(latencies) < len(result.lanes[0]):
                 raise RuntimeError(f"{each.what}: answers that were no {each.aim.status}")

@@ -90,7 +90,7 @@ async def _mixture(stage: Stage, server: Server, target: str) -> Row:
 
 
 async def _saturated(stage: Stage, server: Server, side: Beside) -> None:
-    seconds = 1.5 if stage.quick else 4.0
+    seconds = 1.5 if stage.quick else 8.0
     cold = asyncio.create_task(_drawn(stage, server, seconds + 0.6))
     try:
         await asyncio.sleep(0.3)  # until the render processes have work
