@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 from statistics import median
 
-from bench import entries, load, proc
+from bench import entries, load, pinning, proc
 from bench.report import Row
 from bench.server import Server
 from bench.stage import Stage
@@ -94,7 +95,8 @@ async def _at_rest(server: Server) -> None:
 
 
 async def _hits(stage: Stage, filled: list[Filled]) -> None:
-    """All servers are there at once and take turns."""
+    """All servers are there at once and take turns, on one core; the client has another."""
+    cores = pinning.cores()
     with ExitStack() as stack:
         servers = [stack.enter_context(_serving(stage, each, "memory_entry_bytes = 0")) for each in filled]
         names = itertools.islice(itertools.product(stage.corpus.scenes, range(300, 400)), HITS)
@@ -106,8 +108,9 @@ async def _hits(stage: Stage, filled: list[Filled]) -> None:
             for each, server in list(zip(filled, servers, strict=True))[:: 1 if turn % 2 else -1]:
                 # The kernel counts processor time in hundredths of a second, and a hit takes a hundred-thousandth.
                 count = 5_000 if stage.quick else 40_000
-                before = server.cpu("web")
-                await _ask(server, targets, count)
+                with pinning.pinned(server.pids("web"), cores.server), pinning.pinned([os.getpid()], cores.load):
+                    before = server.cpu("web")
+                    await _ask(server, targets, count)
                 each.costs.append((server.cpu("web") - before) / count)
 
 
