@@ -1,12 +1,45 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
+
 from imgproxy.cache.disk import DRAFTS, DiskStore
-from imgproxy.cache.spread import make_shelves
+from imgproxy.cache.spread import make_shelves, make_spread
 from tests.unit.cache.samples import body, picture, put
 
 SHELVES = {f"{number:02x}" for number in range(256)}
+
+
+def test_it_makes_the_directory_and_all_above_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        make_spread(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_is_below_is_spread_where_the_file_system_can(tmp_path: Path) -> None:
+    make_spread(tmp_path / "a")
+    if (lsattr := shutil.which("lsattr")) is None:
+        pytest.skip("no lsattr")
+    seen = subprocess.run([lsattr, "-d", tmp_path / "a"], capture_output=True, text=True, check=False)
+    if seen.returncode:
+        pytest.skip(seen.stderr)
+    assert "T" in seen.stdout.split()[0]
+
+
+def test_where_it_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(OSError, match="a"):
+        make_spread(tmp_path / "a" / "b")
+
+
+def test_where_there_is_no_such_flag() -> None:
+    """/dev/shm is no ext4."""
+    place = Path("/dev/shm/imgproxy-test-spread")
+    make_spread(place)
+    place.rmdir()
 
 
 def directories(place: Path) -> set[str]:
