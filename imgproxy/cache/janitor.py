@@ -21,6 +21,7 @@ from imgproxy.cache.bans import Bans
 from imgproxy.cache.disk import DRAFTS, read_header
 from imgproxy.cache.entry import Handle
 from imgproxy.cache.header import PAGE, Corrupt
+from imgproxy.cache.spread import make_shelves
 
 _SHELF = re.compile(r"[0-9a-f]{2}")
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -191,6 +192,12 @@ class Janitor:
         self._low_water = low_water
         self._bans = bans
         self._generation = -1
+
+    def prepare(self) -> None:
+        """Make the subdirectories of new stores, so that no request has to; blocks for the disk."""
+        for store in self._stores:
+            make_shelves(store.budget.directory)
+            make_shelves(store.budget.directory / DRAFTS)
 
     def sweep(self) -> Swept:
         """Bring everything within its bounds; blocks for the disk. Costs a stat a subdirectory, and a stat an entry of those

@@ -12,9 +12,7 @@ from typing import NoReturn
 import msgspec
 
 from imgproxy.cache.bans import Bans
-from imgproxy.cache.disk import DRAFTS
 from imgproxy.cache.janitor import Janitor, StoreBudget
-from imgproxy.cache.spread import make_shelves
 from imgproxy.metrics import Metrics
 from imgproxy.processes.child import Control, Death, Exit, JanitorHandoff, enter
 from imgproxy.settings import CacheSettings
@@ -56,10 +54,8 @@ def _sweep_for_ever(settings: CacheSettings, metrics: Metrics) -> None:
     stores = [StoreBudget(directory / name, each.max_bytes, each.max_entries) for name, each in budgets.items()]
     pause = threading.Event()
     try:
-        for store in stores:
-            make_shelves(store.directory)
-            make_shelves(store.directory / DRAFTS)
         janitor = Janitor(stores, settings.low_water, Bans(directory), lambda seconds: pause.wait(seconds / _SHARE))
+        janitor.prepare()
         while True:
             swept = janitor.sweep()
             for name, entries, size, evicted in zip(budgets, swept.entries, swept.bytes, swept.evicted, strict=True):

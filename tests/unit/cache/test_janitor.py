@@ -49,6 +49,21 @@ def left(tmp_path: Path, count: int) -> list[int]:
     return [n for n in range(count) if place(tmp_path, str(n)).exists()]
 
 
+async def test_what_it_prepares_a_store_need_not_make(
+    store: DiskStore, tmp_path: Path, janitor: Callable[..., Janitor]
+) -> None:
+    shelves = {f"{number:02x}" for number in range(256)}
+    for _ in range(2):
+        janitor().prepare()
+    made = sorted(place for place in (tmp_path / "results").rglob("*") if place.is_dir())
+    expected = [Path("drafts"), *map(Path, shelves), *(Path("drafts") / shelf for shelf in shelves)]
+    assert made == sorted(tmp_path / "results" / place for place in expected)
+    assert {place.stat().st_mode & 0o777 for place in made} == {0o700}
+    await fill(store, tmp_path, 20)
+    assert sorted(place for place in (tmp_path / "results").rglob("*") if place.is_dir()) == made
+    assert janitor().sweep().entries == (20,)
+
+
 async def test_within_its_bounds_nothing_is_deleted(store: DiskStore, tmp_path: Path, janitor: Callable[..., Janitor]) -> None:
     await fill(store, tmp_path, 10)
     swept = janitor(10 * 2 * PAGE, 10).sweep()
