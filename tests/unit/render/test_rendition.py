@@ -224,9 +224,10 @@ def test_sizes_and_formats_are_those_of_the_original(transform: Transform, name:
     [
         ({"width": 1638}, 0),
         ({"width": 1640}, None),
-        ({"width": 600}, 0),
-        ({"width": 512}, 1),
-        ({"width": 256}, 2),
+        ({"width": 821}, 0),
+        ({"width": 820}, 1),
+        ({"width": 411}, 1),
+        ({"width": 410}, 2),
         ({"width": 1}, 2),
         ({"width": 100, "enlarge": True}, 2),
         ({"width": 100, "orient": 6}, 2),
