@@ -6,6 +6,7 @@ It trusts no picture: it holds no secret, cannot open a file or a connection, an
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import resource
@@ -87,6 +88,7 @@ def main(engine: Engine) -> NoReturn:
     except (SettingsError, OSError) as error:
         log(logging.ERROR, "render-refused", reason=str(error))
         sys.exit(Exit.MISCONFIGURED)
+    _give_back()
     control.ready()
     if not control.wait():
         sys.exit(Exit.FAILED)
@@ -108,6 +110,12 @@ def _confine(handoff: RenderHandoff) -> None:
         raise SettingsError("a thread was started before Landlock was, and would escape it")
     if confine.landlock([*confine.readable(), *map(Path, handoff.fonts)]) == 0:
         log(logging.WARNING, "landlock-missing", reason="this kernel has no Landlock; render processes can read files")
+
+
+def _give_back() -> None:
+    """To the kernel, what getting ready needed: trying the encoders leaves megabytes that no picture needs at once."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's
+        trim(0)
 
 
 @dataclass(slots=True)
