@@ -18,8 +18,8 @@ WIDTHS = (160, 240, 320, 480, 640, 960, 1280, 1600)
 WITHOUT = "without renditions"
 IN_FLIGHT = 6
 """As many connections as a browser opens to a host."""
-AGAIN = (2, 4, 6)
-"""Pixels by which the widths of the ladders are wider that follow: three in a row, so that it is not the end that is measured,
+AGAIN = (2, 4, 6, 8, 10, 12)
+"""Pixels by which the widths of the ladders are wider that follow: six in a row, so that it is not the end that is measured,
 when one core is still drawing and the others have nothing to do."""
 
 
@@ -75,12 +75,13 @@ def _cases(stage: Stage) -> list[Case]:
     ]
 
 
-def asks(case: Case, name: str, wider: int = 0) -> list[Ask]:
-    """Every width in every format of the case, in an order that is the same every time and no order of sizes."""
+def asks(case: Case, name: str, turn: int, wider: int = 0) -> list[Ask]:
+    """Every width in every format of the case, in no order of sizes: another one in each round, the same for all sides, since
+    who comes last decides how long a core has nothing to do."""
     recipe = Recipe()
     quality = {"jpeg": recipe.jpeg_quality, "webp": recipe.webp_quality, "avif": recipe.avif_quality}
     every = [Ask(name, width + wider, None, kind, quality[kind]) for width in WIDTHS for kind in case.formats]
-    random.Random(1).shuffle(every)
+    random.Random(100 * turn + wider).shuffle(every)
     return every
 
 
@@ -89,11 +90,11 @@ async def _rounds(stage: Stage, case: Case, sides: list[Side]) -> None:
         at = turn % len(sides)
         for side in sides[at:] + sides[:at]:
             (name,) = stage.corpus.fresh_names(stage.unique("ladder"), 1, (case.original,))
-            drawn = await side.peer.draw(asks(case, name), IN_FLIGHT)
+            drawn = await side.peer.draw(asks(case, name, turn), IN_FLIGHT)
             side.first.append(drawn.seconds)
             side.bytes = drawn.bytes
             if side.peer.name == ours.NAME:
-                wider = [ask for more in AGAIN for ask in asks(case, name, wider=more)]
+                wider = [ask for more in AGAIN for ask in asks(case, name, turn, wider=more)]
                 side.again.append((await side.peer.draw(wider, IN_FLIGHT)).seconds)
 
 
@@ -103,7 +104,7 @@ async def _best(stage: Stage, case: Case, peers: Sequence[Peer]) -> Peer | None:
     able = [peer for peer in peers if peer.server and all(peer.conversions(".jpg", kind) for kind in case.formats)]
     for peer in able:
         (name,) = stage.corpus.fresh_names(stage.unique("ladder"), 1, (case.original,))
-        small = [replace(ask, width=min(ask.width, 640)) for ask in asks(case, name)]
+        small = [replace(ask, width=min(ask.width, 640)) for ask in asks(case, name, 0)]
         taken[peer.name] = (await peer.draw(small, IN_FLIGHT)).seconds
         stage.notes[peer.name] = peer.settings
     return min(able, key=lambda peer: taken[peer.name], default=None)
@@ -113,8 +114,8 @@ async def _likeness(stage: Stage, case: Case, side: Side) -> float:
     """Mean SSIM of the case's first format over four widths, each against the original drawn without shortcuts. Of widths that
     were asked for after the ladder, so that they come from a rendition where there is one."""
     (name,) = stage.corpus.fresh_names(stage.unique("ladder"), 1, (case.original,))
-    await side.peer.draw(asks(case, name), IN_FLIGHT)
-    wanted = [ask for ask in asks(case, name, wider=2) if ask.format == case.formats[0]]
+    await side.peer.draw(asks(case, name, 0), IN_FLIGHT)
+    wanted = [ask for ask in asks(case, name, 0, wider=2) if ask.format == case.formats[0]]
     await side.peer.draw(wanted, IN_FLIGHT)
     found = []
     for ask in sorted(wanted, key=lambda ask: ask.width)[: 2 if stage.quick else 4]:
