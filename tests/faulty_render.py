@@ -10,7 +10,6 @@ import ctypes
 import json
 import os
 import re
-import resource
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,6 @@ from imgproxy.render import engine as real
 from imgproxy.render.costs import Costs
 from imgproxy.spec import Recipe
 
-STATM = os.open("/proc/self/statm", os.O_RDONLY)
 FAULT = re.compile(rb"FAULT:([a-z]+)")
 
 
@@ -58,16 +56,6 @@ def balloon() -> None:
     bytearray(8 << 30)
 
 
-def hoard() -> None:
-    """64 MiB that were in use, below a block that still is: an allocator does not return them by itself."""
-    blocks = [bytearray(64 << 10) for _ in range(1024)]
-    KEPT.append(bytearray(64 << 10))
-    blocks.clear()
-
-
-KEPT: list[bytearray] = []
-
-
 def flood(out_fd: int) -> None:
     """Writes without end."""
     chunk = bytes(1 << 20)
@@ -83,7 +71,6 @@ FAULTS: dict[bytes, Callable[[], None]] = {
     b"spin": spin,
     b"wedge": wedge,
     b"balloon": balloon,
-    b"hoard": hoard,
 }
 
 
@@ -154,9 +141,7 @@ class Faulty:
 
     def _peek(self) -> Finished:
         priority = {"nice": str(os.getpriority(os.PRIO_PROCESS, 0)), "policy": str(os.sched_getscheduler(0))}
-        resident = int(os.pread(STATM, 128, 0).split()[1]) * resource.getpagesize()
-        about = {"environment": sorted(os.environ), "resident": resident}
-        why = json.dumps(attempts() | priority | about)
+        why = json.dumps(attempts() | priority | {"environment": sorted(os.environ)})
         return Finished(format="json", width=1, height=1, frames=1, length=13, why=why, stages={})
 
     def _cooperate(self, watch: Callable[[Stoppable], None]) -> Finished:

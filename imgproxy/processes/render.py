@@ -6,7 +6,6 @@ It trusts no picture: it holds no secret, cannot open a file or a connection, an
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import resource
@@ -31,10 +30,6 @@ from imgproxy.spec import Recipe
 
 HELLO_TIMEOUT = 1.0
 """Seconds a web process may take to hand over the job it has connected for; it sends it at once or is dead."""
-
-GATHERED = 16 * 2**20
-"""Bytes by which a process may grow before it gives back what it does not use; what a picture is drawn from, while that is
-mapped, counts as well."""
 
 _MESSAGE = 512
 """Characters of a failure's message; what libvips says can be long."""
@@ -117,8 +112,7 @@ def _confine(handoff: RenderHandoff) -> None:
 
 @dataclass(slots=True)
 class Renderer:
-    """The loop. `memory` is a descriptor of /proc/self/statm, `lingers` the seconds without a job after which it ends, `light`
-    the resident bytes when this process last gave back what it did not use: at first, what trying the encoders took."""
+    """The loop. `memory` is a descriptor of /proc/self/statm, `lingers` the seconds without a job after which it ends."""
 
     engine: Engine
     settings: RenderSettings
@@ -129,13 +123,11 @@ class Renderer:
     stopping: bool = False
     idle: bool = False
     exhausted: bool = False
-    light: int = 0
 
     def serve(self, listener: socket.socket) -> Exit:
         """Draw until it is time to go: at SIGTERM after the job at hand, or when this process has grown old or fat."""
         signal.signal(signal.SIGTERM, self._terminate)
         watcher = Watcher()
-        self._lighten()
         for _ in range(self.settings.max_jobs):
             self.idle = True
             if self.stopping:
@@ -147,7 +139,7 @@ class Renderer:
             # A web process that has gone is no reason to go as well.
             with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
                 self._serve(connection, watcher)
-            if self.exhausted or self._weight() > self.settings.max_rss:
+            if self.exhausted or self._resident() > self.settings.max_rss:
                 return Exit.RETIRED
         return Exit.RETIRED
 
@@ -202,20 +194,6 @@ class Renderer:
             return wire.Failed(code="image-too-large", message="drawing it needs more memory than there is")
         except OSError as error:
             return wire.Failed(code="write", message=str(error.errno or 0))
-
-    def _weight(self) -> int:
-        """The resident bytes of this process, once it has given back what it does not use, where that may be much."""
-        resident = self._resident()
-        if resident > self.light + GATHERED:
-            self._lighten()
-            return self.light
-        return resident
-
-    def _lighten(self) -> None:
-        """Two milliseconds, and as many page faults as the next picture needs of it again."""
-        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's
-            trim(0)
-        self.light = self._resident()
 
     def _resident(self) -> int:
         return int(os.pread(self.memory, 128, 0).split()[1]) * _PAGE

@@ -15,7 +15,6 @@ from imgproxy.jobs.pool import Inputs, Pool
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import Finished
 from imgproxy.processes.confine import landlock_abi
-from imgproxy.processes.render import GATHERED
 from imgproxy.settings import RenderSettings
 from tests.unit.jobs.peer import PICTURE, faulty, job, memory
 from tests.unit.processes.serving import Server, settings
@@ -190,21 +189,6 @@ async def test_processes_retire(tmp_path: Path) -> None:
         assert json.loads(peek.why)["nice"] == str(max(5, os.getpriority(os.PRIO_PROCESS, 0)))
         assert json.loads(peek.why)["policy"] == str(os.SCHED_BATCH)
         assert pool.deaths == {}
-    finally:
-        assert running.stop() == 0
-
-
-async def test_what_is_no_longer_used_is_given_back(tmp_path: Path) -> None:
-    running = Server(settings(render={"processes": 1}))
-    try:
-        running.expect("ready")
-        pool = Pool(running.runtime / "render.sock", RenderSettings(), Quarantine(tmp_path, 600))
-        await drawn(pool)
-        before, _ = await render(pool, faulty("peek"))
-        with pytest.raises(Undecodable):
-            await render(pool, faulty("hoard"))
-        after, _ = await render(pool, faulty("peek"))
-        assert json.loads(after.why)["resident"] - json.loads(before.why)["resident"] < GATHERED
     finally:
         assert running.stop() == 0
 
