@@ -39,5 +39,6 @@ def make_shelves(directory: Path) -> None:
     hundreds of requests 0.3 ms each."""
     with suppress(OSError):
         make_spread(directory)
-        for shelf in _SHELVES:
+    for shelf in _SHELVES:
+        with suppress(OSError):
             (directory / shelf).mkdir(mode=0o700, exist_ok=True)

@@ -42,3 +42,16 @@ def test_what_cannot_be_made_is_left_to_whoever_stores(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("no directory")
     make_shelves(tmp_path / "results")
     assert (tmp_path / "results").read_text() == "no directory"
+
+
+def test_what_is_no_shelf_is_left_and_the_others_are_made(tmp_path: Path) -> None:
+    """A foreign file, and a link to a foreign directory, where the first two would be."""
+    results, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    for place in (results, elsewhere):
+        place.mkdir()
+    (results / "00").write_text("foreign")
+    (results / "01").symlink_to(elsewhere)
+    make_shelves(results)
+    assert (results / "00").read_text() == "foreign"
+    assert list(elsewhere.iterdir()) == []
+    assert all((results / f"{number:02x}").is_dir() for number in range(2, 256))
