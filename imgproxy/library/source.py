@@ -18,7 +18,7 @@ from imgproxy.library.database import SECONDS
 from imgproxy.library.objects import Objects
 from imgproxy.library.snapshots import Snapshots
 from imgproxy.settings import LibrarySettings, LimitSettings
-from imgproxy.sources.source import Fetched, NotModified, default_freshness, fingerprint
+from imgproxy.sources.source import KEPT_BACK, Fetched, NotModified, default_freshness, fingerprint
 from imgproxy.urls.native import LIBRARY
 
 ORIGIN = fingerprint(LIBRARY)
@@ -80,7 +80,7 @@ class LibrarySource:
     async def find(self, id: str) -> Hosted:
         """Raises SourceNotFound and CatalogueUnavailable."""
         known, generation = self._known.get(id), self._bans.generation  # read first: a purge meanwhile must not be missed
-        if known is not None and known[1] > self._clock() and known[2] == generation:
+        if known is not None and known[1] - KEPT_BACK > self._clock() and known[2] == generation:
             return known[0]
         until, seen_at = self._clock() + _KNOWN_SECONDS, time.time()
         try:

@@ -18,11 +18,9 @@ from imgproxy.cache.entry import Freshness, Handle, Validators
 from imgproxy.errors import OriginFailed, SettingsError, SourceError, SourceForbidden, SourceNotFound, SourceTooLarge
 from imgproxy.settings import FilesSource, LimitSettings
 from imgproxy.sources.beneath import Opener, choose_opener, open_at_once, open_in_kernel, segments
-from imgproxy.sources.source import Fetched, NotModified, default_freshness, fingerprint, resolve_limits
+from imgproxy.sources.source import KEPT_BACK, Fetched, NotModified, default_freshness, fingerprint, resolve_limits
 
 _VERSION_SECONDS = 1.0
-_KEPT_BACK = 0.3
-"""Seconds before the end of that from which on the next who asks looks, while the others still have what is known."""
 _VERSIONS = 8192
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -65,7 +63,7 @@ class Files:
         """Modification time, size and inode of the file, at most one second old."""
         known = self._versions.get(locator)
         now = self._clock()
-        if known is None or now >= known[1] - _KEPT_BACK:
+        if known is None or now >= known[1] - KEPT_BACK:
             until = now + _VERSION_SECONDS
             _, facts = await self._opened(locator)
             known = _version(facts), until

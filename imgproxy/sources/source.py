@@ -13,6 +13,10 @@ import msgspec
 from imgproxy.cache.entry import Freshness, Handle, Validators
 from imgproxy.settings import FreshnessSettings, LimitSettings, SourceLimits
 
+KEPT_BACK = 0.3
+"""Seconds before the end of what a source knows of a version from which on `version` looks again, while whoever was told before
+may still believe it: so what is asked for all the time is known all the time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:

@@ -15,7 +15,7 @@ from imgproxy.cache.bans import Bans
 from imgproxy.cache.entry import Freshness, Validators
 from imgproxy.errors import InvalidOption, InvalidTarget
 from imgproxy.settings import LimitSettings, TemplateSettings
-from imgproxy.sources.source import Fetched, NotModified, default_freshness, fingerprint
+from imgproxy.sources.source import KEPT_BACK, Fetched, NotModified, default_freshness, fingerprint
 from imgproxy.templates.painter import Painter, Sketch
 from imgproxy.templates.pictures import brief
 from imgproxy.templates.shelf import Kept, Shelf
@@ -74,7 +74,7 @@ class TemplateSource:
 
     async def version(self, locator: str) -> str:
         seen, generation = self._seen.get(locator), self._bans.generation
-        if seen is not None and seen.until > self._clock() and seen.generation == generation:
+        if seen is not None and seen.until - KEPT_BACK > self._clock() and seen.generation == generation:
             return seen.version
         until = self._clock() + _KNOWN_SECONDS
         sketch = await self._sketched(locator, Trace())

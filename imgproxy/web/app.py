@@ -105,7 +105,7 @@ def create(settings: Settings, runtime: Path) -> Site:
         metrics.sampled(sampling_templates(metrics, templates.painter))
     resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources, templates)
     doors = make_doors(settings)
-    answers = HotAnswers(storage.hot, storage.results, observer, settings.server.cors_origins)
+    answers = HotAnswers(storage.hot, storage.results, observer, background, settings.server.cors_origins)
     if not settings.server.keepalive:
         answers.close()  # every answer is its connection's last
     handler = ImageHandler(

@@ -16,9 +16,10 @@ from aiohttp.web_protocol import RequestHandler
 from imgproxy.cache.entry import Handle
 from imgproxy.cache.stored import StoredFile
 from imgproxy.errors import ImgproxyError
+from imgproxy.web.answer import Ready
 from imgproxy.web.errors import PROBLEM_TYPE, Problem
 from imgproxy.web.headers import SAFETY
-from imgproxy.web.hot import HotAnswers, Ready
+from imgproxy.web.hot import HotAnswers
 from imgproxy.web.observe import new_id, request_id
 from imgproxy.web.sendfile import send_span
 

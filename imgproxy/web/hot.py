@@ -17,78 +17,25 @@ from aiohttp import hdrs, web
 from msgspec import structs
 from multidict import CIMultiDict
 
+from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry
 from imgproxy.cache.freshness import judge
 from imgproxy.cache.hot import LEASE, HotCache
-from imgproxy.cache.stored import StoredFile
 from imgproxy.pipeline import Picture
 from imgproxy.request import ImageRequest, acceptable
 from imgproxy.trace import Trace
+from imgproxy.web.answer import HotAnswer, Ready
 from imgproxy.web.headers import dress
 from imgproxy.web.heads import ByBytes, Heads, Plain
 from imgproxy.web.observe import Observer
 from imgproxy.web.reply import common, described
 
 _VERSION_11 = (1, 1)
-_AHEAD = 0.25
-"""Seconds before an answer ends in which one request goes the long way, so that not all of them do at the end, in one herd."""
 _STEP = 1.0
 """Seconds for which a prepared head is good at most: as long as its Date."""
-
-
 _ON_DISK = 4
 """Answers from files take this part of what memory there is for all others, beside it."""
-
-
-@dataclass(slots=True, eq=False)
-class Ready:
-    """What is written: `start`, the request's id, two line ends, `body`; and `line`, what the observer is told. `stored`: the
-    body is in there.
-    """
-
-    status: int
-    start: bytes
-    body: bytes
-    line: str
-    stored: StoredFile | None = None
-
-
-_NOTHING_YET: Final = Ready(200, b"", b"", "")
-
-
-@dataclass(slots=True, eq=False)
-class HotAnswer:
-    """Good before `until` (`time.monotonic`), while `mark` is the one in `cell`; from `ask_at` on one request is to renew it.
-    `whole` and `unchanged` are the 200 and the 304 of the same picture. `stored` None: it is in memory.
-    """
-
-    asked: ImageRequest
-    picture: Picture
-    entry: Entry
-    method: str
-    target: str
-    source: str
-    cell: int
-    mark: int = 0
-    stored: StoredFile | None = None
-    until: float = -math.inf
-    ask_at: float = math.inf
-    whole: Ready = _NOTHING_YET
-    unchanged: Ready = _NOTHING_YET
-
-    def end(self) -> None:
-        """Whoever still knows it gets nothing more from it, and it holds no picture."""
-        self.until = -math.inf
-        self.whole = self.unchanged = _NOTHING_YET
-        self.picture = structs.replace(self.picture, content=None)
-        self.entry = structs.replace(self.entry, handle=None, body=None)
-
-    @property
-    def graded(self) -> bool:
-        """There may be other tags for the same version of the original."""
-        return bool(self.entry.identity.validator and self.entry.facts.grade)
-
 
 Table = dict[bytes, HotAnswer]
 _NOTHING: Final[Mapping[bytes, HotAnswer]] = {}
@@ -107,11 +54,12 @@ class HotAnswers:
     `results` is bounded by `hot`'s bound, and goes with every purge as well.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- where answers are, and what is told of them
         self,
         hot: HotCache,
         results: DiskStore,
         observer: Observer,
+        background: Background,
         cors_origins: tuple[str, ...],
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -120,6 +68,7 @@ class HotAnswers:
         self.clock = clock
         self.observer = observer
         self._wall = wall
+        self._background = background
         self._hot = hot
         self._results = results
         self._most_on_disk = hot.max_bytes // _ON_DISK // LEASE
@@ -171,7 +120,7 @@ class HotAnswers:
             return None
         if now >= answer.ask_at:
             answer.ask_at = math.inf
-            return None
+            self._background.start(lambda _: answer.ask())
         plain = head.plain
         if plain.tags is not None:
             if not (plain.any_tag or answer.picture.etag in plain.tags):
@@ -199,9 +148,7 @@ class HotAnswers:
         if known is not None and known.picture.etag == picture.etag and (entry is None or entry is known.entry):
             # Still this version; until then nobody knew.
             known.asked, known.until = asked, -math.inf
-            if picture.known_until > known.picture.known_until:
-                known.ask_at = picture.known_until - _AHEAD
-            known.picture = structs.replace(known.picture, known_until=picture.known_until)
+            known.believe(picture.known_until)
             return
         # How long an interim one is good depends on when it is asked for.
         if isinstance(entry, Entry) and entry.facts.storable and not entry.facts.interim:
@@ -221,7 +168,6 @@ class HotAnswers:
 
     def _take(self, table: Table, line: bytes, answer: HotAnswer) -> None:
         key = answer.entry.identity.key
-        answer.ask_at = answer.picture.known_until - _AHEAD
         mark = self._hot.lease(key, answer.entry, partial(self._evicted, table, line, answer))
         if mark is not None:
             answer.mark = mark

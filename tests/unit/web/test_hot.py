@@ -18,7 +18,8 @@ import pytest
 from imgproxy.cache import stored
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.sources import files
-from imgproxy.web import hot
+from imgproxy.sources.files import Files
+from imgproxy.web import answer
 from imgproxy.web.connection import HotConnection
 from tests.unit.web.hot_site import (
     ACCEPTS,
@@ -364,16 +365,55 @@ async def test_a_changed_file_is_seen_when_its_version_is_looked_up_again(
             assert time.monotonic() < changed + 0.3 + 5
 
 
-@pytest.mark.parametrize(("ahead", "long_ways"), [(0.0, 1), (7200.0, 2)])
-async def test_before_an_answer_ends_one_request_renews_it(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, ahead: float, long_ways: int
+async def test_a_file_that_is_gone_is_hot_no_longer(directory: Path, kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_VERSION_SECONDS", 0.3)
+    async with serving(settings_for(directory, kept), directory) as door:
+        while not (await one(door, ask())).hot:
+            pass
+        (directory / "root" / "a.jpg").unlink()
+        while (found := await one(door, ask())).status == 200:
+            assert found.body == BODY
+        assert found.status == 404
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The locators that the source was asked for, which it is with every hot answer: its word is always about to end."""
+    monkeypatch.setattr(answer, "KEPT_BACK", 7200.0)
+    monkeypatch.setattr(files, "KEPT_BACK", 7200.0)
+    version, locators = Files.version, []
+
+    async def noted(self: Files, locator: str) -> str:
+        locators.append(locator)
+        return await version(self, locator)
+
+    monkeypatch.setattr(Files, "version", noted)
+    return locators
+
+
+async def test_the_source_is_asked_beside_the_answers(directory: Path, kept: str, asked: list[str]) -> None:
+    """Not by way of one, which would be slow, and so would those be that wait behind it."""
+    async with serving(settings_for(directory, kept), directory) as door:
+        await warm(door)
+        asked.clear()
+        assert all([(await one(door, ask())).hot for _ in range(10)])
+        assert asked
+
+
+@pytest.mark.parametrize(("change", "status"), [("another file", 503), ("private", 404)])
+async def test_what_the_source_says_then_holds(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str], change: str, status: int
 ) -> None:
-    """One, and not all that come until then: they would be a herd once a second."""
-    monkeypatch.setattr(files, "_VERSION_SECONDS", 3600)
-    monkeypatch.setattr(hot, "_AHEAD", ahead)
     async with serving(settings_for(directory), directory) as door:
-        answers = [await one(door, ask()) for _ in range(12)]
-    assert [answer.hot for answer in answers] == [False] * long_ways + [True] * (12 - long_ways)
+        await warm(door)
+        if change == "private":
+            monkeypatch.setattr(Files, "private", lambda *_: True)
+        else:
+            (directory / "root" / "a.jpg").write_bytes(b"another original")
+        while (found := await one(door, ask())).status == 200:
+            assert found.body == BODY
+        assert found.status == status
+    assert asked
 
 
 async def test_a_url_that_expires_while_it_is_hot_is_answered_410_from_then_on(directory: Path) -> None:
