@@ -34,7 +34,8 @@ _NOTHING_YET: Final = Ready(200, b"", b"", "")
 @dataclass(slots=True, eq=False)
 class HotAnswer:
     """Good before `until` (`time.monotonic`), while `mark` is the one in `cell`; from `ask_at` on the source is to be asked.
-    `whole` and `unchanged` are the 200 and the 304 of the same picture. `stored` None: it is in memory.
+    `whole` and `unchanged` are the 200 and the 304 of the same picture, whose heads are right before `dated_until`. `stored`
+    None: it is in memory.
     """
 
     asked: ImageRequest
@@ -47,6 +48,7 @@ class HotAnswer:
     mark: int = 0
     stored: StoredFile | None = None
     until: float = -math.inf
+    dated_until: float = -math.inf
     ask_at: float = math.inf
     whole: Ready = _NOTHING_YET
     unchanged: Ready = _NOTHING_YET
@@ -71,11 +73,11 @@ class HotAnswer:
         if until > self.picture.known_until:
             self.ask_at = until - KEPT_BACK
         self.picture = structs.replace(self.picture, known_until=until)
-        self.until = min(self.until, until)
+        self.until = min(self.dated_until, until)
 
     def end(self) -> None:
         """Whoever still knows it gets nothing more from it, and it holds no picture."""
-        self.until = -math.inf
+        self.until = self.dated_until = -math.inf
         self.whole = self.unchanged = _NOTHING_YET
         self.picture = structs.replace(self.picture, content=None)
         self.entry = structs.replace(self.entry, handle=None, body=None)

@@ -147,7 +147,7 @@ class HotAnswers:
         known = table.get(line)
         if known is not None and known.picture.etag == picture.etag and (entry is None or entry is known.entry):
             # Still this version; until then nobody knew.
-            known.asked, known.until = asked, -math.inf
+            known.asked, known.dated_until = asked, -math.inf
             known.believe(picture.known_until)
             return
         # How long an interim one is good depends on when it is asked for.
@@ -226,10 +226,10 @@ class HotAnswers:
             answer.stored.touch()
             self._on_disk[answer] = self._on_disk.pop(answer)  # the one used last
         wall = self._wall()
-        until = self._until(answer, now, wall)
+        dated_until = self._dated_until(answer, now, wall)
+        until = min(dated_until, answer.picture.known_until)
         if until <= now:
             return False
-        answer.until = until
         facts = answer.entry.facts
         age = 0 if answer.entry.identity.validator else max(0, int(wall - facts.validated_at))
         picture = answer.picture = structs.replace(answer.picture, age=age)
@@ -241,6 +241,7 @@ class HotAnswers:
             return False
         answer.whole = self._ready(answer, 200, whole, bare=answer.method == hdrs.METH_HEAD)
         answer.unchanged = self._ready(answer, 304, unchanged, bare=True)
+        answer.dated_until, answer.until = dated_until, until
         return True
 
     def _ready(self, answer: HotAnswer, status: int, start: bytes, *, bare: bool) -> Ready:
@@ -249,7 +250,7 @@ class HotAnswers:
         line = self.observer.line(status, sent, answer.method, answer.target, answer.source, entry.facts.format)
         return Ready(status, start, b"" if bare else entry.body or b"", line, None if bare else answer.stored)
 
-    def _until(self, answer: HotAnswer, now: float, wall: float) -> float:
+    def _dated_until(self, answer: HotAnswer, now: float, wall: float) -> float:
         """By `clock`. The wall's clock may be set meanwhile; that is seen within a second."""
         end = math.floor(wall) + _STEP
         facts = answer.entry.facts
@@ -259,7 +260,7 @@ class HotAnswers:
             end = min(end, facts.validated_at + facts.freshness.max_age)
         if answer.asked.expires:
             end = min(end, answer.asked.expires)
-        return min(now + end - wall, answer.picture.known_until)
+        return now + end - wall
 
     def _start(self, status: str, fields: Mapping[str, str], wall: float) -> bytes | None:
         """The head up to the value of X-Request-ID, which is last. None: it cannot be written."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from imgproxy.cache import stored
@@ -601,3 +602,13 @@ async def test_a_file_that_breaks_amid_an_answer_is_our_own_fault(
     assert len(await reader.read(2 * len(VAST))) < len(VAST)
     line = await logged(reader, connection, capfd)
     assert (line["status"], line["error"]) == (500, "internal")
+
+
+async def test_what_cannot_be_written_at_once_is_never_hot(directory: Path) -> None:
+    """A line end to some readers of heads, and to others not: aiohttp decides."""
+    settings = settings_for(directory)
+    section = msgspec.structs.replace(settings.sources["local"], headers={"X-Note": "one\u2028two"})
+    async with serving(msgspec.structs.replace(settings, sources={"local": section}), directory) as door:
+        await one(door, ask())
+        for found in await asyncio.gather(*(one(door, ask()) for _ in range(8))):
+            assert (found.status, found.hot, found.body) == (200, False, BODY)
