@@ -50,6 +50,7 @@ class Contestant:
     p99: list[float] = field(default_factory=list)
     cost: list[float] = field(default_factory=list)
     steady: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
 
     def cpu(self) -> float:
         return sum(proc.cpu(pid) for pid in self.pids)
@@ -216,13 +217,14 @@ async def _steady(stage: Stage, contestants: Sequence[Contestant]) -> None:
     for turn in range(stage.rounds(_STEADY_ROUNDS)):
         for each in contestants[:: 1 if turn % 2 else -1]:
             lines = "".join(f"{line}\r\n" for line in each.aim.headers)
-            lane = paced.Lane(each.aim.address, STEADY, [each.aim.target], lines)
+            lane = paced.Lane(each.aim.address, STEADY, [each.aim.target], lines, opened=CONNECTIONS)
             with pinning.pinned(each.pids, cores.server):
                 result = await paced.run(paced.Plan([lane], 0.5 if stage.quick else 3.0), cores.load)
             latencies = result.latencies(0, each.aim.status)
             if len(latencies) < len(result.lanes[0]):
                 raise RuntimeError(f"{each.what}: answers that were no {each.aim.status}")
             each.steady.append(1000 * percentile.of(latencies, 0.99))
+            each.late.append(1000 * paced.lateness(result))
 
 
 def _row(one: Match, client: str) -> Row:
@@ -272,8 +274,9 @@ def _steady_row(one: Match) -> Row:
         beside={
             "spread": f"{min(ratios):.2f}–{max(ratios):.2f}",
             "p99 ms": f"{median(ours.steady):.2f} and {median(theirs.steady):.2f}",
+            "the generator's own lateness, p99 ms": f"{median(ours.late):.2f} and {median(theirs.late):.2f}",
             "bytes": one.bytes,
-            "load": f"open loop; {pinning.cores().said}",
+            "load": f"open loop, {CONNECTIONS} connections; {pinning.cores().said}",
         },
     )
 

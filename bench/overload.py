@@ -46,7 +46,7 @@ def _fresh(stage: Stage, count: int) -> list[str]:
 
 def by_window(shots: list[Shot], seconds: float, windows: int) -> list[float]:
     """200s a second, by when they were answered, in each of so many equal parts of the time."""
-    counted = Counter(int((shot.due + shot.latency) / seconds * windows) for shot in shots if shot.status == 200)
+    counted = Counter(int(shot.answered / seconds * windows) for shot in shots if shot.status == 200)
     return [counted[window] * windows / seconds for window in range(windows)]
 
 

@@ -1,8 +1,9 @@
 """Load at a constant rate, whatever the server does: an open loop, in a process of its own.
 
 A request is sent when it is due, not when an earlier one has been answered, and its latency counts from that moment. So a
-server that stalls is charged for everything that would have been asked meanwhile (no coordinated omission), and a generator
-that is late is charged too: `late` says how much of it was the generator's.
+server that stalls is charged for everything that would have been asked meanwhile (no coordinated omission). What the
+generator itself is late by, because it was kept from running, is no server's: `late` says how much that was, and latency counts
+from then.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ _PATIENCE = 15.0
 
 class Lane(msgspec.Struct, frozen=True):
     """Requests for `targets`, over and over, `rate` a second, `headers` as lines with CRLF. `connections` is the most at once:
-    a request beyond them waits for one, and its clock runs."""
+    a request beyond them waits for one, and its clock runs. So many as `opened` are there before the first is due."""
 
     address: str
     rate: float
     targets: Sequence[str]
     headers: str = ""
     connections: int = 1024
+    opened: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -50,13 +52,18 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Shot(msgspec.Struct, frozen=True, array_like=True):
-    """One request: when it was due and how long after that it was sent and answered, in seconds. Status 0: no whole answer."""
+    """One request: when it was due, how late the generator came to it, and how long after that it was answered, in seconds;
+    waiting for a free connection is part of that. Status 0: no whole answer."""
 
     due: float
     late: float
     latency: float
     status: int
     bytes: int
+
+    @property
+    def answered(self) -> float:
+        return self.due + self.late + self.latency
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -100,34 +107,42 @@ async def run(plan: Plan, core: int | None = None) -> Result:
 
 
 def lateness(result: Result) -> float:
-    """The 99th percentile, in seconds, of how late requests were sent."""
+    """The 99th percentile, in seconds, of how late the generator came to a request."""
     return percentile.of([shot.late for lane in result.lanes for shot in lane], 0.99)
 
 
 class _Lane:
     """The connections of one lane: free ones, and requests that wait for one."""
 
-    def __init__(self, lane: Lane, start: float) -> None:
+    def __init__(self, lane: Lane) -> None:
         self.shots: list[Shot] = []
-        self._start = start
+        self.start = 0.0
+        """Of the clock, when the first second begins."""
         self._where = lane.address.rpartition(":")
         self._requests = [load.get(lane.address, target, lane.headers) for target in lane.targets]
         self._most = lane.connections
         self._count = 0
         self._free: list[_Client] = []
-        self._waiting: deque[tuple[float, int]] = deque()
+        self._waiting: deque[tuple[float, float, int]] = deque()
         self._opening: set[asyncio.Task[None]] = set()
         self.open = 0
 
+    async def open_some(self, count: int) -> None:
+        self._count = count
+        await asyncio.gather(*(self._connect() for _ in range(count)))
+
     def fire(self, due: float, number: int) -> None:
         self.open += 1
+        self._begin(due, self._now(), number)
+
+    def _begin(self, due: float, begun: float, number: int) -> None:
         while self._free:
             client = self._free.pop()
             if client.usable:
-                self._send(client, due, number)
+                self._send(client, due, begun, number)
                 return
             self._count -= 1
-        self._waiting.append((due, number))
+        self._waiting.append((due, begun, number))
         if self._count < self._most:
             self._count += 1
             task = asyncio.get_running_loop().create_task(self._connect())
@@ -135,14 +150,13 @@ class _Lane:
             task.add_done_callback(self._opening.discard)
 
     def note(self, client: _Client) -> None:
-        now = time.perf_counter() - self._start
-        self.shots.append(Shot(client.due, client.sent - client.due, now - client.due, client.status, client.received))
+        late = client.begun - client.due
+        self.shots.append(Shot(client.due, late, self._now() - client.begun, client.status, client.received))
         self.open -= 1
         if not client.usable:
             self._count -= 1
             if self._waiting:
-                self.open -= 1
-                self.fire(*self._waiting.popleft())
+                self._begin(*self._waiting.popleft())
         elif self._waiting:
             self._send(client, *self._waiting.popleft())
         else:
@@ -152,8 +166,11 @@ class _Lane:
         """What has not been answered counts as lost."""
         self.shots.extend(Shot(due, 0.0, _PATIENCE, 0, 0) for _ in range(self.open))
 
-    def _send(self, client: _Client, due: float, number: int) -> None:
-        client.due, client.sent = due, time.perf_counter() - self._start
+    def _now(self) -> float:
+        return time.perf_counter() - self.start
+
+    def _send(self, client: _Client, due: float, begun: float, number: int) -> None:
+        client.due, client.begun = due, begun
         client.send(self._requests[number % len(self._requests)])
 
     async def _connect(self) -> None:
@@ -163,9 +180,8 @@ class _Lane:
         except OSError:
             self._count -= 1
             if self._waiting:
-                due, _number = self._waiting.popleft()
-                now = time.perf_counter() - self._start
-                self.shots.append(Shot(due, now - due, now - due, 0, 0))
+                due, begun, _number = self._waiting.popleft()
+                self.shots.append(Shot(due, begun - due, self._now() - begun, 0, 0))
                 self.open -= 1
             return
         if self._waiting:
@@ -178,7 +194,7 @@ class _Client(Exchange):
     def __init__(self, lane: _Lane) -> None:
         super().__init__()
         self._lane = lane
-        self.due = self.sent = 0.0
+        self.due = self.begun = 0.0
 
     def complete(self) -> None:
         self._lane.note(self)
@@ -188,8 +204,12 @@ class _Client(Exchange):
 
 
 async def _carry_out(plan: Plan) -> Result:
+    lanes = [_Lane(lane) for lane in plan.lanes]
+    for each, lane in zip(lanes, plan.lanes, strict=True):
+        await each.open_some(lane.opened)
     start = time.perf_counter() + 0.05
-    lanes = [_Lane(lane, start) for lane in plan.lanes]
+    for each in lanes:
+        each.start = start
     alarm = asyncio.Event()
     # The loop's own timers are late by up to a millisecond.
     asyncio.get_running_loop().add_signal_handler(signal.SIGALRM, alarm.set)

@@ -59,8 +59,37 @@ async def test_latency_counts_from_when_a_request_was_due() -> None:
     assert [shot.status for shot in shots] == [200] * 10
     assert [shot.bytes for shot in shots] == [10] * 10
     last = max(shots, key=lambda shot: shot.due)
-    assert last.latency >= 10 * 0.05 - last.due
-    assert last.late >= 9 * 0.05 - last.due
+    assert last.answered >= 10 * 0.05
+    assert last.latency >= 10 * 0.05 - last.due - last.late
+
+
+async def test_what_the_generator_is_late_by_is_not_the_server_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paced, "schedule", lambda *_: [(-3600.0, 0, 0)])
+    async with origin.answering() as upstream:
+        upstream.offer("/a", b"12345")
+        result = await paced._carry_out(Plan([Lane(upstream.address, 1, ["/a"])], 1))
+    ((shot,),) = result.lanes
+    assert (shot.due, shot.status) == (-3600, 200)
+    assert shot.late >= 3599
+    assert shot.latency < 3600
+
+
+@pytest.mark.parametrize("opened", [0, 3])
+async def test_connections_are_opened_beforehand(monkeypatch: pytest.MonkeyPatch, opened: int) -> None:
+    connected: asyncio.Queue[None] = asyncio.Queue()
+
+    async def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.put_nowait(None)
+        writer.close()
+
+    monkeypatch.setattr(paced, "schedule", lambda *_: [])
+    async with await asyncio.start_server(accepted, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        result = await paced._carry_out(Plan([Lane(f"127.0.0.1:{port}", 1, ["/"], opened=opened)], 1))
+        for _ in range(opened):
+            await connected.get()
+    assert connected.empty()
+    assert result.lanes == [[]]
 
 
 async def test_what_is_not_answered_is_counted() -> None:
