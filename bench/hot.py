@@ -25,9 +25,11 @@ P99_SLACK = 1.1
 STEADY = 2000.0
 """Requests a second at which p99 is compared. In a closed loop it follows from the rate, and from the client's own queue."""
 
-_STEADY_ROUNDS = 11
-"""More than of others: the machine's own pauses delay 0.9 % of what is asked, so that p99 lies at the edge between 0.2 ms and
-several, and falls now to this side and now to that."""
+_TURNS = 3
+"""Of each side in a round of that, interleaved, their answers taken together: the machine's own pauses delay nearly 1 % of what
+is asked, so that the p99 of a few seconds lies now on this side of them and now on that."""
+_WAKING = 0.1
+"""Seconds of each turn that do not count: no side has been asked for half a minute."""
 
 _LIMIT = 0.95
 """A server that is busy for less of its core than this was not the limit: the client was."""
@@ -214,17 +216,20 @@ async def _rounds(stage: Stage, contestants: Sequence[Contestant]) -> str:
 async def _steady(stage: Stage, contestants: Sequence[Contestant]) -> None:
     """Their p99 at the same rate, far from what either can do."""
     cores = pinning.cores()
-    for turn in range(stage.rounds(_STEADY_ROUNDS)):
-        for each in contestants[:: 1 if turn % 2 else -1]:
-            lines = "".join(f"{line}\r\n" for line in each.aim.headers)
-            lane = paced.Lane(each.aim.address, STEADY, [each.aim.target], lines, opened=CONNECTIONS)
-            with pinning.pinned(each.pids, cores.server):
-                result = await paced.run(paced.Plan([lane], 0.5 if stage.quick else 3.0), cores.load)
-            latencies = result.latencies(0, each.aim.status)
-            if len(latencies) < len(result.lanes[0]):
+    for _ in range(stage.rounds()):
+        sides: list[tuple[Contestant, list[paced.Shot]]] = [(each, []) for each in contestants]
+        for turn in range(_TURNS):
+            for each, shots in sides[:: 1 if turn % 2 else -1]:
+                lines = "".join(f"{line}\r\n" for line in each.aim.headers)
+                lane = paced.Lane(each.aim.address, STEADY, [each.aim.target], lines, opened=CONNECTIONS)
+                with pinning.pinned(each.pids, cores.server):
+                    result = await paced.run(paced.Plan([lane], 0.5 if stage.quick else 2.0), cores.load)
+                shots += [shot for shot in result.lanes[0] if shot.due >= _WAKING]
+                each.late.append(1000 * paced.lateness(result))
+        for each, shots in sides:
+            if any(shot.status != each.aim.status for shot in shots):
                 raise RuntimeError(f"{each.what}: answers that were no {each.aim.status}")
-            each.steady.append(1000 * percentile.of(latencies, 0.99))
-            each.late.append(1000 * paced.lateness(result))
+            each.steady.append(1000 * percentile.of([shot.latency for shot in shots], 0.99))
 
 
 def _row(one: Match, client: str) -> Row:

@@ -239,15 +239,16 @@ class HotAnswers:
         whole = self._start("200 OK", fields | more, wall)
         if whole is None or unchanged is None:
             return False
-        answer.whole = self._ready(answer, 200, whole, bare=answer.method == hdrs.METH_HEAD)
-        answer.unchanged = self._ready(answer, 304, unchanged, bare=True)
+        answer.whole = self._ready(answer, answer.whole.line, 200, whole, bare=answer.method == hdrs.METH_HEAD)
+        answer.unchanged = self._ready(answer, answer.unchanged.line, 304, unchanged, bare=True)
         answer.dated_until, answer.until = dated_until, until
         return True
 
-    def _ready(self, answer: HotAnswer, status: int, start: bytes, *, bare: bool) -> Ready:
+    def _ready(self, answer: HotAnswer, line: str, status: int, start: bytes, *, bare: bool) -> Ready:
+        """`line` is the one it had, which stays, or "" at first."""
         entry = answer.entry
         sent = 0 if bare else entry.length
-        line = self.observer.line(status, sent, answer.method, answer.target, answer.source, entry.facts.format)
+        line = line or self.observer.line(status, sent, answer.method, answer.target, answer.source, entry.facts.format)
         return Ready(status, start, b"" if bare else entry.body or b"", line, None if bare else answer.stored)
 
     def _dated_until(self, answer: HotAnswer, now: float, wall: float) -> float:
