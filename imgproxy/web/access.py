@@ -19,7 +19,10 @@ DELAY = 0.1
 """Seconds that a line of the access log may wait for others to be written with."""
 
 BATCH = 64 * 1024
-"""Characters of waiting lines that are written without waiting for more."""
+"""Characters of waiting lines that are handed over without waiting for more."""
+
+FILE_BATCH = 8 * 1024
+"""The same where they are written here and now: who is answered next waits for 20 us, and not for 150."""
 
 PENDING = 1024 * 1024
 """Characters of lines that wait while standard error takes nothing; what comes on top is dropped, counted and said."""
@@ -41,6 +44,7 @@ class AccessLog:
         self._armed = False
         # A thread for a file too would cost more than the writing, and every so often the interpreter for 5 ms.
         self._at_once = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._batch = FILE_BATCH if self._at_once else BATCH
         self._millis, self._opening = 0, ""
         self._second, self._today = 0, ""
         self._refused = 0  # the loop's own count; the next two belong to whoever writes
@@ -72,7 +76,7 @@ class AccessLog:
         if not self._armed:
             self._armed = True
             asyncio.get_running_loop().call_later(DELAY, self._due)
-        if self._size >= BATCH and self._idle.is_set():
+        if self._size >= self._batch and self._idle.is_set():
             self._hand_over()
 
     def flush(self, patience: float = 0.5) -> None:
