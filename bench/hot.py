@@ -216,10 +216,12 @@ async def _rounds(stage: Stage, contestants: Sequence[Contestant]) -> str:
 async def _steady(stage: Stage, contestants: Sequence[Contestant]) -> None:
     """Their p99 at the same rate, far from what either can do."""
     cores = pinning.cores()
-    for _ in range(stage.rounds()):
+    for number in range(stage.rounds()):
         sides: list[tuple[Contestant, list[paced.Shot]]] = [(each, []) for each in contestants]
         for turn in range(_TURNS):
-            for each, shots in sides[:: 1 if turn % 2 else -1]:
+            # Not to and fro: then one of them would come twice in a row, and be awake still.
+            at = (number * _TURNS + turn) % len(sides)
+            for each, shots in [*sides[at:], *sides[:at]]:
                 lines = "".join(f"{line}\r\n" for line in each.aim.headers)
                 lane = paced.Lane(each.aim.address, STEADY, [each.aim.target], lines, opened=CONNECTIONS)
                 with pinning.pinned(each.pids, cores.server):
