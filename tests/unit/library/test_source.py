@@ -71,6 +71,18 @@ async def test_what_was_deleted_by_way_of_another_machine_is_purged_here(machine
     assert not machine.bans.covers(Identity(ORIGIN, "a" * 16), seen_at)
 
 
+async def test_it_looks_again_while_what_it_knew_may_still_be_believed(machine: Machine) -> None:
+    hosted = await machine.catalogue.add(picture("shop"))
+    await machine.source.version(hosted.id)
+    assert machine.source.known_until(hosted.id) == 101.0
+    machine.now += 0.6
+    await machine.source.version(hosted.id)
+    assert machine.source.known_until(hosted.id) == 101.0
+    machine.now += 0.2
+    await machine.source.version(hosted.id)
+    assert machine.source.known_until(hosted.id) == pytest.approx(101.8)
+
+
 async def test_while_the_catalogue_is_gone_one_request_in_a_while_asks_it(machine: Machine) -> None:
     hosted = await machine.catalogue.add(picture("shop"))
     await machine.source.find(hosted.id)
