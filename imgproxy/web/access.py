@@ -22,7 +22,7 @@ BATCH = 64 * 1024
 """Characters of waiting lines that are handed over without waiting for more."""
 
 FILE_BATCH = 8 * 1024
-"""The same where they are written here and now: who is answered next waits for 20 us, and not for 150."""
+"""The same where they are written here and now: who is answered next waits for 20 µs, and not for 150."""
 
 PENDING = 1024 * 1024
 """Characters of lines that wait while standard error takes nothing; what comes on top is dropped, counted and said."""

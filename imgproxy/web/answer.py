@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import structs
@@ -49,7 +49,7 @@ class HotAnswer:
     stored: StoredFile | None = None
     until: float = -math.inf
     dated_until: float = -math.inf
-    ask_at: float = math.inf
+    ask_at: float = field(init=False)
     whole: Ready = _NOTHING_YET
     unchanged: Ready = _NOTHING_YET
 
