@@ -63,6 +63,10 @@ class LibrarySource:
     async def version(self, locator: str) -> str:
         return (await self.find(locator)).digest
 
+    def version_at_once(self, locator: str) -> str | None:
+        known = self._believed(locator)
+        return known.digest if known is not None else None
+
     def known_until(self, locator: str) -> float:
         known = self._known.get(locator)
         return known[1] if known is not None else 0.0
@@ -80,8 +84,9 @@ class LibrarySource:
     async def find(self, id: str) -> Hosted:
         """Raises SourceNotFound and CatalogueUnavailable."""
         known, generation = self._known.get(id), self._bans.generation  # read first: a purge meanwhile must not be missed
-        if known is not None and known[1] - KEPT_BACK > self._clock() and known[2] == generation:
-            return known[0]
+        believed = self._believed(id)
+        if believed is not None:
+            return believed
         until, seen_at = self._clock() + _KNOWN_SECONDS, time.time()
         try:
             found = await self._asked(id)
@@ -100,6 +105,12 @@ class LibrarySource:
             raise SourceNotFound("there is no such picture")
         self._known[id] = found, until, generation
         return found
+
+    def _believed(self, id: str) -> Hosted | None:
+        known = self._known.get(id)
+        if known is not None and known[1] - KEPT_BACK > self._clock() and known[2] == self._bans.generation:
+            return known[0]
+        return None
 
     async def _forget(self, id: str) -> None:
         """A picture that this machine has seen, and that was deleted by way of another: what was made of it here goes too."""

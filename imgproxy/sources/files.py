@@ -61,14 +61,24 @@ class Files:
 
     async def version(self, locator: str) -> str:
         """Modification time, size and inode of the file, at most one second old."""
+        known = self.version_at_once(locator)
+        if known is None:
+            until = self._clock() + _VERSION_SECONDS
+            _, facts = await self._opened(locator)
+            known = self._note(locator, facts, until)
+        return known
+
+    def version_at_once(self, locator: str) -> str | None:
         known = self._versions.get(locator)
         now = self._clock()
-        if known is None or now >= known[1] - KEPT_BACK:
-            until = now + _VERSION_SECONDS
-            _, facts = await self._opened(locator)
-            known = _version(facts), until
-            self._versions[locator] = known
-        return known[0]
+        if known is not None and now < known[1] - KEPT_BACK:
+            return known[0]
+        path = b"/".join(segments(locator))
+        try:
+            handle = self._open_at_once(path)
+            return None if handle is None else self._note(locator, self._facts(handle), now + _VERSION_SECONDS)
+        except OSError as error:
+            raise _translated(error) from error
 
     def known_until(self, locator: str) -> float:
         known = self._versions.get(locator)
@@ -96,21 +106,34 @@ class Files:
     async def _opened(self, locator: str) -> tuple[Handle, os.stat_result]:
         path = b"/".join(segments(locator))
         try:
-            # A thread costs many times what opening a file does whose name the kernel has cached.
-            fd = open_at_once(self._root, path) if self._opener is open_in_kernel else None
-            handle = Handle(fd) if fd is not None else await asyncio.to_thread(self._open, path)
-            facts = os.fstat(handle.fd)
+            handle = self._open_at_once(path)
+            if handle is None:
+                handle = await asyncio.to_thread(self._open, path)
+            return handle, self._facts(handle)
         except OSError as error:
             raise _translated(error) from error
-        if not stat.S_ISREG(facts.st_mode):
-            raise SourceForbidden("that is not a regular file")
-        if facts.st_size > self.limits.source_bytes:
-            raise SourceTooLarge(f"the original has more than {self.limits.source_bytes} bytes")
-        return handle, facts
+
+    def _open_at_once(self, path: bytes) -> Handle | None:
+        """None: it may have to be waited for. A thread costs many times what opening a file does whose name the kernel has."""
+        fd = open_at_once(self._root, path) if self._opener is open_in_kernel else None
+        return None if fd is None else Handle(fd)
 
     def _open(self, path: bytes) -> Handle:
         # The descriptor is in its Handle at once: whoever waits for this thread may have been cancelled meanwhile.
         return Handle(self._opener(self._root, path))
+
+    def _facts(self, handle: Handle) -> os.stat_result:
+        facts = os.fstat(handle.fd)
+        if not stat.S_ISREG(facts.st_mode):
+            raise SourceForbidden("that is not a regular file")
+        if facts.st_size > self.limits.source_bytes:
+            raise SourceTooLarge(f"the original has more than {self.limits.source_bytes} bytes")
+        return facts
+
+    def _note(self, locator: str, facts: os.stat_result, until: float) -> str:
+        version = _version(facts)
+        self._versions[locator] = version, until
+        return version
 
 
 @dataclass(slots=True)

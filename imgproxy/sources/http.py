@@ -72,6 +72,9 @@ class Http:
         self._places.locate(locator)
 
     async def version(self, locator: str) -> str:
+        return self.version_at_once(locator)
+
+    def version_at_once(self, locator: str) -> str:
         self._places.locate(locator)
         return ""
 

@@ -65,6 +65,9 @@ class Source(Protocol):
     async def version(self, locator: str) -> str:
         """The version of the original where it can be known without fetching it, else "". Raises as `open` does."""
 
+    def version_at_once(self, locator: str) -> str | None:
+        """`version` where nothing has to be waited for, else None. Raises as `open` does."""
+
     def known_until(self, locator: str) -> float:
         """When that version has to be looked up again, in seconds of `time.monotonic`; infinite where it is always ""."""
 

@@ -73,13 +73,19 @@ class TemplateSource:
         self.shelf.check(read_locator(locator)[0])
 
     async def version(self, locator: str) -> str:
-        seen, generation = self._seen.get(locator), self._bans.generation
-        if seen is not None and seen.until - KEPT_BACK > self._clock() and seen.generation == generation:
-            return seen.version
-        until = self._clock() + _KNOWN_SECONDS
+        known = self.version_at_once(locator)
+        if known is not None:
+            return known
+        generation, until = self._bans.generation, self._clock() + _KNOWN_SECONDS
         sketch = await self._sketched(locator, Trace())
         self._seen[locator] = self._noted(sketch, until, generation)
         return sketch.version
+
+    def version_at_once(self, locator: str) -> str | None:
+        seen = self._seen.get(locator)
+        if seen is not None and seen.until - KEPT_BACK > self._clock() and seen.generation == self._bans.generation:
+            return seen.version
+        return None
 
     def known_until(self, locator: str) -> float:
         seen = self._seen.get(locator)

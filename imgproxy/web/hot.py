@@ -29,11 +29,12 @@ from imgproxy.web.answer import HotAnswer, Ready
 from imgproxy.web.headers import dress
 from imgproxy.web.heads import ByBytes, Heads, Plain
 from imgproxy.web.observe import Observer
-from imgproxy.web.reply import common, described
+from imgproxy.web.reply import described, lasting, passing
 
 _VERSION_11 = (1, 1)
 _STEP = 1.0
 """Seconds for which a prepared head is good at most: as long as its Date."""
+_HIT = Trace(cache="hit")
 _ON_DISK = 4
 """Answers from files take this part of what memory there is for all others, beside it."""
 
@@ -116,9 +117,10 @@ class HotAnswers:
         if self._counter[0] != self._generation:
             self._forget_all()
             return None
+        known = now < answer.ask_at or answer.ask_at_once()
         if self._cells[answer.cell] != answer.mark or (now >= answer.until and not self._renew(answer, now)):
             return None
-        if now >= answer.ask_at:
+        if not known:
             answer.ask_at = math.inf
             self._background.start(lambda _: answer.ask())
         plain = head.plain
@@ -147,7 +149,7 @@ class HotAnswers:
         known = table.get(line)
         if known is not None and known.picture.etag == picture.etag and (entry is None or entry is known.entry):
             # Still this version; until then nobody knew.
-            known.asked, known.dated_until = asked, -math.inf
+            known.asked, known.given, known.dated_until = asked, None, -math.inf
             known.believe(picture.known_until)
             return
         # How long an interim one is good depends on when it is asked for.
@@ -227,29 +229,37 @@ class HotAnswers:
             self._on_disk[answer] = self._on_disk.pop(answer)  # the one used last
         wall = self._wall()
         dated_until = self._dated_until(answer, now, wall)
-        until = min(dated_until, answer.picture.known_until)
-        if until <= now:
+        until = min(dated_until, answer.known_until)
+        given = answer.picture.source.headers(answer.asked.locator)
+        if until <= now or (answer.given != given and not self._dress(answer, given)):
             return False
         facts = answer.entry.facts
         age = 0 if answer.entry.identity.validator else max(0, int(wall - facts.validated_at))
-        picture = answer.picture = structs.replace(answer.picture, age=age)
-        fields = common(answer.asked, picture, Trace(cache="hit"))
-        unchanged = self._start("304 Not Modified", fields, wall)
-        more = described(answer.asked, picture) | {"Accept-Ranges": "bytes", "Content-Length": str(answer.entry.length)}
-        whole = self._start("200 OK", fields | more, wall)
-        if whole is None or unchanged is None:
-            return False
-        answer.whole = self._ready(answer, answer.whole.line, 200, whole, bare=answer.method == hdrs.METH_HEAD)
-        answer.unchanged = self._ready(answer, answer.unchanged.line, 304, unchanged, bare=True)
+        if age != answer.picture.age:
+            answer.picture = structs.replace(answer.picture, age=age)
+        now_so = f"{_text(passing(answer.asked, answer.picture, _HIT))}Date: {self._today(wall)}\r\nX-Request-ID: ".encode()
+        for ready in (answer.whole, answer.unchanged):
+            ready.start = ready.lasting + now_so
         answer.dated_until, answer.until = dated_until, until
         return True
 
-    def _ready(self, answer: HotAnswer, line: str, status: int, start: bytes, *, bare: bool) -> Ready:
-        """`line` is the one it had, which stays, or "" at first."""
+    def _dress(self, answer: HotAnswer, given: Mapping[str, str]) -> bool:
+        """Write what stays of its heads, where `given` is what the source says goes with it; False: it cannot be written."""
+        fields = lasting(answer.asked, answer.picture)
+        more = described(answer.asked, answer.picture) | {"Accept-Ranges": "bytes", "Content-Length": str(answer.entry.length)}
+        whole, unchanged = self._lasting("200 OK", fields | more), self._lasting("304 Not Modified", fields)
+        if whole is None or unchanged is None:
+            return False
+        answer.whole = self._ready(answer, 200, whole, bare=answer.method == hdrs.METH_HEAD)
+        answer.unchanged = self._ready(answer, 304, unchanged, bare=True)
+        answer.given = given
+        return True
+
+    def _ready(self, answer: HotAnswer, status: int, lasting: bytes, *, bare: bool) -> Ready:
         entry = answer.entry
         sent = 0 if bare else entry.length
-        line = line or self.observer.line(status, sent, answer.method, answer.target, answer.source, entry.facts.format)
-        return Ready(status, start, b"" if bare else entry.body or b"", line, None if bare else answer.stored)
+        line = self.observer.line(status, sent, answer.method, answer.target, answer.source, entry.facts.format)
+        return Ready(status, lasting, b"" if bare else entry.body or b"", line, None if bare else answer.stored)
 
     def _dated_until(self, answer: HotAnswer, now: float, wall: float) -> float:
         """By `clock`. The wall's clock may be set meanwhile; that is seen within a second."""
@@ -263,21 +273,24 @@ class HotAnswers:
             end = min(end, answer.asked.expires)
         return now + end - wall
 
-    def _start(self, status: str, fields: Mapping[str, str], wall: float) -> bytes | None:
-        """The head up to the value of X-Request-ID, which is last. None: it cannot be written."""
+    def _lasting(self, status: str, fields: Mapping[str, str]) -> bytes | None:
+        """None: it cannot be written."""
         headers = CIMultiDict(fields)
         dress(headers, self._origins, None)
-        headers["Date"] = self._today(wall)
-        text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        text = _text(headers)
         if "\0" in text or len(text.splitlines()) != len(headers):
             return None
-        return f"HTTP/1.1 {status}\r\n{text}X-Request-ID: ".encode("utf-8", "replace")
+        return f"HTTP/1.1 {status}\r\n{text}".encode("utf-8", "replace")
 
     def _today(self, wall: float) -> str:
         second = int(wall)
         if self._date[0] != second:
             self._date = second, formatdate(second, usegmt=True)
         return self._date[1]
+
+
+def _text(fields: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
 
 
 def _forget(table: Table, line: bytes, answer: HotAnswer) -> None:

@@ -115,10 +115,12 @@ def described(asked: ImageRequest, picture: Picture) -> dict[str, str]:
 
 def common(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str]:
     """What goes with a picture and with a 304."""
+    return lasting(asked, picture) | passing(asked, picture, trace)
+
+
+def lasting(asked: ImageRequest, picture: Picture) -> dict[str, str]:
+    """What of that stays the same as long as the picture does, and what its source says goes with it."""
     headers = dict(picture.source.headers(asked.locator)) | SAFETY
-    headers["Cache-Control"] = cache_control(picture, asked.expires, time.time())
-    headers["Age"] = str(picture.age)
-    headers["Cache-Status"] = cache_status(picture, trace)
     if picture.etag:
         headers["ETag"] = picture.etag
     hints = asked.transform.hints if asked.transform is not None else ()
@@ -129,6 +131,15 @@ def common(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str
     if wanted:
         headers["Accept-CH"] = ", ".join(wanted)
     return headers
+
+
+def passing(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str]:
+    """What of that depends on when it is asked for."""
+    return {
+        "Cache-Control": cache_control(picture, asked.expires, time.time()),
+        "Age": str(picture.age),
+        "Cache-Status": cache_status(picture, trace),
+    }
 
 
 def _wants_range(request: web.Request, tag: str) -> bool:

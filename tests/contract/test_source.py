@@ -130,12 +130,16 @@ async def test_what_is_no_locator_is_refused_without_io_and_with(case: Case, loc
     with pytest.raises(InvalidTarget):
         await case.source.version(locator)
     with pytest.raises(InvalidTarget):
+        case.source.version_at_once(locator)
+    with pytest.raises(InvalidTarget):
         async with case.source.open(locator, None):
             pytest.fail("it means nothing")
 
 
 async def test_a_version_is_steady(case: Case) -> None:
-    assert await case.source.version("small.png") == await case.source.version("small.png")
+    version = await case.source.version("small.png")
+    assert await case.source.version("small.png") == version
+    assert case.source.version_at_once("small.png") == version
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc")

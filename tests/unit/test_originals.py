@@ -44,6 +44,9 @@ class Origin:
     async def version(self, locator: str) -> str:
         return ""
 
+    def version_at_once(self, locator: str) -> str:
+        return ""
+
     def known_until(self, locator: str) -> float:
         return math.inf
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imgproxy.cache.bans import Bans
+from imgproxy.cache.bans import Ban, Bans
 from imgproxy.errors import CatalogueUnavailable, SourceNotFound
 from imgproxy.library.catalogue import Catalogue
 from imgproxy.library.database import SECONDS, Database, address
@@ -19,6 +19,7 @@ from imgproxy.library.snapshots import Snapshots
 from imgproxy.library.source import ORIGIN, LibrarySource
 from imgproxy.request import Identity
 from imgproxy.settings import LibrarySettings, LimitSettings
+from imgproxy.urls.native import LIBRARY
 from tests.contract.test_catalogue import close, picture
 
 
@@ -81,6 +82,19 @@ async def test_it_looks_again_while_what_it_knew_may_still_be_believed(machine: 
     machine.now += 0.2
     await machine.source.version(hosted.id)
     assert machine.source.known_until(hosted.id) == pytest.approx(101.8)
+
+
+async def test_what_is_believed_is_told_at_once_until_it_is_looked_up_again_or_purged(machine: Machine) -> None:
+    hosted = await machine.catalogue.add(picture("shop"))
+    assert machine.source.version_at_once(hosted.id) is None
+    version = await machine.source.version(hosted.id)
+    machine.now += 0.6
+    assert machine.source.version_at_once(hosted.id) == version
+    machine.now += 0.2
+    assert machine.source.version_at_once(hosted.id) is None
+    assert await machine.source.version(hosted.id) == machine.source.version_at_once(hosted.id)
+    machine.bans.add(Ban(at=time.time(), source=LIBRARY, locator=hosted.id))
+    assert machine.source.version_at_once(hosted.id) is None
 
 
 async def test_while_the_catalogue_is_gone_one_request_in_a_while_asks_it(machine: Machine) -> None:

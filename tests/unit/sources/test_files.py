@@ -320,6 +320,40 @@ async def test_the_version_follows_the_file_within_a_second(root: Path) -> None:
     assert files.known_until("picture.png") == pytest.approx(101.8)
 
 
+async def test_a_file_that_the_kernel_knows_is_looked_at_without_waiting(root: Path) -> None:
+    time = 100.0
+    files = Files("photos", FilesSource(root=str(root)), LimitSettings(), clock=lambda: time)
+    (root / "picture.png").read_bytes()
+    first = files.version_at_once("picture.png")
+    assert files.known_until("picture.png") == 101.0
+    assert first == await files.version("picture.png")
+    (root / "picture.png").write_bytes(PICTURE + b"2")
+    assert files.version_at_once("picture.png") == first
+    time += 0.8
+    assert files.version_at_once("picture.png") not in (None, first)
+    assert files.known_until("picture.png") == pytest.approx(101.8)
+
+
+async def test_what_may_have_to_be_waited_for_is_not_told_at_once(root: Path) -> None:
+    """A file that the kernel has not at hand, or has not; anything at all where it cannot be asked so. What was told is."""
+    files = Files("photos", FilesSource(root=str(root)), LimitSettings())
+    assert files.version_at_once("absent.png") is None
+    slow = Files("photos", FilesSource(root=str(root)), LimitSettings(), opener=open_by_component)
+    assert slow.version_at_once("picture.png") is None
+    assert slow.version_at_once("picture.png") is None
+    assert await slow.version("picture.png") == slow.version_at_once("picture.png")
+
+
+async def test_what_is_no_picture_is_not_told_at_once_either(root: Path) -> None:
+    (root / "directory").mkdir()
+    (root / "large.png").write_bytes(bytes(101))
+    files = Files("photos", FilesSource(root=str(root), limits=SourceLimits(source_bytes=100)), LimitSettings())
+    with pytest.raises(SourceForbidden):
+        files.version_at_once("directory")
+    with pytest.raises(SourceTooLarge):
+        files.version_at_once("large.png")
+
+
 async def test_what_is_absent_is_looked_for_again(files: Files, root: Path) -> None:
     with pytest.raises(SourceNotFound):
         await files.version("late.png")

@@ -377,18 +377,31 @@ async def test_a_file_that_is_gone_is_hot_no_longer(directory: Path, kept: str, 
         assert found.status == 404
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The locators that the source was asked for, which it is with every hot answer: its word is always about to end."""
+@pytest.fixture(params=["at once", "waited for"])
+def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The locators that the source was asked for, which it is with every hot answer: its word is always about to end. It may
+    have to be waited for."""
     monkeypatch.setattr(answer, "KEPT_BACK", 7200.0)
     monkeypatch.setattr(files, "KEPT_BACK", 7200.0)
-    version, locators = Files.version, []
+    locators: list[str] = []
 
-    async def noted(self: Files, locator: str) -> str:
-        locators.append(locator)
-        return await version(self, locator)
+    if request.param == "at once":
+        version_at_once = Files.version_at_once
 
-    monkeypatch.setattr(Files, "version", noted)
+        def noted(self: Files, locator: str) -> str | None:
+            locators.append(locator)
+            return version_at_once(self, locator)
+
+        monkeypatch.setattr(Files, "version_at_once", noted)
+    else:
+        version = Files.version
+
+        async def noted_later(self: Files, locator: str) -> str:
+            locators.append(locator)
+            return await version(self, locator)
+
+        monkeypatch.setattr(Files, "version_at_once", lambda *_: None)
+        monkeypatch.setattr(Files, "version", noted_later)
     return locators
 
 
@@ -399,6 +412,46 @@ async def test_the_source_is_asked_beside_the_answers(directory: Path, kept: str
         asked.clear()
         assert all([(await one(door, ask())).hot for _ in range(10)])
         assert asked
+
+
+@pytest.fixture
+def forgetful(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Whatever the source says holds for a microsecond: whoever asks next has been away for longer than that."""
+    monkeypatch.setattr(files, "_VERSION_SECONDS", 1e-6)
+    monkeypatch.setattr(files, "KEPT_BACK", 0.0)
+    monkeypatch.setattr(answer, "KEPT_BACK", 0.0)
+    return directory
+
+
+async def test_what_nobody_has_asked_for_in_a_while_is_hot_where_the_source_answers_at_once(forgetful: Path, kept: str) -> None:
+    async with serving(settings_for(forgetful, kept), forgetful) as door:
+        await warm(door)
+        assert all([(await one(door, ask())).hot for _ in range(10)])
+        os.utime(forgetful / "root" / "a.jpg", (1, 1))
+        assert (await one(door, ask())).status == 503  # another version, which has to be drawn, and cannot be
+
+
+async def test_what_the_source_says_that_goes_with_its_pictures_is_seen_within_a_second(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(settings_for(directory), directory) as door:
+        await warm(door)
+        monkeypatch.setattr(Files, "headers", lambda *_: {"X-From": "here"})
+        changed = time.monotonic()
+        while "x-from" not in (found := await one(door, ask())).headers:
+            assert time.monotonic() < changed + 1 + 5
+        assert found.hot
+        assert found.headers["x-from"] == "here"
+
+
+async def test_what_nobody_has_asked_for_in_a_while_goes_the_long_way_where_the_source_has_to_be_waited_for(
+    forgetful: Path, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Files, "version_at_once", lambda *_: None)
+    async with serving(settings_for(forgetful, kept), forgetful) as door:
+        found = [await one(door, ask()) for _ in range(5)]
+        assert not any(answer.hot for answer in found)
+        assert {answer.status for answer in found} == {200}
 
 
 @pytest.mark.parametrize(("change", "status"), [("another file", 503), ("private", 404)])
