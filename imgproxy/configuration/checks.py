@@ -22,6 +22,16 @@ _HEX_DIGITS = re.compile("(?:[0-9A-Fa-f]{2})*")
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+_DECIDED = frozenset(
+    (
+        *("accept-ch", "accept-ranges", "access-control-allow-origin", "access-control-expose-headers", "age"),
+        *("cache-control", "cache-status", "connection", "content-disposition", "content-encoding", "content-length"),
+        *("content-range", "content-security-policy", "content-type", "cross-origin-resource-policy", "date", "etag"),
+        *("imgproxy-error", "imgproxy-fallback", "keep-alive", "server", "server-timing", "timing-allow-origin"),
+        *("trailer", "transfer-encoding", "upgrade", "vary", "x-content-type-options", "x-request-id"),
+    )
+)
+"""Headers of an answer that the server decides about: a second one would contradict it, or break the answer in two."""
 _CORS_ORIGIN = re.compile(r"\*|https?://[^\s/?#]+")
 
 
@@ -37,6 +47,9 @@ def problems(settings: Settings) -> Iterator[Problem]:
             yield f"sources.{name}", "a source's name is lower-case letters, digits and dashes, and begins with no dash"
         yield from _files(f"sources.{name}", source) if isinstance(source, FilesSource) else _http(f"sources.{name}", source)
         yield from _headers(f"sources.{name}.headers", source.headers)
+        for header in source.headers:
+            if header.lower() in _DECIDED:
+                yield f"sources.{name}.headers.{header}", "the server sends that itself; expected another header"
     yield from _machine(settings)
 
 

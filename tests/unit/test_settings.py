@@ -152,6 +152,10 @@ def test_what_no_type_admits(tmp_path: Path, text: str, message: str) -> None:
             "x.toml:6: sources.a.headers.X: a header's value has no line breaks and no control characters",
         ),
         (
+            OPEN + '[sources.a]\ntype = "http"\nallow = ["*"]\nheaders = { content-LENGTH = "5" }',
+            "x.toml:6: sources.a.headers.content-LENGTH: the server sends that itself; expected another header",
+        ),
+        (
             OPEN + "[server]\nadmin_port = 8080",
             "x.toml:4: server.admin_port: is server.port as well (8080); the two need different ports",
         ),

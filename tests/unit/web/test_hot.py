@@ -18,6 +18,7 @@ import pytest
 
 from imgproxy.cache import stored
 from imgproxy.cache.bans import Ban, Bans
+from imgproxy.configuration.checks import problems
 from imgproxy.sources import files
 from imgproxy.sources.files import Files
 from imgproxy.web import answer
@@ -421,6 +422,22 @@ def forgetful(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(files, "KEPT_BACK", 0.0)
     monkeypatch.setattr(answer, "KEPT_BACK", 0.0)
     return directory
+
+
+async def test_no_source_may_be_given_a_header_that_is_ours(directory: Path) -> None:
+    """Of answers of both ways, whole, in part, unchanged and none at all."""
+    settings = settings_for(directory)
+    names: set[str] = set()
+    async with serving(settings, directory) as door:
+        unchanged = ask(TARGET, f"If-None-Match: {await tag_of(door)}")
+        for request in (ask(), ask(TARGET, "Range: bytes=0-1"), unchanged, ask("/images/local/none.jpg?w=1")):
+            names |= set((await one(door, request)).headers)
+    assert "server-timing" in names
+    section = settings.sources["local"]
+    for name in names:
+        sources = {"local": msgspec.structs.replace(section, headers={name: "x"})}
+        found = list(problems(msgspec.structs.replace(settings, sources=sources)))
+        assert any(path == f"sources.local.headers.{name}" for path, _ in found), name
 
 
 async def test_what_nobody_has_asked_for_in_a_while_is_hot_where_the_source_answers_at_once(forgetful: Path, kept: str) -> None:
