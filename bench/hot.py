@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 import pyvips
 
@@ -25,17 +25,20 @@ P99_SLACK = 1.1
 STEADY = 2000.0
 """Requests a second at which p99 is compared. In a closed loop it follows from the rate, and from the client's own queue."""
 
-_TURNS = 3
-"""Of each side in a round of that, interleaved, their answers taken together: the machine's own pauses delay nearly 1 % of what
-is asked, so that the p99 of a few seconds lies now on this side of them and now on that."""
+_TURN = 1.0
+"""Seconds of each side in a round of that. Short ones and many: the machine's own pauses delay nearly 1 % of what is asked, so
+that the p99 of a second lies now on this side of them and now on that; of many rounds the median tells."""
+_TURNS = 25
 _WAKING = 0.1
-"""Seconds of each turn that do not count: no side has been asked for half a minute."""
+"""Seconds of each turn that do not count: that side has not been asked for a while."""
 
 _LIMIT = 0.95
 """A server that is busy for less of its core than this was not the limit: the client was."""
 
 _CROPS = {"5 kB": "w=160&h=120&fit=crop", "25 kB": CROP}
 _SMALL = 65_536
+_MANY = 4000
+"""Different URLs that are asked in turn: at `STEADY` requests a second each comes again after two."""
 _SIZES = {"20 kB": 20_000, "500 kB": 500_000, "5 MB": 5_000_000}
 _QUIET = "[log]\naccess = false\n"
 
@@ -52,6 +55,7 @@ class Contestant:
     p99: list[float] = field(default_factory=list)
     cost: list[float] = field(default_factory=list)
     steady: list[float] = field(default_factory=list)
+    steady_p50: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
 
     def cpu(self) -> float:
@@ -112,6 +116,7 @@ async def _matches(stage: Stage, stack: ExitStack, upstream: Origin) -> list[Mat
             Match(ours, _peer("nginx proxy_cache", cached, path), 1.4, size),
             Match(noted, _peer("nginx static", noting, path), 1.0, size),
         ]
+    matches.append(await _many(stage, quiet, static, root))
     unmodified = _ours("304", quiet, target, (f"If-None-Match: {tag}",), 304)
     matches.append(Match(unmodified, await _unmodified(static, path), 1.0, 0))
     for name, size in _SIZES.items():
@@ -120,6 +125,33 @@ async def _matches(stage: Stage, stack: ExitStack, upstream: Origin) -> list[Mat
         theirs = _peer("nginx static", static, f"/{size}")
         matches.append(Match(_ours(f"disk hit, {name}", disk, target), theirs, 0.5, len(body)))
     return matches
+
+
+async def _many(stage: Stage, server: Server, static: nginx.Nginx | None, root: Path) -> Match:
+    """Different pictures of 5 kB, one as often as the other."""
+    crop = f"{_CROPS['5 kB']}&fm=jpg"
+    place = stage.unique("many")
+    requests = [load.get(server.public, f"/images/shop/{name}?{crop}") for name in stage.corpus.fresh_names(place, _MANY)]
+    (root / place).mkdir()
+    sizes = [0] * _MANY
+
+    def keep(number: int, _status: int, body: bytes) -> None:
+        (root / place / f"{number}.jpg").write_bytes(body)
+        sizes[number] = len(body)
+
+    await load.run(server.public, iter(requests), connections=8, seen=keep)
+    for _ in range(3):
+        outcome = await load.run(server.public, iter(requests), connections=8)
+    if not outcome.all_are(200):
+        raise RuntimeError(f"{_MANY} pictures: {dict(outcome.statuses)}")
+    what = f"memory, {_MANY:,} pictures of 5 kB in turn"
+    ours = Contestant(
+        what, wrk.Aim(server.public, f"/images/shop/{place}/%d.jpg?{crop}", count=_MANY), tuple(server.pids("web"))
+    )
+    theirs = None
+    if static:
+        theirs = Contestant("nginx static", wrk.Aim(static.address, f"/{place}/%d.jpg", count=_MANY), static.workers)
+    return Match(ours, theirs, 1.0, round(median(sizes)))
 
 
 class _Nginx:
@@ -214,24 +246,23 @@ async def _rounds(stage: Stage, contestants: Sequence[Contestant]) -> str:
 
 
 async def _steady(stage: Stage, contestants: Sequence[Contestant]) -> None:
-    """Their p99 at the same rate, far from what either can do."""
+    """Their p99 at the same rate, far from what either can do: one has its turn after another, round after round."""
     cores = pinning.cores()
-    for number in range(stage.rounds()):
-        sides: list[tuple[Contestant, list[paced.Shot]]] = [(each, []) for each in contestants]
-        for turn in range(_TURNS):
-            # Not to and fro: then one of them would come twice in a row, and be awake still.
-            at = (number * _TURNS + turn) % len(sides)
-            for each, shots in [*sides[at:], *sides[:at]]:
-                lines = "".join(f"{line}\r\n" for line in each.aim.headers)
-                lane = paced.Lane(each.aim.address, STEADY, [each.aim.target], lines, opened=CONNECTIONS)
-                with pinning.pinned(each.pids, cores.server):
-                    result = await paced.run(paced.Plan([lane], 0.5 if stage.quick else 2.0), cores.load)
-                shots += [shot for shot in result.lanes[0] if shot.due >= _WAKING]
-                each.late.append(1000 * paced.lateness(result))
-        for each, shots in sides:
-            if any(shot.status != each.aim.status for shot in shots):
-                raise RuntimeError(f"{each.what}: answers that were no {each.aim.status}")
-            each.steady.append(1000 * percentile.of([shot.latency for shot in shots], 0.99))
+    lanes = []
+    for each in contestants:
+        lines = "".join(f"{line}\r\n" for line in each.aim.headers)
+        lanes.append(paced.Lane(each.aim.address, STEADY, each.aim.targets, lines, opened=CONNECTIONS))
+    with pinning.pinned((pid for each in contestants for pid in each.pids), cores.server):
+        for _ in range(stage.rounds(_TURNS)):
+            result = await paced.run(paced.Plan(lanes, _TURN, in_turn=True), cores.load)
+            for each, shots in zip(contestants, result.lanes, strict=True):
+                if any(shot.status != each.aim.status for shot in shots):
+                    raise RuntimeError(f"{each.what}: answers that were no {each.aim.status}")
+                awake = [shot for shot in shots if shot.due % _TURN >= _WAKING]
+                latencies = [1000 * shot.latency for shot in awake]
+                each.steady.append(percentile.of(latencies, 0.99))
+                each.steady_p50.append(percentile.of(latencies, 0.5))
+                each.late.append(1000 * percentile.of([shot.late for shot in awake], 0.99))
 
 
 def _row(one: Match, client: str) -> Row:
@@ -279,7 +310,9 @@ def _steady_row(one: Match) -> Row:
         met=value <= P99_SLACK,
         rounds=[round(ratio, 3) for ratio in ratios],
         beside={
-            "spread": f"{min(ratios):.2f}–{max(ratios):.2f}",
+            "turns": len(ratios),
+            "middle half": "–".join(f"{value:.2f}" for value in quantiles(ratios, n=4)[::2]),
+            "p50 ms": f"{median(ours.steady_p50):.2f} and {median(theirs.steady_p50):.2f}",
             "p99 ms": f"{median(ours.steady):.2f} and {median(theirs.steady):.2f}",
             "the generator's own lateness, p99 ms": f"{median(ours.late):.2f} and {median(theirs.late):.2f}",
             "bytes": one.bytes,

@@ -47,8 +47,11 @@ class Lane(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
+    """All lanes at once for so many seconds; `in_turn`: one after another, for so many seconds each."""
+
     lanes: Sequence[Lane]
     seconds: float
+    in_turn: bool = False
 
 
 class Shot(msgspec.Struct, frozen=True, array_like=True):
@@ -88,6 +91,13 @@ def schedule(rates: Sequence[float], seconds: float) -> Iterator[tuple[float, in
             continue
         yield due, lane, number
         heapq.heapreplace(waiting, (pace[lane] + (number + 1) / rates[lane], lane, number + 1))
+
+
+def in_turn(rates: Sequence[float], seconds: float) -> Iterator[tuple[float, int, int]]:
+    """As `schedule`, of lanes that have `seconds` each, one after another."""
+    for lane, rate in enumerate(rates):
+        for due, _, number in schedule([rate], seconds):
+            yield lane * seconds + due, lane, number
 
 
 async def run(plan: Plan, core: int | None = None) -> Result:
@@ -213,7 +223,8 @@ async def _carry_out(plan: Plan) -> Result:
     alarm = asyncio.Event()
     # The loop's own timers are late by up to a millisecond.
     asyncio.get_running_loop().add_signal_handler(signal.SIGALRM, alarm.set)
-    for due, lane, number in schedule([lane.rate for lane in plan.lanes], plan.seconds):
+    order = in_turn if plan.in_turn else schedule
+    for due, lane, number in order([lane.rate for lane in plan.lanes], plan.seconds):
         ahead = start + due - time.perf_counter()
         if ahead > 0:
             alarm.clear()

@@ -19,16 +19,30 @@ _SCRIPT = """done = function(summary, latency, requests)
     latency:percentile(50), latency:percentile(99)))
 end
 """
+_IN_TURN = """local targets, number = {}, 0
+init = function()
+  for each = 1, %d do targets[each] = wrk.format("GET", string.format("%s", each - 1)) end
+end
+request = function()
+  number = number %% #targets + 1
+  return targets[number]
+end
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """`headers` are lines without CRLF."""
+    """`headers` are lines without CRLF. `count` targets are asked for in turn: the number of each is in the place of %d."""
 
     address: str
     target: str
     headers: tuple[str, ...] = ()
     status: int = 200
+    count: int = 1
+
+    @property
+    def targets(self) -> list[str]:
+        return [self.target % number for number in range(self.count)] if self.count > 1 else [self.target]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +57,30 @@ class Driven:
 
 
 async def drive(aim: Aim, *, connections: int, seconds: float, core: int | None) -> Driven:
-    """Ask for one URL over and over. Raises RuntimeError when an answer was not `aim.status` (wrk: at 400 or above)."""
+    """Ask for it over and over. Raises RuntimeError when an answer was not `aim.status` (wrk: at 400 or above)."""
     if (found := shutil.which(NAME)) is None:
         lines = "".join(f"{line}\r\n" for line in aim.headers)
-        request = load.get(aim.address, aim.target, lines)
-        outcome = await load.run(aim.address, itertools.repeat(request), connections=connections, seconds=seconds)
+        requests = itertools.cycle([load.get(aim.address, target, lines) for target in aim.targets])
+        outcome = await load.run(aim.address, requests, connections=connections, seconds=seconds)
         if not outcome.all_are(aim.status):
             raise RuntimeError(f"{aim.target}: {dict(outcome.statuses)}")
         return Driven(outcome.rate, outcome.percentile(0.5), outcome.percentile(0.99), outcome.count, "the bench's own loop")
     arguments = [f"-t1 -c{connections} -d{seconds:g}s --latency".split(), *(["-H", line] for line in aim.headers)]
-    return parsed(await _output(found, aim.address, aim.target, list(itertools.chain(*arguments)), core))
+    script = _SCRIPT if aim.count == 1 else _SCRIPT + _IN_TURN % (aim.count, aim.target)
+    target = aim.targets[0]
+    return parsed(await _output(found, f"http://{aim.address}{target}", list(itertools.chain(*arguments)), script, core))
 
 
-async def _output(found: str, address: str, target: str, arguments: list[str], core: int | None) -> str:
-    read, write = os.pipe()
-    os.write(write, _SCRIPT.encode())
-    os.close(write)
+async def _output(found: str, url: str, arguments: list[str], script: str, core: int | None) -> str:
+    # A file and no pipe: wrk reads it once for itself and once for each of its threads.
+    descriptor = os.memfd_create("script")
+    os.write(descriptor, script.encode())
     pinned = ["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []
     process = await asyncio.create_subprocess_exec(
-        *pinned, found, *arguments, "-s", f"/proc/self/fd/{read}", f"http://{address}{target}",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, pass_fds=(read,), cwd=Path("/"),
+        *pinned, found, *arguments, "-s", f"/proc/self/fd/{descriptor}", url,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, pass_fds=(descriptor,), cwd=Path("/"),
     )  # fmt: skip
-    os.close(read)
+    os.close(descriptor)
     output, _ = await process.communicate()
     return output.decode()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,17 @@ def test_schedule(rates: list[float], seconds: float) -> None:
         assert [number for _, which, number in due if which == lane] == list(range(len(times)))
         assert abs(len(times) - rate * seconds) <= 1
         assert all(abs(after - before - 1 / rate) < 1e-6 for before, after in itertools.pairwise(times))
+
+
+@given(rates=st.lists(st.floats(0.5, 50), min_size=1, max_size=3), seconds=st.floats(0.5, 5))
+@settings(max_examples=50)
+def test_one_lane_after_another(rates: list[float], seconds: float) -> None:
+    """Each as it would be alone, when those before it have had their time."""
+    due = list(paced.in_turn(rates, seconds))
+    for lane, rate in enumerate(rates):
+        alone = [(lane * seconds + when, number) for when, _, number in paced.schedule([rate], seconds)]
+        assert [(when, number) for when, which, number in due if which == lane] == alone
+    assert [each[0] for each in due] == sorted(each[0] for each in due)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +161,21 @@ def test_wrk_figures() -> None:
 def test_wrk_that_failed(output: str) -> None:
     with pytest.raises(RuntimeError, match="wrk"):
         wrk.parsed(output)
+
+
+@pytest.mark.parametrize("generator", ["wrk", "our own"])
+async def test_many_targets_are_asked_in_turn(generator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if generator == "our own":
+        monkeypatch.setattr("shutil.which", lambda _: None)
+    elif not shutil.which(wrk.NAME):
+        pytest.skip("wrk is not installed")
+    async with origin.answering() as upstream:
+        for number in range(3):
+            upstream.offer(f"/{number}.jpg?w=1", b"x")
+        driven = await wrk.drive(wrk.Aim(upstream.address, "/%d.jpg?w=1", count=3), connections=1, seconds=1, core=None)
+        asked = [upstream.asked[f"/{number}.jpg?w=1"] for number in range(3)]
+    assert driven.requests > 3
+    assert max(asked) - min(asked) <= 2  # wrk asks once more, to see whether there is anybody
 
 
 def test_goodput_by_window() -> None:
