@@ -56,7 +56,7 @@ SCENARIOS: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "templates": templates.run,
 }
 
-LONGEST = 600.0
+LONGEST = 900.0
 """Seconds after which a scenario is broken off: something hangs."""
 
 

@@ -78,13 +78,11 @@ def begin(command: str, corpus: str) -> Report:
     return Report(command=command, machine=_machine(), versions=_versions(), corpus=corpus)
 
 
-def ratio_row(scenario: str, what: str, ratios: list[float], least: float, beside: dict[str, object]) -> Row:
-    """A median of ratios, each from one round, with a least value to reach."""
+def ratio_row(scenario: str, what: str, ratios: list[float], least: float | None, beside: dict[str, object]) -> Row:
+    """A median of ratios, each from one round, with a least value to reach, or none."""
     value = median(ratios)
-    rounds = [round(ratio, 3) for ratio in ratios]
-    return Row(
-        scenario=scenario, what=what, value=round(value, 3), goal=f"≥ {least}", met=value >= least, rounds=rounds, beside=beside
-    )
+    row = Row(scenario=scenario, what=what, value=round(value, 3), rounds=[round(ratio, 3) for ratio in ratios], beside=beside)
+    return row if least is None else msgspec.structs.replace(row, goal=f"≥ {least}", met=value >= least)
 
 
 def _machine() -> dict[str, object]:

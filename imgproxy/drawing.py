@@ -6,8 +6,9 @@ import os
 
 import msgspec
 
-from imgproxy.cache.disk import DiskStore, input_fd
+from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts
+from imgproxy.cache.files import input_fd
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import NotAnImage
 from imgproxy.jobs.pool import Inputs, Pool

@@ -12,8 +12,8 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from dataclasses import dataclass, field
 
 from imgproxy.background import Background
-from imgproxy.cache.disk import input_fd
 from imgproxy.cache.entry import Entry, Freshness
+from imgproxy.cache.files import input_fd
 from imgproxy.errors import InvalidOption, OriginFailed, SourceError, SourceNotFound, SourceUnknown
 from imgproxy.fonts import Fonts
 from imgproxy.jobs.wire import MOST_MARKS, Extent, Font
@@ -57,6 +57,10 @@ class Marks:
         self._fonts = fonts
         self._background = background
 
+    def needs(self, transform: Transform) -> bool:
+        """Whether there is anything to be found for it, or a font that has to be there."""
+        return bool(transform.marks or _fonts(transform))
+
     async def find(self, transform: Transform, trace: Trace, *, trusted: bool) -> Found:
         """What `transform` lays over its picture, fetched where it is not here; `trusted`: private ones may be there.
 
@@ -82,7 +86,7 @@ class Marks:
     def open(self, transform: Transform, versions: tuple[str, ...], trace: Trace) -> AbstractAsyncContextManager[Open]:
         """The very ones that `find` had; the descriptors are good inside. Raises as `find`, and OriginFailed where there is
         another version by now."""
-        if not transform.marks and not _fonts(transform):
+        if not self.needs(transform):
             return nullcontext(_NOTHING)
         return self._open(transform, versions, trace)
 

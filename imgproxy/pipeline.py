@@ -38,7 +38,7 @@ from imgproxy.errors import (
 from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
 from imgproxy.marks import Marks
 from imgproxy.originals import Original, Originals, Unchanged, may_hide, with_bytes
-from imgproxy.request import RENDITION, Client, Identity, ImageRequest, Variant, etag, identify, negotiate
+from imgproxy.request import RENDITION, Accepts, Client, Identity, ImageRequest, Variant, choose, etag, identify, negotiate
 from imgproxy.sources.source import Source
 from imgproxy.spec import Transform
 from imgproxy.trace import Trace
@@ -122,6 +122,33 @@ class Images:
         if known_until == math.inf and not private:
             return picture
         return structs.replace(picture, known_until=known_until, private=private or picture.private)
+
+    def at_hand(self, request: ImageRequest, accepts: Accepts) -> Picture | None:
+        """What `get` gives whom it does not know, from the caches alone; None where anything has to be waited for or made.
+
+        `accepts` is what the client's Accept header comes to. Raises as `get`.
+        """
+        source = self._source(request.source)
+        source.check(request.locator)
+        version = source.version_at_once(request.locator)
+        transform = request.transform
+        if version is None or source.private(request.locator) or transform is None:
+            return None
+        if transform.hints or self.marks.needs(transform):
+            return None
+        variant = choose(request, accepts, transform)
+        identity = identify(variant, source.origin, version, self._recipe, ())
+        mark = self._caches.hot.mark(identity.key)
+        entry = self._caches.hot.get(identity.key)
+        if entry is None or _verdict(entry, version) != "fresh":
+            entry = self._caches.results.open_at_once(identity)
+            if entry is None or _verdict(entry, version) != "fresh":
+                return None
+            self._caches.hot.put(identity.key, entry, mark)
+        if entry.facts.interim:
+            return None
+        picture = _picture(entry, source, variant, fresh_now=bool(version))
+        return structs.replace(picture, known_until=source.known_until(request.locator))
 
     async def _picture(  # noqa: PLR0913 -- one picture, and who asks for it
         self,

@@ -17,8 +17,9 @@ import msgspec
 from cachetools import LRUCache
 
 from imgproxy.background import Background
-from imgproxy.cache.disk import DiskStore, input_fd
+from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts
+from imgproxy.cache.files import input_fd
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.negative import Negatives
 from imgproxy.errors import CapacityError, ImageError, ImgproxyError

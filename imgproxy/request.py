@@ -92,12 +92,17 @@ def negotiate(request: ImageRequest, client: Client, transform: Transform) -> Va
     """The variant of `transform` that this client gets."""
     if transform.hints:
         transform = hinted(transform, client)
+    return choose(request, acceptable(client.accept) if transform.negotiate else (), transform)
+
+
+def choose(request: ImageRequest, accepts: Accepts, transform: Transform) -> Variant:
+    """The variant of `transform`, which has no hints, for whoever accepts these."""
     used = transform.negotiate
     return Variant(
         source=request.source,
         locator=request.locator,
         transform=transform,
-        accepts=acceptable(client.accept) if used else (),
+        accepts=accepts if used else (),
         vary=used,
     )
 

@@ -16,8 +16,9 @@ from typing import Literal
 import msgspec
 
 from imgproxy.background import Background
-from imgproxy.cache.disk import DiskStore, input_fd
+from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness
+from imgproxy.cache.files import input_fd
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool

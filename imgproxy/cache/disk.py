@@ -23,13 +23,13 @@ import msgspec
 
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.entry import Entry, Facts, Freshness, Handle, Validators
-from imgproxy.cache.files import CHUNK, in_memory, reopen, write_all
+from imgproxy.cache.files import CHUNK, in_memory, input_fd, reopen, write_all
 from imgproxy.cache.header import PAGE, Corrupt, Header, body_offset, pack, reserve, unpack
 from imgproxy.cache.spool import Spool
 from imgproxy.cache.spread import make_spread
 from imgproxy.cache.stored import READ, TOUCH, StoredFile, Window
 from imgproxy.cache.verified import Verified
-from imgproxy.errors import CapacityError, ImgproxyError
+from imgproxy.errors import ImgproxyError
 from imgproxy.request import Identity
 
 DRAFTS = "drafts"
@@ -93,6 +93,14 @@ class DiskStore:
             self.corrupt += 1
         except OSError:
             self.read_errors += 1
+        return None
+
+    def open_at_once(self, identity: Identity) -> Entry | None:
+        """As `open`, where the page cache has it; None as well where that has to be asked."""
+        with suppress(Corrupt, OSError):
+            handle = Handle(os.open(self._path(identity.key), READ))
+            found = self._read_at_once(handle)
+            return None if found is None else self._judged(identity, handle, *found)
         return None
 
     def again(self, entry: Entry) -> StoredFile:
@@ -327,19 +335,3 @@ async def read(entry: Entry, start: int, stop: int) -> AsyncGenerator[bytes]:
                 yield chunk
         except OSError as error:
             raise ImgproxyError("a stored file cannot be read") from error
-
-
-def input_fd(entry: Entry) -> int:
-    """For a render process to read from: a new read-only description of the file that holds `entry`, with a position of its
-    own. An entry that is held in memory gets a file for it. The body is at `entry.offset`; the caller closes it.
-
-    Raises CapacityError.
-    """
-    if entry.handle is not None:
-        return reopen(entry.handle, os.O_RDONLY)
-    handle = in_memory()
-    try:
-        write_all(handle, entry.body or b"", entry.offset)
-    except OSError as error:
-        raise CapacityError("the server is out of memory") from error
-    return reopen(handle, os.O_RDONLY)

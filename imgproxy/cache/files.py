@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from imgproxy.cache.entry import Handle
+from imgproxy.cache.entry import Entry, Handle
 from imgproxy.errors import CapacityError, ImgproxyError
 
 CHUNK = 256 * 1024
@@ -60,3 +60,19 @@ def cached(handle: Handle, start: int, stop: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def input_fd(entry: Entry) -> int:
+    """For a render process to read from: a new read-only description of the file that holds `entry`, with a position of its
+    own. An entry that is held in memory gets a file for it. The body is at `entry.offset`; the caller closes it.
+
+    Raises CapacityError.
+    """
+    if entry.handle is not None:
+        return reopen(entry.handle, os.O_RDONLY)
+    handle = in_memory()
+    try:
+        write_all(handle, entry.body or b"", entry.offset)
+    except OSError as error:
+        raise CapacityError("the server is out of memory") from error
+    return reopen(handle, os.O_RDONLY)

@@ -14,8 +14,9 @@ from hashlib import blake2b
 
 import msgspec
 
-from imgproxy.cache.disk import DiskStore, input_fd
+from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness, Handle
+from imgproxy.cache.files import input_fd
 from imgproxy.cache.flight import Flights
 from imgproxy.errors import InvalidOption, OriginFailed
 from imgproxy.fonts import Fonts

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from cachetools import TTLCache
 
 from imgproxy.background import Background
-from imgproxy.cache.disk import input_fd
 from imgproxy.cache.entry import Entry, Freshness
+from imgproxy.cache.files import input_fd
 from imgproxy.errors import (
     ImageError,
     ImgproxyError,

@@ -37,6 +37,7 @@ from imgproxy.sources.source import Source
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.web.access import AccessLog
 from imgproxy.web.admin import AdminHandler
+from imgproxy.web.at_hand import AtHand
 from imgproxy.web.connection import HotConnection
 from imgproxy.web.doors import make_doors
 from imgproxy.web.hot import HotAnswers
@@ -105,7 +106,9 @@ def create(settings: Settings, runtime: Path) -> Site:
         metrics.sampled(sampling_templates(metrics, templates.painter))
     resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources, templates)
     doors = make_doors(settings)
-    answers = HotAnswers(storage.hot, storage.results, observer, background, settings.server.cors_origins)
+    unsigned = settings.signing.unsigned != "never"
+    at_hand = AtHand(images, doors[0], settings.server.max_target, unsigned=unsigned)
+    answers = HotAnswers(storage.hot, storage.results, observer, background, settings.server.cors_origins, at_hand.find)
     if not settings.server.keepalive:
         answers.close()  # every answer is its connection's last
     handler = ImageHandler(
@@ -114,7 +117,7 @@ def create(settings: Settings, runtime: Path) -> Site:
         settings.server,
         settings.fallback,
         answers,
-        unsigned=settings.signing.unsigned != "never",
+        unsigned=unsigned,
         keys=resources.trusts if resources is not None else None,
     )
 

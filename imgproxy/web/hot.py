@@ -1,6 +1,6 @@
-"""Hot answers: pictures that this process has already answered for exactly these bytes of a request line, ready to be written
-from memory, or from the file where they are stored. What decided about them (signature, grant, expiry, source, version,
-freshness) holds until a known moment.
+"""Hot answers: pictures in the cache, remembered by exactly these bytes of a request line, ready to be written from memory, or
+from the file where they are stored. What decided about them (signature, grant, expiry, source, version, freshness) holds until
+a known moment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from imgproxy.cache.entry import Entry
 from imgproxy.cache.freshness import judge
 from imgproxy.cache.hot import LEASE, HotCache
 from imgproxy.pipeline import Picture
-from imgproxy.request import ImageRequest, acceptable
+from imgproxy.request import Accepts, ImageRequest, acceptable
 from imgproxy.trace import Trace
 from imgproxy.web.answer import HotAnswer, Ready
 from imgproxy.web.headers import dress
@@ -62,6 +62,7 @@ class HotAnswers:
         observer: Observer,
         background: Background,
         cors_origins: tuple[str, ...],
+        at_hand: Callable[[bytes, Accepts], tuple[str, str, ImageRequest, Picture] | None],
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -70,6 +71,7 @@ class HotAnswers:
         self.observer = observer
         self._wall = wall
         self._background = background
+        self._at_hand = at_hand
         self._hot = hot
         self._results = results
         self._most_on_disk = hot.max_bytes // _ON_DISK // LEASE
@@ -78,7 +80,7 @@ class HotAnswers:
         self._changes = hot.changes
         self._origins = cors_origins
         self._tables: dict[tuple[str, ...], Table] = {}
-        self._open = True
+        self._open = hot.max_bytes > 0
         self._heads = Heads(self._read, origin_counts="*" not in cors_origins)
         self._known = self._heads.known
         self._requests: ByBytes[tuple[HotAnswer, bool]] = ByBytes()
@@ -104,26 +106,20 @@ class HotAnswers:
             return answer.unchanged if unchanged else answer.whole
         return None
 
-    def find(self, request: bytes, now: float) -> tuple[Ready, str] | None:
-        """What is to be written in answer to a request's head, and the id that the caller gave. None: it goes the long way."""
+    def find(self, request: bytes, now: float, *, look: bool = True) -> tuple[Ready, str] | None:
+        """What is to be written in answer to a request's head, and the id that the caller gave. None: it goes the long way.
+        `look` in the cache for what is not known here."""
         end = request.find(b"\r\n")
         line, block = request[:end], request[end:]
         head = self._known.get(block)
         if head is None:
             head = self._heads.learn(block)
-        answer = head.answers.get(line)
-        if answer is None or head.plain is None:
-            return None
-        if self._counter[0] != self._generation:
-            self._forget_all()
-            return None
-        known = now < answer.ask_at or answer.ask_at_once()
-        if self._cells[answer.cell] != answer.mark or (now >= answer.until and not self._renew(answer, now)):
-            return None
-        if not known:
-            answer.ask_at = math.inf
-            self._background.start(lambda _: answer.ask())
         plain = head.plain
+        if plain is None:
+            return None
+        answer = head.answers.get(line) or (self._look(line, plain) if look else None)
+        if answer is None or not self._holds(answer, now):
+            return None
         if plain.tags is not None:
             if not (plain.any_tag or answer.picture.etag in plain.tags):
                 return None
@@ -159,6 +155,33 @@ class HotAnswers:
                 self._on_disk.pop(known, None)
             cell = self._changes.cell(entry.identity.key)
             self._take(table, line, HotAnswer(asked, picture, entry, request.method, target, trace.source, cell))
+
+    def _holds(self, answer: HotAnswer, now: float) -> bool:
+        """Whether what decided about it still does; its source is asked when it is time to."""
+        if self._counter[0] != self._generation:
+            self._forget_all()
+            return False
+        known = now < answer.ask_at or answer.ask_at_once()
+        if self._cells[answer.cell] != answer.mark or (now >= answer.until and not self._renew(answer, now)):
+            return False
+        if not known:
+            answer.ask_at = math.inf
+            self._background.start(lambda _: answer.ask())
+        return True
+
+    def _look(self, line: bytes, plain: Plain) -> HotAnswer | None:
+        """An answer that nobody has asked for yet, or that was forgotten, of a picture that is in the cache."""
+        found = self._at_hand(line, plain.accepts) if self._open else None
+        if found is None:
+            return None
+        method, target, asked, picture = found
+        entry = picture.content
+        if not isinstance(entry, Entry) or not entry.facts.storable or not picture.etag:
+            return None
+        table = self._table(plain.accepts)
+        cell = self._changes.cell(entry.identity.key)
+        self._take(table, line, HotAnswer(asked, picture, entry, method, target, picture.source.name, cell))
+        return table.get(line)
 
     def close(self) -> None:
         """From now on everything goes the long way."""
@@ -245,21 +268,23 @@ class HotAnswers:
 
     def _dress(self, answer: HotAnswer, given: Mapping[str, str]) -> bool:
         """Write what stays of its heads, where `given` is what the source says goes with it; False: it cannot be written."""
-        fields = lasting(answer.asked, answer.picture)
-        more = described(answer.asked, answer.picture) | {"Accept-Ranges": "bytes", "Content-Length": str(answer.entry.length)}
-        whole, unchanged = self._lasting("200 OK", fields | more), self._lasting("304 Not Modified", fields)
-        if whole is None or unchanged is None:
+        asked, picture, entry = answer.asked, answer.picture, answer.entry
+        fields = CIMultiDict(lasting(asked, picture))
+        dress(fields, self._origins, None)
+        own = described(asked, picture) | {"Accept-Ranges": "bytes", "Content-Length": str(entry.length)}
+        both, more = _text(fields), _text(own)
+        if "\0" in both + more or len((both + more).splitlines()) != len(fields) + len(own):
             return False
-        answer.whole = self._ready(answer, 200, whole, bare=answer.method == hdrs.METH_HEAD)
-        answer.unchanged = self._ready(answer, 304, unchanged, bare=True)
+        bare = answer.method == hdrs.METH_HEAD
+        body = b"" if bare else entry.body or b""
+        line, unchanged = self.observer.lines(
+            answer.method, answer.target, 0 if bare else entry.length, answer.source, entry.facts.format
+        )
+        whole = f"HTTP/1.1 200 OK\r\n{both}{more}".encode("utf-8", "replace")
+        answer.whole = Ready(200, whole, body, line, None if bare else answer.stored)
+        answer.unchanged = Ready(304, f"HTTP/1.1 304 Not Modified\r\n{both}".encode("utf-8", "replace"), b"", unchanged)
         answer.given = given
         return True
-
-    def _ready(self, answer: HotAnswer, status: int, lasting: bytes, *, bare: bool) -> Ready:
-        entry = answer.entry
-        sent = 0 if bare else entry.length
-        line = self.observer.line(status, sent, answer.method, answer.target, answer.source, entry.facts.format)
-        return Ready(status, lasting, b"" if bare else entry.body or b"", line, None if bare else answer.stored)
 
     def _dated_until(self, answer: HotAnswer, now: float, wall: float) -> float:
         """By `clock`. The wall's clock may be set meanwhile; that is seen within a second."""
@@ -272,15 +297,6 @@ class HotAnswers:
         if answer.asked.expires:
             end = min(end, answer.asked.expires)
         return now + end - wall
-
-    def _lasting(self, status: str, fields: Mapping[str, str]) -> bytes | None:
-        """None: it cannot be written."""
-        headers = CIMultiDict(fields)
-        dress(headers, self._origins, None)
-        text = _text(headers)
-        if "\0" in text or len(text.splitlines()) != len(headers):
-            return None
-        return f"HTTP/1.1 {status}\r\n{text}".encode("utf-8", "replace")
 
     def _today(self, wall: float) -> str:
         second = int(wall)

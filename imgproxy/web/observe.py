@@ -87,20 +87,21 @@ class Observer:
         self._metrics = metrics
         self._log = log
 
-    def line(self, status: int, sent: int, method: str, target: str, source: str, format: str) -> str:
-        """What `hot` needs, once for each prepared answer: the end of its line in the access log. `target` as it came,
-        unredacted; `sent` are the bytes of the body."""
-        verdict = "unchanged" if status == 304 else "hit"
+    def lines(self, method: str, target: str, sent: int, source: str, format: str) -> tuple[str, str]:
+        """What `hot` needs, once for each prepared answer: the ends of its lines in the access log, as a 200 of `sent` bytes
+        and as a 304. `target` as it came, unredacted."""
+        asked = f',"method":{text(method)},"target":{text(redact(target))}'
+        answered = f',"source":{text(source)},"format":{text(format)}}}\n'
         return (
-            f',"method":{text(method)},"target":{text(redact(target))},"status":{status},"bytes":{sent},"cache":"{verdict}"'
-            f',"source":{text(source)},"format":{text(format)}}}\n'
+            f'{asked},"status":200,"bytes":{sent},"cache":"hit"{answered}',
+            f'{asked},"status":304,"bytes":0,"cache":"unchanged"{answered}',
         )
 
     def hot(self, line: str, status: int, sent: int, seconds: float, remote: str, request_id: str) -> None:
         """One picture answered from memory: its line in the access log and its counts, in a microsecond.
 
-        `status` is 200 or 304, `line` and `sent` as for `line`, `remote` an address as the kernel tells it, `request_id` as
-        made by the function of that name.
+        `status` is 200 or 304, `line` one of `lines`, `sent` the bytes of the body, `remote` an address as the kernel tells it,
+        `request_id` as made by the function of that name.
         """
         self._metrics.hot(status, seconds, sent)
         log = self._log

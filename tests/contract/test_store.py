@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from imgproxy.cache.bans import Ban, Bans
-from imgproxy.cache.disk import DiskStore, input_fd, read
+from imgproxy.cache.disk import DiskStore, read
 from imgproxy.cache.entry import Entry, Freshness, Validators
+from imgproxy.cache.files import input_fd
 from imgproxy.errors import OriginFailed
 from tests.unit.cache.samples import body, facts, gather, picture, put
 
@@ -46,6 +47,23 @@ async def test_what_is_committed_is_found(store: DiskStore, length: int) -> None
     assert opened is not None
     assert (opened.identity, opened.facts, opened.length) == (committed.identity, committed.facts, committed.length)
     assert await content(committed) == await content(opened) == body(length, length)
+
+
+@pytest.mark.parametrize("length", [0, 1, 4095, 4096, SMALL, SMALL + 1, 700_000])
+async def test_what_was_found_once_is_found_without_waiting(store: DiskStore, length: int, bans: Bans) -> None:
+    await put(store, picture(), body(length, length))
+    opened = await store.open(picture())
+    found = store.open_at_once(picture())
+    assert opened is not None
+    assert found is not None
+    assert (found.identity, found.facts, found.length) == (opened.identity, opened.facts, opened.length)
+    assert await content(found) == body(length, length)
+    bans.add(Ban(at=time.time() + 1, source="photos", prefix=True))
+    assert store.open_at_once(picture()) is None
+
+
+async def test_absent_without_waiting(store: DiskStore) -> None:
+    assert store.open_at_once(picture()) is None
 
 
 async def test_nothing_is_found_before_its_commit(store: DiskStore) -> None:

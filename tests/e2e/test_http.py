@@ -37,7 +37,7 @@ async def test_a_validator_of_a_picture_never_drawn_here_is_304_without_a_render
     server.stop()
     other = serve("[cache.results]\nmax_bytes = 1000000\nmax_entries = 1\n")
     again, _ = await get(other, JPEG, If_None_Match=first.headers["ETag"])
-    assert (again.status, "render;" in again.headers["Server-Timing"]) == (304, False)
+    assert (again.status, "render;" in again.headers.get("Server-Timing", "")) == (304, False)
 
 
 @pytest.mark.parametrize("target", [JPEG, "/images/local/large.jpg"])
@@ -117,7 +117,7 @@ async def test_the_second_answer_is_a_hit(site: Server) -> None:
     assert second.headers["Cache-Status"].startswith("imgproxy; hit")
     assert body == same
     assert "render;dur=" in first.headers["Server-Timing"]
-    assert "render;dur=" not in second.headers["Server-Timing"]
+    assert "Server-Timing" not in second.headers
 
 
 @pytest.mark.parametrize(

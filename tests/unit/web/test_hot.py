@@ -22,6 +22,7 @@ from imgproxy.configuration.checks import problems
 from imgproxy.sources import files
 from imgproxy.sources.files import Files
 from imgproxy.web import answer
+from imgproxy.web.at_hand import AtHand
 from imgproxy.web.connection import HotConnection
 from tests.unit.web.hot_site import (
     ACCEPTS,
@@ -320,8 +321,9 @@ async def test_pictures_that_left_memory_are_held_by_nothing(directory: Path) ->
     assert grown < 10 * len(GREAT)
 
 
-async def test_at_most_so_many_files_are_known(directory: Path) -> None:
+async def test_at_most_so_many_files_are_known(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory for seven answers, a quarter of it beside: one file."""
+    monkeypatch.setattr(AtHand, "find", lambda *_: None)
     async with serving(settings_for(directory, "file", memory=28 << 10), directory) as door:
         await warm(door, ask())
         await warm(door, ask(FIXED))
