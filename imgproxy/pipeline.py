@@ -3,7 +3,8 @@
     request → source → version → variant → marks → key → (the client has it?) → memory → disk →
     flight(fetch → render → store) → Picture
 
-`Images.get` is the line; each stage is a call into one room. Nothing here knows HTTP, libvips or Prometheus.
+`Images.get` is the line; each stage is a call into one room. `Images.at_hand` is its beginning, as far as nothing has to be
+waited for. Nothing here knows HTTP, libvips or Prometheus.
 """
 
 from __future__ import annotations
