@@ -126,7 +126,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     public.router.add_get("/health", health)
     if resources is not None:
         resources.route(public)
-    public.router.add_route("*", "/{target:.*}", handler.handle)
+    public.router.add_route("*", "/{target:(?s:.*)}", handler.handle)  # a line end as well, once it is decoded
     public.cleanup_ctx.append(lifetime_of(metrics, background, sources, observer))
     admin = web.Application()
     Observer(settings.server, metrics, None).watch(admin)

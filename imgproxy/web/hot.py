@@ -108,7 +108,7 @@ class HotAnswers:
 
     def find(self, request: bytes, now: float, *, look: bool = True) -> tuple[Ready, str] | None:
         """What is to be written in answer to a request's head, and the id that the caller gave. None: it goes the long way.
-        `look` in the cache for what is not known here."""
+        `look` for what is not known here: in the cache, and whether the source's file is the same."""
         end = request.find(b"\r\n")
         line, block = request[:end], request[end:]
         head = self._known.get(block)
@@ -118,7 +118,13 @@ class HotAnswers:
         if plain is None:
             return None
         answer = head.answers.get(line) or (self._look(line, plain) if look else None)
-        if answer is None or not self._holds(answer, now):
+        if answer is None:
+            return None
+        if not self._holds(answer, now, look=look):
+            if answer.known_until == -math.inf:
+                # Another version by now, which the next one may find in the cache.
+                _forget(self._table(plain.accepts), line, answer)
+                self._on_disk.pop(answer, None)
             return None
         if plain.tags is not None:
             if not (plain.any_tag or answer.picture.etag in plain.tags):
@@ -156,12 +162,12 @@ class HotAnswers:
             cell = self._changes.cell(entry.identity.key)
             self._take(table, line, HotAnswer(asked, picture, entry, request.method, target, trace.source, cell))
 
-    def _holds(self, answer: HotAnswer, now: float) -> bool:
+    def _holds(self, answer: HotAnswer, now: float, *, look: bool) -> bool:
         """Whether what decided about it still does; its source is asked when it is time to."""
         if self._counter[0] != self._generation:
             self._forget_all()
             return False
-        known = now < answer.ask_at or answer.ask_at_once()
+        known = now < answer.ask_at or (look and answer.ask_at_once())
         if self._cells[answer.cell] != answer.mark or (now >= answer.until and not self._renew(answer, now)):
             return False
         if not known:

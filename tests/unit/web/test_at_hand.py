@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from imgproxy.cache.bans import Ban, Bans
+from imgproxy.pipeline import Images
 from imgproxy.settings import Key, Settings, SigningSettings
 from imgproxy.signing import Signer
+from imgproxy.sources import files
 from imgproxy.sources.files import Files
 from tests.unit.web.hot_site import ACCEPTS, LARGE, TARGET, Answer, Door, fill, serving, settings_for, store
 
@@ -88,6 +90,7 @@ async def test_so_is_the_first_who_has_it(directory: Path) -> None:
         "/images/local/none.jpg?w=40",
         "/images/local/../a.jpg?w=40",
         "/images/local/%2e%2e/a.jpg?w=40",
+        "/images/local/a%0Ab.jpg?w=40",
         "/images/elsewhere/a.jpg?w=40",
         "//images/local/a.jpg?w=40",
         "/health",
@@ -138,6 +141,39 @@ async def test_purged_pictures_are_not_found(directory: Path) -> None:
     Bans(directory / "cache").add(Ban(at=time.time() + 1, source="local", prefix=True))
     async with serving(settings_for(directory), directory) as door:
         assert (await one(door, ask())).status == 503  # to be drawn anew, and there is nobody who draws
+
+
+async def test_a_line_end_in_a_name_is_one_like_others(directory: Path) -> None:
+    (directory / "root" / "a\nb.jpg").write_bytes(b"the original")
+    target = "/images/local/a%0Ab.jpg?w=40"
+    await store(settings_for(directory), target, None, BODY)
+    for memory in (0, 64 << 20):
+        async with serving(settings_for(directory, memory=memory), directory) as door:
+            answer = await one(door, ask(target))
+            assert (answer.status, answer.body, answer.hot) == (200, BODY, memory > 0)
+
+
+async def test_another_version_is_found_in_the_cache_as_well(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by the next request, which sees that it is another one, but by the one after that."""
+    monkeypatch.setattr(files, "_VERSION_SECONDS", 1e-6)
+    async with serving(settings_for(directory), directory) as door:
+        assert (await one(door, ask())).hot
+        (directory / "root" / "a.jpg").write_bytes(b"another original")
+        await store(settings_for(directory), TARGET, None, b"of the other")
+        held = (await one(door, ask())).headers["etag"]
+        answer = await one(door, ask(TARGET, f"If-None-Match: {held}"))
+        assert (answer.status, answer.hot) == (304, True)
+
+
+@pytest.mark.parametrize("at_fault", [KeyError("a format of a later version"), RuntimeError("nobody foresaw")])
+async def test_a_fault_is_the_long_way_s_to_tell(directory: Path, monkeypatch: pytest.MonkeyPatch, at_fault: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise at_fault
+
+    monkeypatch.setattr(Images, "at_hand", fail)
+    async with serving(settings_for(directory), directory) as door:
+        answer = await one(door, ask())
+        assert (answer.status, answer.body, answer.hot) == (200, BODY, False)
 
 
 async def test_nothing_is_looked_for_while_it_drains(door: Door) -> None:
