@@ -141,9 +141,9 @@ class Images:
         identity = identify(variant, source.origin, version, self._recipe, ())
         mark = self._caches.hot.mark(identity.key)
         entry = self._caches.hot.get(identity.key)
-        if entry is None or _verdict(entry, version) != "fresh":
+        if entry is None or _verdict(entry) != "fresh":
             entry = self._caches.results.open_at_once(identity)
-            if entry is None or _verdict(entry, version) != "fresh":
+            if entry is None or _verdict(entry) != "fresh":
                 return None
             self._caches.hot.put(identity.key, entry, mark)
         if entry.facts.interim:
@@ -202,7 +202,7 @@ class Images:
         mark = self._caches.hot.mark(identity.key)
         with trace.stage("cache"):
             entry = await self._cached(identity, mark)
-        verdict = _verdict(entry, version)
+        verdict = _verdict(entry)
         if entry is not None and verdict == "fresh":
             trace.cache = "hit"
         elif entry is not None and verdict == "stale":
@@ -227,7 +227,7 @@ class Images:
     async def _cached(self, identity: Identity, mark: int) -> Entry | None:
         """From memory, else from disk: another process may have made or refreshed what memory has an old copy of."""
         hot = self._caches.hot.get(identity.key)
-        if hot is not None and (identity.validator or judge(hot.facts, time.time()) == "fresh"):
+        if hot is not None and _verdict(hot) == "fresh":
             return hot
         entry = await self._caches.results.open(identity)
         if entry is not None:
@@ -256,7 +256,7 @@ class Images:
 
         async def look() -> Entry | None:
             entry = await self._caches.results.open(identity)
-            return entry if entry is not None and (identity.validator or judge(entry.facts, time.time()) == "fresh") else None
+            return entry if _verdict(entry) == "fresh" else None
 
         async def make(publish: Callable[[Entry], None]) -> Entry:
             return await self._make(source, variant, identity, old, trace)
@@ -313,11 +313,11 @@ class Images:
         return Picture(original.content, format.media_type, tag, age, original.freshness, source, storable=original.storable)
 
 
-def _verdict(entry: Entry | None, version: str) -> Verdict:
+def _verdict(entry: Entry | None) -> Verdict:
     """An entry whose identity has the original's version is as fresh as that version."""
     if entry is None:
         return "expired"
-    return "fresh" if version else judge(entry.facts, time.time())
+    return "fresh" if entry.identity.validator else judge(entry.facts, time.time())
 
 
 async def _head(content: Entry | Spool) -> bytes:
