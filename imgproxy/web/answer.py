@@ -46,7 +46,6 @@ class HotAnswer:
     entry: Entry
     method: str
     target: str
-    source: str
     cell: int
     mark: int = 0
     stored: StoredFile | None = None

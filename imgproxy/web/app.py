@@ -108,7 +108,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     doors = make_doors(settings)
     unsigned = settings.signing.unsigned != "never"
     at_hand = AtHand(images, doors[0], settings.server.max_target, unsigned=unsigned)
-    answers = HotAnswers(storage.hot, storage.results, observer, background, settings.server.cors_origins, at_hand.find)
+    answers = HotAnswers(storage.hot, storage.results, observer, background, settings.server.cors_origins, at_hand)
     if not settings.server.keepalive:
         answers.close()  # every answer is its connection's last
     handler = ImageHandler(

@@ -10,7 +10,7 @@ from imgproxy.request import Accepts, ImageRequest
 from imgproxy.signing import authorize
 from imgproxy.web.doors import Door
 
-_LINE = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*) HTTP/1\.1")
+_LINE = re.compile(rb"(?:GET|HEAD) (/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*) HTTP/1\.1")
 """What parsers differ about is not plain."""
 
 
@@ -23,12 +23,12 @@ class AtHand:
         self._max_target = max_target
         self._unsigned = unsigned
 
-    def find(self, line: bytes, accepts: Accepts) -> tuple[str, str, ImageRequest, Picture] | None:
-        """Method, target, what is asked for, and the picture, of a request line; None: the long way may know."""
+    def find(self, line: bytes, accepts: Accepts) -> tuple[ImageRequest, Picture] | None:
+        """What a request line asks for, and the picture; None: the long way may know."""
         match = _LINE.fullmatch(line)
-        if match is None or len(match[2]) > self._max_target:
+        if match is None or len(match[1]) > self._max_target:
             return None
-        target = match[2].decode("ascii")
+        target = match[1].decode("ascii")
         dialect, verifier, _, hosts = self._door
         if not dialect.matches(target):
             return None
@@ -40,4 +40,4 @@ class AtHand:
             picture = self._images.at_hand(asked, accepts)
         except Exception:  # noqa: BLE001 -- whatever it is, the long way meets it again, and has somebody to tell
             return None
-        return None if picture is None else (match[1].decode("ascii"), target, asked, picture)
+        return None if picture is None else (asked, picture)

@@ -23,9 +23,10 @@ from imgproxy.cache.entry import Entry
 from imgproxy.cache.freshness import judge
 from imgproxy.cache.hot import LEASE, HotCache
 from imgproxy.pipeline import Picture
-from imgproxy.request import Accepts, ImageRequest, acceptable
+from imgproxy.request import ImageRequest, acceptable
 from imgproxy.trace import Trace
 from imgproxy.web.answer import HotAnswer, Ready
+from imgproxy.web.at_hand import AtHand
 from imgproxy.web.headers import dress
 from imgproxy.web.heads import ByBytes, Heads, Plain
 from imgproxy.web.observe import Observer
@@ -62,7 +63,7 @@ class HotAnswers:
         observer: Observer,
         background: Background,
         cors_origins: tuple[str, ...],
-        at_hand: Callable[[bytes, Accepts], tuple[str, str, ImageRequest, Picture] | None],
+        at_hand: AtHand,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -123,8 +124,7 @@ class HotAnswers:
         if not self._holds(answer, now, look=look):
             if answer.known_until == -math.inf:
                 # Another version by now, which the next one may find in the cache.
-                _forget(self._table(plain.accepts), line, answer)
-                self._on_disk.pop(answer, None)
+                self._forget(self._table(plain.accepts), line, answer)
             return None
         if plain.tags is not None:
             if not (plain.any_tag or answer.picture.etag in plain.tags):
@@ -140,7 +140,7 @@ class HotAnswers:
         """`picture` was just found for `request`: the next one that asks so may have it at once."""
         if not self._open or request.version != _VERSION_11 or request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
             return
-        if trace.cache not in ("hit", "unchanged") or not picture.etag:
+        if trace.cache not in ("hit", "unchanged"):
             return
         entry = picture.content
         target = request.raw_path
@@ -154,13 +154,7 @@ class HotAnswers:
             known.asked, known.given, known.dated_until = asked, None, -math.inf
             known.believe(picture.known_until)
             return
-        # How long an interim one is good depends on when it is asked for.
-        if isinstance(entry, Entry) and entry.facts.storable and not entry.facts.interim:
-            if known is not None:
-                _forget(table, line, known)
-                self._on_disk.pop(known, None)
-            cell = self._changes.cell(entry.identity.key)
-            self._take(table, line, HotAnswer(asked, picture, entry, request.method, target, trace.source, cell))
+        self._remember(table, line, asked, picture, known)
 
     def _holds(self, answer: HotAnswer, now: float, *, look: bool) -> bool:
         """Whether what decided about it still does; its source is asked when it is time to."""
@@ -177,16 +171,11 @@ class HotAnswers:
 
     def _look(self, line: bytes, plain: Plain) -> HotAnswer | None:
         """An answer that nobody has asked for yet, or that was forgotten, of a picture that is in the cache."""
-        found = self._at_hand(line, plain.accepts) if self._open else None
+        found = self._at_hand.find(line, plain.accepts) if self._open else None
         if found is None:
             return None
-        method, target, asked, picture = found
-        entry = picture.content
-        if not isinstance(entry, Entry) or not entry.facts.storable or not picture.etag:
-            return None
         table = self._table(plain.accepts)
-        cell = self._changes.cell(entry.identity.key)
-        self._take(table, line, HotAnswer(asked, picture, entry, method, target, picture.source.name, cell))
+        self._remember(table, line, *found)
         return table.get(line)
 
     def close(self) -> None:
@@ -196,6 +185,20 @@ class HotAnswers:
 
     def _table(self, accepts: tuple[str, ...]) -> Table:
         return self._tables.setdefault(accepts, {})
+
+    def _remember(
+        self, table: Table, line: bytes, asked: ImageRequest, picture: Picture, known: HotAnswer | None = None
+    ) -> None:
+        """In the place of `known`, if it may be."""
+        entry = picture.content
+        # How long an interim one is good depends on when it is asked for.
+        if not isinstance(entry, Entry) or not entry.facts.storable or entry.facts.interim or not picture.etag:
+            return
+        if known is not None:
+            self._forget(table, line, known)
+        method, target, _ = line.decode("ascii").split(" ")
+        cell = self._changes.cell(entry.identity.key)
+        self._take(table, line, HotAnswer(asked, picture, entry, method, target, cell))
 
     def _take(self, table: Table, line: bytes, answer: HotAnswer) -> None:
         key = answer.entry.identity.key
@@ -215,7 +218,7 @@ class HotAnswers:
     def _evicted(self, table: Table, line: bytes, answer: HotAnswer) -> None:
         """It is in memory no longer, for whatever reason. While nothing has changed it can be read again."""
         if table.get(line) is answer and not self._keep_on_disk(answer, table, line):
-            _forget(table, line, answer)
+            self._forget(table, line, answer)
 
     def _keep_on_disk(self, answer: HotAnswer, table: Table, line: bytes) -> bool:
         entry = answer.entry
@@ -225,9 +228,15 @@ class HotAnswers:
         answer.end()
         self._on_disk[answer] = table, line
         if len(self._on_disk) > self._most_on_disk:
-            oldest = next(iter(self._on_disk))
-            _forget(*self._on_disk.pop(oldest), oldest)
+            oldest, place = next(iter(self._on_disk.items()))
+            self._forget(*place, oldest)
         return answer in self._on_disk
+
+    def _forget(self, table: Table, line: bytes, answer: HotAnswer) -> None:
+        answer.end()
+        self._on_disk.pop(answer, None)
+        if table.get(line) is answer:
+            del table[line]
 
     def _read(self, plain: Plain | None) -> _Head:
         return _Head(_NOTHING if plain is None else self._table(plain.accepts), plain)
@@ -284,7 +293,7 @@ class HotAnswers:
         bare = answer.method == hdrs.METH_HEAD
         body = b"" if bare else entry.body or b""
         line, unchanged = self.observer.lines(
-            answer.method, answer.target, 0 if bare else entry.length, answer.source, entry.facts.format
+            answer.method, answer.target, 0 if bare else entry.length, picture.source.name, entry.facts.format
         )
         whole = f"HTTP/1.1 200 OK\r\n{both}{more}".encode("utf-8", "replace")
         answer.whole = Ready(200, whole, body, line, None if bare else answer.stored)
@@ -313,9 +322,3 @@ class HotAnswers:
 
 def _text(fields: Mapping[str, str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
-
-
-def _forget(table: Table, line: bytes, answer: HotAnswer) -> None:
-    answer.end()
-    if table.get(line) is answer:
-        del table[line]
