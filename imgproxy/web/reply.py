@@ -31,7 +31,7 @@ async def send(
 
     `status` replaces 200 where a fallback picture stands in for the one that was asked for.
     """
-    headers = common(asked, picture, trace)
+    headers = lasting(asked, picture) | passing(asked, picture, trace)
     if picture.content is None or has(request.headers.get("If-None-Match"), picture.etag):
         return web.Response(status=304, headers=headers)
     headers |= described(asked, picture)
@@ -113,13 +113,8 @@ def described(asked: ImageRequest, picture: Picture) -> dict[str, str]:
     return headers
 
 
-def common(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str]:
-    """What goes with a picture and with a 304."""
-    return lasting(asked, picture) | passing(asked, picture, trace)
-
-
 def lasting(asked: ImageRequest, picture: Picture) -> dict[str, str]:
-    """What of that stays the same as long as the picture does, and what its source says goes with it."""
+    """What goes with a picture and with a 304 as long as the picture stays the same, and what its source says."""
     headers = dict(picture.source.headers(asked.locator)) | SAFETY
     if picture.etag:
         headers["ETag"] = picture.etag
@@ -134,7 +129,7 @@ def lasting(asked: ImageRequest, picture: Picture) -> dict[str, str]:
 
 
 def passing(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, str]:
-    """What of that depends on when it is asked for."""
+    """What goes with both, and depends on when it is asked for."""
     return {
         "Cache-Control": cache_control(picture, asked.expires, time.time()),
         "Age": str(picture.age),
