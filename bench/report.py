@@ -94,6 +94,7 @@ def _machine() -> dict[str, object]:
         "cpu": model,
         "memory": f"{memory} MiB",
         "kernel": platform.release(),
+        "congestion control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         "load before": round(os.getloadavg()[0], 2),
     }
 
