@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import web, web_app
 
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.changes import Changes
@@ -183,3 +183,5 @@ async def serving(settings: Settings, runtime: Path) -> AsyncIterator[Door]:
         server.close()
         await runner.cleanup()
         await server.wait_closed()
+        # It keeps the last thousand applications, and with them what ours have open.
+        web_app._cached_build_middleware.cache_clear()
