@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from imgproxy.errors import ImageTooLarge
 from imgproxy.formats import Format
 from imgproxy.jobs.wire import Limits
+
+_AtLeastOne = Annotated[int, Meta(ge=1)]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,15 +22,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format: Format
-    width: int
-    height: int
-    frames: int = 1
-    orientation: int = 1
+    width: _AtLeastOne
+    height: _AtLeastOne
+    frames: _AtLeastOne = 1
+    orientation: Annotated[int, Meta(ge=1, le=8)] = 1
     alpha: bool = False
     icc: bool = False
     cmyk: bool = False
     grey: bool = False
-    depth: int = 8
+    depth: _AtLeastOne = 8
     graphics: bool = False
     vector: bool = False
 

@@ -315,6 +315,18 @@ def test_a_broken_header_is_no_failure(position: int, junk: bytes) -> None:
             from_rendition(descriptor, made.length, Transform(width=60, format="jpeg"))
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"orientation": 0}, {"orientation": 9}, {"width": 0}, {"height": -720}, {"frames": 0}, {"depth": 0}], ids=str
+)
+def test_a_header_that_says_what_no_picture_has_is_broken(wrong: dict[str, int]) -> None:
+    with rendition(ORIGINALS["jpeg"]) as (descriptor, made):
+        head = os.pread(descriptor, 4096, START)
+        facts, *rest = msgspec.msgpack.decode(head[12 : 12 + int.from_bytes(head[8:12], "big")])
+        message = msgspec.msgpack.encode([facts | wrong, *rest])
+        os.pwrite(descriptor, head[:8] + len(message).to_bytes(4, "big") + message, START)
+        assert from_rendition(descriptor, made.length, Transform(width=60, format="jpeg")) is None
+
+
 def test_a_descriptor_that_cannot_be_mapped_is_no_failure() -> None:
     reading, writing = os.pipe()
     try:
