@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 
 from hypothesis import HealthCheck, settings
 
@@ -11,3 +12,7 @@ settings.load_profile("any machine")
 
 # Hundreds of processes are started: to compile all they import takes most of a second, each time, where none may keep it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Hundreds of applications are made in one process, each with some descriptors: as many as it may have, as web processes do.
+_, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _most))

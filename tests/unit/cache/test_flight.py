@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import select
+import selectors
 import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -337,8 +337,11 @@ def asker(tmp_path: Path) -> Callable[[Receive, Send], Awaitable[None]]:
 
 def maker(children: list[Child]) -> Child:
     """The one that says `m`; fails if another says anything as well."""
-    ready, _, _ = select.select(children, [], [], 30)
-    (leader,) = ready
+    with selectors.DefaultSelector() as selector:
+        for child in children:
+            selector.register(child, selectors.EVENT_READ, child)
+        (found,) = selector.select(30)
+    leader: Child = found[0].data
     assert leader.read() == b"m"
     return leader
 
