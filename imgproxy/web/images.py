@@ -77,10 +77,9 @@ class ImageHandler:
             hosted = hosts(target)
             asked = authorize(verifier, signed, dialect.parse, self._unsigned or hosted, time.time())
         trusted = signed.signature is not None or signed.grant is not None
-        if hosted and not trusted:
-            trusted = await self._trusts(request, asked)
+        keyed = hosted and not trusted and await self._trusts(request, asked)
         try:
-            return await self._send(request, asked, trusted)
+            return await self._send(request, asked, trusted=trusted or keyed, keyed=keyed)
         except (SourceError, ImageError) as error:
             if not (self._fallback.image or asked.fallback):
                 raise
@@ -96,11 +95,16 @@ class ImageHandler:
         ids = [asked.locator, *(mark.locator for mark in marks if mark.source == LIBRARY)]
         return self._keys is not None and await self._keys(request, ids)
 
-    async def _send(self, request: web.Request, asked: ImageRequest, trusted: bool) -> web.StreamResponse:
+    async def _send(
+        self, request: web.Request, asked: ImageRequest, *, trusted: bool, keyed: bool = False
+    ) -> web.StreamResponse:
+        """`keyed`: it is a key beside the URL that lets it be seen, which the next one to ask for the URL may not have."""
         matches = ", ".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
         trace = request[TRACE]
         held = partial(has, matches) if matches else None
         picture = await self._images.get(asked, _client(request), held, trace, trusted=trusted)
+        if keyed:
+            picture = structs.replace(picture, private=True)
         response = await send(request, asked, picture, trace, write_timeout=self._server.write_timeout)
         # A mark may be purged or change on its own account, which no hot answer would notice; and those do not look at hints.
         if not picture.private and (asked.transform is None or not (asked.transform.marks or asked.transform.hints)):
