@@ -65,13 +65,13 @@ class Drawing:
         grade = _grade(finished)
         facts = Facts(
             format=finished.format,
-            etag=etag(identity, original.validators, original.digest, grade),
+            etag=etag(identity, original.validators, original.digest, grade) if original.exact and marks.exact else "",
             begun_at=original.begun_at,
             validated_at=original.validated_at,
             freshness=original.freshness,
             validators=original.validators,
             digest=original.digest,
-            storable=original.storable,
+            storable=original.storable and marks.storable,
             width=finished.width,
             height=finished.height,
             frames=finished.frames,

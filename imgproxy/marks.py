@@ -38,11 +38,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """For a job: descriptors and where in them the marks are, and the faces of its texts."""
+    """For a job: descriptors and where in them the marks are, and the faces of its texts. `storable` and `exact` as of an
+    Original, of all marks."""
 
     descriptors: tuple[int, ...] = ()
     extents: tuple[Extent, ...] = ()
     fonts: Mapping[str, Font] = field(default_factory=dict)
+    storable: bool = True
+    exact: bool = True
 
 
 _NOTHING = Open()
@@ -94,7 +97,7 @@ class Marks:
     async def _open(self, transform: Transform, versions: tuple[str, ...], trace: Trace) -> AsyncIterator[Open]:
         fonts = await self._faces(transform)
         with ExitStack() as stack:
-            descriptors, extents = [], []
+            descriptors, extents, originals = [], [], []
             for mark, version in zip(transform.marks, versions, strict=True):
                 identity, original = await self._find(mark, trace)
                 if f"{identity.key} {original.digest}" != version:
@@ -104,7 +107,9 @@ class Marks:
                 stack.callback(os.close, descriptor)
                 descriptors.append(descriptor)
                 extents.append(Extent(content.offset, content.length if isinstance(content, Entry) else content.written))
-            yield Open(tuple(descriptors), tuple(extents), fonts)
+                originals.append(original)
+            storable, exact = all(each.storable for each in originals), all(each.exact for each in originals)
+            yield Open(tuple(descriptors), tuple(extents), fonts, storable, exact)
 
     async def _faces(self, transform: Transform) -> dict[str, Font]:
         return {name: await self._fonts.find(name) for name in sorted(_fonts(transform))}
@@ -116,13 +121,9 @@ class Marks:
             raise SourceUnknown(f"the mark is of a source {mark.source!r}, which is not there") from None
         try:
             source.check(mark.locator)
-            version = await source.version(mark.locator)
-            identity = Identity(source.origin, mark.locator, version)
-            original, _ = await self._originals.best(source, identity, trace, self._background)
-            await original.whole()
+            return await self._originals.newest(source, mark.locator, trace, self._background)
         except SourceError as error:
             raise type(error)(f"the mark that is laid over it: {error}") from error
-        return identity, original
 
 
 def _fonts(transform: Transform) -> set[str]:

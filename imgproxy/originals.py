@@ -23,11 +23,15 @@ from imgproxy.request import Identity, etag
 from imgproxy.sources.source import Fetched, NotModified, Source
 from imgproxy.trace import Trace
 
+_LOOKS = 2
+"""A version is believed for a while; after what has taken its place was opened it is the one that is known."""
+
 
 class Original(msgspec.Struct, frozen=True):
     """A picture at its source: `content` is an Entry when all of it is here, a Spool while it arrives.
 
-    `storable` False: the origin forbids keeping it, and so keeping what is drawn from it.
+    `storable` False: the origin forbids keeping it, and so keeping what is drawn from it. `exact` False: it is another version
+    than its identity names, so that it is not storable, and nothing made of it may have that version's ETag.
     """
 
     content: Entry | Spool
@@ -36,6 +40,7 @@ class Original(msgspec.Struct, frozen=True):
     freshness: Freshness
     validators: Validators
     storable: bool = True
+    exact: bool = True
 
     async def whole(self) -> Entry | Spool:
         """The content, once all bytes are there; raises what kept them from arriving."""
@@ -71,8 +76,8 @@ class Originals:
         self._negatives = negatives
 
     async def local(self, source: Source, identity: Identity, trace: Trace) -> Original:
-        """The file behind `identity`, which has a version; nothing of it is copied where it is on this machine. Raises
-        SourceError leaves."""
+        """The file behind `identity`, which has a version, or what has taken its place since that was looked up; nothing of it
+        is copied where it is on this machine. Raises SourceError leaves."""
         async with source.open(identity.locator, None) as fetched:
             if isinstance(fetched, Fetched) and fetched.handle is not None:
                 return _local(source, identity, fetched)
@@ -120,6 +125,16 @@ class Originals:
                 raise
             return stored, "stale"
         return with_bytes(found), "miss"
+
+    async def newest(self, source: Source, locator: str, trace: Trace, background: Background) -> tuple[Identity, Original]:
+        """What `locator` means now, whole, and its identity. Raises InvalidTarget and SourceError leaves."""
+        for _ in range(_LOOKS):
+            identity = Identity(source.origin, locator, await source.version(locator))
+            original, _ = await self.best(source, identity, trace, background)
+            await original.whole()
+            if original.exact:
+                break
+        return identity, original
 
     async def fresh(self, source: Source, identity: Identity, trace: Trace, have: Facts | None = None) -> Original | Unchanged:
         """A fresh original, fetched or confirmed by its origin where the stored one is not; Unchanged only for the version in
@@ -203,10 +218,16 @@ def _local(source: Source, identity: Identity, fetched: Fetched | NotModified) -
     if not isinstance(fetched, Fetched) or fetched.handle is None or fetched.length is None:
         raise OriginFailed("a source that knows versions gave no file")
     now = time.time()
+    exact = fetched.version == identity.validator
     facts = Facts(
-        format="", etag=etag(identity), begun_at=now, validated_at=now, freshness=fetched.freshness, storable=fetched.storable
+        format="",
+        etag=etag(identity) if exact else "",
+        begun_at=now,
+        validated_at=now,
+        freshness=fetched.freshness,
+        storable=fetched.storable and exact,
     )
-    return _original(Entry(identity, facts, fetched.handle, 0, fetched.length))
+    return msgspec.structs.replace(_original(Entry(identity, facts, fetched.handle, 0, fetched.length)), exact=exact)
 
 
 def _is_fresh(original: Original) -> bool:

@@ -97,8 +97,11 @@ class Files:
         return _Opening(self, locator)
 
     async def fetched(self, locator: str) -> Fetched:
+        until = self._clock() + _VERSION_SECONDS
         handle, facts = await self._opened(locator)
-        return Fetched(facts.st_size, Validators(), self._freshness, storable=True, handle=handle, version=_version(facts))
+        # Where it has been replaced since `version` looked, that is known from now on.
+        version = self._note(locator, facts, until)
+        return Fetched(facts.st_size, Validators(), self._freshness, storable=True, handle=handle, version=version)
 
     async def close(self) -> None:
         self._versions.clear()

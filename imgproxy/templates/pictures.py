@@ -27,7 +27,6 @@ from imgproxy.errors import (
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs.wire import Extent
 from imgproxy.originals import Original, Originals
-from imgproxy.request import Identity
 from imgproxy.sources.source import Source
 from imgproxy.templates.resolve import Wanted
 from imgproxy.trace import Trace
@@ -98,9 +97,7 @@ class Pictures:
     async def _had(self, reference: str, *, instead: bool, trace: Trace) -> Had:
         source, locator = self._place(reference)
         source.check(locator)
-        version = await source.version(locator)
-        identity = Identity(source.origin, locator, version)
-        original, _ = await self._originals.best(source, identity, trace, self._background)
+        identity, original = await self._originals.newest(source, locator, trace, self._background)
         content = await original.whole()
         seen = f"{identity.key} {original.digest}"
         if seen in self._undrawable:
@@ -108,8 +105,9 @@ class Pictures:
         head = await asyncio.to_thread(_head, content) if isinstance(content, Entry) else b""
         if isinstance(content, Entry) and sniff(head) is None:
             raise NotAnImage("it is no picture in any format that this server knows")
-        until = source.known_until(locator) if version else math.inf
-        return Had(original, seen, source, locator, bool(version), instead, until)
+        local = bool(identity.validator)
+        until = source.known_until(locator) if local else math.inf
+        return Had(original, seen, source, locator, local, instead, until)
 
     def _place(self, reference: str) -> tuple[Source, str]:
         if reference.startswith(("https://", "http://")):

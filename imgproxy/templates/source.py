@@ -105,9 +105,8 @@ class TemplateSource:
 
     @asynccontextmanager
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
-        """Drawn anew; where other pictures are on it than `version` knew of, it may not be stored."""
+        """Drawn anew, perhaps with other pictures on it than `version` knew of."""
         generation, until = self._bans.generation, self._clock() + _KNOWN_SECONDS
-        before = self._seen.get(locator)
         trace = Trace()
         sketch = await self._sketched(locator, trace)
         painted = await self.painter.paint(sketch, trace)
@@ -116,7 +115,7 @@ class TemplateSource:
             painted.length,
             Validators(),
             seen.freshness,
-            storable=painted.sketch.storable and (before is None or before.version == seen.version),
+            storable=painted.sketch.storable,
             handle=painted.handle,
             version=seen.version,
         )

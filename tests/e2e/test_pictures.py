@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import aiohttp
@@ -10,7 +11,9 @@ import pytest
 from yarl import URL
 
 from tests import pictures
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import Serve, Server
+from tests.pictures import opened
+from tests.unit.render.drawing import BLUE, RED, close, plain
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 SAFARI_13 = "image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5"
@@ -106,3 +109,36 @@ async def test_vary_exactly_when_accept_was_used(site: Server) -> None:
     ):
         answer, _ = await get(site, target)
         assert answer.headers.get("Vary") == expected
+
+
+async def test_what_was_drawn_of_a_file_that_had_just_been_replaced_is_gone_with_it(serve: Serve, tmp_path: Path) -> None:
+    """Which version a file has is believed for a second; by its name it comes back."""
+    for name, color in (("r1", RED), ("r2", BLUE)):
+        (tmp_path / "root" / name).mkdir(parents=True)
+        (tmp_path / "root" / name / "a.png").write_bytes(bytes(plain(90, 60, color).pngsave_buffer()))
+
+    def release(name: str) -> None:
+        (tmp_path / "new").symlink_to(name)
+        (tmp_path / "new").rename(tmp_path / "root" / "current")
+
+    async def drawn(width: int) -> tuple[str, list[float]]:
+        answer, body = await get(server, f"/images/local/current/a.png?w={width}&fm=png")
+        return answer.headers.get("ETag", ""), opened(body)(5, 5)[:3]
+
+    release("r1")
+    server = serve(pictures=tmp_path / "root")
+    known, first = await drawn(30)
+    original, whole = await get(server, "/images/local/current/a.png")
+    release("r2")
+    told, _ = await drawn(31)
+    rest = {"Range": "bytes=20-", "If-Range": original.headers["ETag"]}
+    answer, body = await get(server, "/images/local/current/a.png", **rest)
+    assert body == whole[20:] if answer.status == 206 else close(opened(body)(5, 5)[:3], BLUE)
+    release("r1")
+    deadline = time.monotonic() + 20
+    while (await drawn(30))[0] != known:
+        assert time.monotonic() < deadline
+    again, shown = await drawn(31)
+    assert close(first, RED)
+    assert close(shown, RED), "the blue of the other release"
+    assert again != told

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from imgproxy.background import Background
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.disk import DiskStore
-from imgproxy.cache.entry import Facts, Freshness, Validators
+from imgproxy.cache.entry import Entry, Facts, Freshness, Validators
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.negative import Negatives
 from imgproxy.errors import SourceNotFound
 from imgproxy.originals import Original, Originals, Unchanged
 from imgproxy.request import Identity
-from imgproxy.settings import LimitSettings
+from imgproxy.settings import FilesSource, LimitSettings
+from imgproxy.sources.files import Files
 from imgproxy.sources.source import Fetched, NotModified
 from imgproxy.trace import Trace
 
@@ -127,3 +129,36 @@ async def test_what_is_gone_is_remembered_for_a_moment(originals: Originals) -> 
         with pytest.raises(SourceNotFound):
             await originals.fresh(origin, IDENTITY, Trace())
     assert len(origin.asked) == 1
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a.jpg").write_bytes(b"old")
+    return Files("local", FilesSource(root=str(tmp_path / "root")), LimitSettings(), clock=lambda: 0.0)
+
+
+def replace(files: Path) -> None:
+    (files / "new").write_bytes(b"another")
+    (files / "new").rename(files / "a.jpg")
+
+
+async def test_what_took_the_place_of_a_file_is_not_taken_for_it(originals: Originals, files: Files, tmp_path: Path) -> None:
+    identity = Identity(files.origin, "a.jpg", await files.version("a.jpg"))
+    same = await originals.local(files, identity, Trace())
+    assert isinstance(same.content, Entry)
+    assert (same.exact, same.storable, same.content.facts.etag != "") == (True, True, True)
+    replace(tmp_path / "root")
+    assert await files.version("a.jpg") == identity.validator, "it is believed for a while"
+    other = await originals.local(files, identity, Trace())
+    assert isinstance(other.content, Entry)
+    assert (other.exact, other.storable, other.content.facts.etag, other.length) == (False, False, "", 7)
+    assert await files.version("a.jpg") != identity.validator, "now it is known"
+
+
+async def test_the_newest_is_what_its_identity_says(originals: Originals, files: Files, tmp_path: Path) -> None:
+    before = await files.version("a.jpg")
+    replace(tmp_path / "root")
+    identity, original = await originals.newest(files, "a.jpg", Trace(), Background(lambda trace, error: None))
+    assert (original.exact, original.length) == (True, 7)
+    assert identity.validator == await files.version("a.jpg") != before
