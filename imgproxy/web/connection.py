@@ -5,6 +5,9 @@ aiohttp's, byte for byte.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+import termios
 from contextlib import suppress
 from typing import Any
 
@@ -28,22 +31,43 @@ _COPIED = 32 * 1024
 """Bytes of a body up to which one more copy of it is cheaper than a second buffer to write (uvloop 0.23)."""
 _AHEAD = 64 * 1024
 """Bytes that a client may have asked while it has not taken its answer; no more are read then."""
+_LONGEST_HEAD = 64 * 1024
+"""Bytes of a head that has not ended. aiohttp bounds its lines and how many there are, which together is a megabyte."""
+_HEAD_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: imgproxy\r\nCache-Control: no-store\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 class Connection(RequestHandler):
-    """aiohttp's, with our dress for malformed requests, and `write_timeout` for whoever takes nothing of what he asked for."""
+    """aiohttp's, with our dress for malformed requests, a bound on heads that do not end, and `write_timeout` in seconds for
+    whoever takes nothing of what he asked for, however slowly.
+    """
 
-    __slots__ = ("_stalled", "_write_timeout")
+    __slots__ = ("_head", "_stalled", "_write_timeout")
 
     def __init__(self, manager: web.Server, write_timeout: float, **options: Any) -> None:
         super().__init__(manager, **options)
         self._write_timeout = write_timeout
+        self._head = 0
         self._stalled: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        waiter = self._waiter
+        if self._messages or waiter is None or waiter.done():
+            self._head = 0
+            return
+        # Whoever waits for a request still does: what came is of a head, and not the last of it.
+        self._head += len(data)
+        if self._head > _LONGEST_HEAD and self.transport is not None:
+            self.transport.write(_HEAD_TOO_LONG)
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.transport is not None:
-            self._stalled = self._loop.call_later(self._write_timeout, self.transport.abort)
+            self._watch(self.transport, untaken(self.transport))
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -69,6 +93,16 @@ class Connection(RequestHandler):
         )
         dressed.force_close()
         return dressed
+
+    def _watch(self, transport: asyncio.Transport, before: int) -> None:
+        self._stalled = self._loop.call_later(self._write_timeout, self._look, transport, before)
+
+    def _look(self, transport: asyncio.Transport, before: int) -> None:
+        now = untaken(transport)
+        if now < before:
+            self._watch(transport, now)
+        else:
+            transport.abort()
 
     def _end_stall(self) -> None:
         if self._stalled is not None:
@@ -246,11 +280,11 @@ class HotConnection(Connection):
         transport.set_write_buffer_limits(high=0)
         try:
             transport.write(ready.start + name.encode() + _END)
-            await send_span(transport, self._drain_helper, handle, span, write_timeout=self._write_timeout, sent=note)
+            await send_span(transport, self._drain_helper, handle, span, sent=note)
         except BaseException as error:
             # The head is out already: cutting the connection is the only way left to say that this is not the whole.
             transport.abort()
-            if not isinstance(error, ImgproxyError | TimeoutError | ConnectionError):
+            if not isinstance(error, ImgproxyError | ConnectionError):
                 raise
             broken = error if isinstance(error, ImgproxyError) else None
             answers.observer.cut(ready.line, broken, sent, answers.clock() - began, self._remote, name)
@@ -270,3 +304,13 @@ class HotConnection(Connection):
             self._plain = False
         if data:
             self._between = self._plain and data.endswith(_END)
+
+
+def untaken(transport: asyncio.Transport) -> int:
+    """Bytes that are written and that the client has not acknowledged: here, and in the kernel (SIOCOUTQ, tcp(7)), which takes
+    more from us only when much of its own is gone."""
+    waiting = transport.get_write_buffer_size()
+    with suppress(OSError):
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        waiting += struct.unpack("i", answer)[0]
+    return waiting

@@ -105,7 +105,7 @@ class ImageHandler:
         picture = await self._images.get(asked, _client(request), held, trace, trusted=trusted)
         if keyed:
             picture = structs.replace(picture, private=True)
-        response = await send(request, asked, picture, trace, write_timeout=self._server.write_timeout)
+        response = await send(request, asked, picture, trace)
         # A mark may be purged or change on its own account, which no hot answer would notice; and those do not look at hints.
         if not picture.private and (asked.transform is None or not (asked.transform.marks or asked.transform.hints)):
             self._answers.offer(request, asked, picture, trace)
@@ -123,7 +123,7 @@ class ImageHandler:
         trace = request[TRACE]
         picture = await self._images.get(instead, _client(request), None, trace)
         brief = structs.replace(picture, etag="", age=0, freshness=Freshness(int(fallback.max_age)))
-        return await send(request, instead, brief, trace, write_timeout=self._server.write_timeout, status=fallback.status)
+        return await send(request, instead, brief, trace, status=fallback.status)
 
 
 def _client(request: web.Request) -> Client:

@@ -24,7 +24,7 @@ _EXTENSIONS = {row.media_type: row.extension for row in FORMATS.values()}
 
 
 async def send(
-    request: web.Request, asked: ImageRequest, picture: Picture, trace: Trace, *, write_timeout: float, status: int = 200
+    request: web.Request, asked: ImageRequest, picture: Picture, trace: Trace, *, status: int = 200
 ) -> web.StreamResponse:
     """Answer 200, 206 or 304; raises InvalidRange before anything is sent. A broken body ends in a broken connection, never
     in a short answer.
@@ -52,12 +52,12 @@ async def send(
     if stop is not None:
         response.content_length = stop - start
     if not isinstance(content, Entry):
-        await _stream(request, response, content.read(start, stop), trace, write_timeout)
+        await _stream(request, response, content.read(start, stop), trace)
     elif request.method == "HEAD" or content.handle is None:
         await response.prepare(request)
     else:
         span = content.offset + start, content.offset + (content.length if stop is None else stop)
-        await _send_file(request, response, content.handle, span, trace, write_timeout)
+        await _send_file(request, response, content.handle, span, trace)
     return response
 
 
@@ -67,15 +67,14 @@ async def _send_file(
     handle: Handle,
     span: tuple[int, int],
     trace: Trace,
-    write_timeout: float,
 ) -> None:
     def note(count: int) -> None:
         trace.sent_bytes += count
 
     try:
-        await send_file(request, response, handle, span, write_timeout=write_timeout, sent=note)
+        await send_file(request, response, handle, span, sent=note)
         await response.write_eof()
-    except (ImgproxyError, TimeoutError, ConnectionError) as error:
+    except (ImgproxyError, ConnectionError) as error:
         if not response.prepared:
             raise
         # The status is out already: cutting the connection is the only way left to say that this is not the whole.
@@ -86,20 +85,18 @@ async def _send_file(
             raise asyncio.CancelledError from None
 
 
-async def _stream(
-    request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes], trace: Trace, write_timeout: float
-) -> None:
+async def _stream(request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes], trace: Trace) -> None:
     async with aclosing(chunks):
         # Asked for before the head is out: an origin that fails at once is still an error with a status.
         chunk = await anext(chunks, b"") if request.method != "HEAD" else b""
         await response.prepare(request)
         try:
             while chunk:
-                await asyncio.wait_for(response.write(chunk), write_timeout)
+                await response.write(chunk)
                 trace.sent_bytes += len(chunk)
                 chunk = await anext(chunks, b"")
             await response.write_eof()
-        except (ImgproxyError, TimeoutError):
+        except ImgproxyError:
             # The status is out already: cutting the connection is the only way left to say that this is not the whole.
             if request.transport is not None:
                 request.transport.abort()

@@ -25,14 +25,13 @@ async def send_file(
     handle: Handle,
     span: tuple[int, int],
     *,
-    write_timeout: float,
     sent: Callable[[int], None],
 ) -> None:
     """Send the head, and as the body the bytes of `handle` from the first of `span` to before the second. `sent` is told of
     bytes as they go. For connections without TLS.
 
-    Raises ImgproxyError when the file cannot be read or is shorter (before the head, where that is known), TimeoutError when
-    the client takes nothing for `write_timeout` seconds, ConnectionError when it has gone.
+    Raises ImgproxyError when the file cannot be read or is shorter (before the head, where that is known), ConnectionError when
+    the client has gone.
     """
     transport = request.transport
     if transport is None:
@@ -43,7 +42,7 @@ async def send_file(
     try:
         writer = await response.prepare(request)
         if writer is not None:
-            await send_span(transport, writer.drain, handle, span, write_timeout=write_timeout, sent=sent)
+            await send_span(transport, writer.drain, handle, span, sent=sent)
     finally:
         if not transport.is_closing():
             transport.set_write_buffer_limits()
@@ -55,7 +54,6 @@ async def send_span(
     handle: Handle,
     span: tuple[int, int],
     *,
-    write_timeout: float,
     sent: Callable[[int], None],
 ) -> None:
     """The bytes of `span`, after whatever was written to `transport`, whose write buffer has a limit of nothing: then what is
@@ -66,7 +64,7 @@ async def send_span(
     while position < stop:
         if not cached(handle, position, min(stop, position + _AT_ONCE)):
             await asyncio.to_thread(_warm, handle, position, min(stop, position + _AT_ONCE))
-        await _drained(drain, transport, write_timeout)
+        await _drained(drain, transport)
         count = _send(transport, handle, position, min(stop - position, _AT_ONCE))
         if count is None:
             # The transport knows how to wait for a client, and notices when it goes.
@@ -77,13 +75,12 @@ async def send_span(
         sent(count)
         if position < stop:
             await asyncio.sleep(0)
-    await _drained(drain, transport, write_timeout)
+    await _drained(drain, transport)
 
 
-async def _drained(drain: Callable[[], Awaitable[object]], transport: asyncio.Transport, write_timeout: float) -> None:
+async def _drained(drain: Callable[[], Awaitable[object]], transport: asyncio.Transport) -> None:
     if transport.get_write_buffer_size():
-        async with asyncio.timeout(write_timeout):
-            await drain()
+        await drain()
 
 
 def _send(transport: asyncio.Transport, handle: Handle, position: int, count: int) -> int | None:

@@ -111,11 +111,11 @@ class Processing:
         response.content_length = found.bytes
         if handle is not None:
             span = 0, found.bytes
-            await send_file(call.request, response, handle, span, write_timeout=self._write_timeout, sent=lambda _count: None)
+            await send_file(call.request, response, handle, span, sent=lambda _count: None)
         elif body is not None:
             await response.prepare(call.request)
             async for chunk in body:
-                await asyncio.wait_for(response.write(chunk), self._write_timeout)
+                await response.write(chunk)
         await response.write_eof()
         return response
 

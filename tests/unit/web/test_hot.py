@@ -23,7 +23,7 @@ from imgproxy.sources import files
 from imgproxy.sources.files import Files
 from imgproxy.web import answer
 from imgproxy.web.at_hand import AtHand
-from imgproxy.web.connection import HotConnection
+from imgproxy.web.connection import HotConnection, untaken
 from tests.unit.web.hot_site import (
     ACCEPTS,
     FIXED,
@@ -684,3 +684,30 @@ async def test_what_cannot_be_written_at_once_is_never_hot(directory: Path) -> N
         await one(door, ask())
         for found in await asyncio.gather(*(one(door, ask()) for _ in range(8))):
             assert (found.status, found.hot, found.body) == (200, False, BODY)
+
+
+async def test_who_takes_a_little_of_it_is_waited_for(reader: Reader) -> None:
+    """Less than what makes the kernel ask for more, so that nothing leaves this process."""
+    connection = reader.connection
+    transport = connection.transport
+    assert transport is not None
+    while connection._stalled is None:  # noqa: ASYNC110 -- nobody is told
+        await asyncio.sleep(0)
+    first, before = connection._stalled, untaken(transport)
+    while untaken(transport) >= before:
+        await reader.read(len(reader.received) + 1)
+    connection._look(transport, before)
+    assert not transport.is_closing()
+    assert connection._stalled is not first
+    connection._look(transport, untaken(transport))
+    assert transport.is_closing()
+
+
+async def test_a_head_that_does_not_end_is_refused(directory: Path, kept: str) -> None:
+    async with serving(settings_for(directory, kept), directory) as door:
+        await warm(door)
+        fields = [f"X-{number}: {'x' * 8000}\r\n".encode() for number in range(12)]
+        for first in (b"", ask()):
+            answers, closed = await door.talk([first + b"GET / HTTP/1.1\r\nHost: x\r\n", *fields])
+            assert [answer.status for answer in answers] == [*([200] if first else []), 431]
+            assert closed

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import socket
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from imgproxy.request import Identity, ImageRequest
 from imgproxy.settings import FilesSource, LimitSettings
 from imgproxy.sources.files import Files
 from imgproxy.trace import Trace
+from imgproxy.web.connection import Connection
 from imgproxy.web.reply import send
 
 HEAD = 4096
@@ -46,7 +46,6 @@ class Site:
     path: Path
     length: int
     port: int = 0
-    write_timeout: float = 30
     traces: list[Trace] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     raised: list[BaseException] = field(default_factory=list)
@@ -55,13 +54,7 @@ class Site:
         trace = Trace()
         self.traces.append(trace)
         try:
-            return await send(
-                request,
-                ImageRequest(source="s", locator="a", transform=None),
-                self.picture(),
-                trace,
-                write_timeout=self.write_timeout,
-            )
+            return await send(request, ImageRequest(source="s", locator="a", transform=None), self.picture(), trace)
         except BaseException as error:
             self.raised.append(error)
             raise
@@ -78,18 +71,21 @@ class Site:
 @asynccontextmanager
 async def serving(path: Path, length: int, write_timeout: float = 30) -> AsyncIterator[Site]:
     path.write_bytes(bytes(HEAD) + content(length))  # noqa: ASYNC240 - a test's own loop may wait
-    site = Site(path, length, write_timeout=write_timeout)
+    site = Site(path, length)
     app = web.Application()
     app.router.add_get("/", site.handle)
-    server = web.AppRunner(app, access_log=None, handler_cancellation=True)
-    await server.setup()
-    sock = socket.create_server(("127.0.0.1", 0))
-    site.port = sock.getsockname()[1]
-    await web.SockSite(server, sock).start()
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    assert runner.server is not None
+    manager = runner.server
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(manager, write_timeout, loop=loop, **manager._kwargs), "127.0.0.1", 0)
+    site.port = server.sockets[0].getsockname()[1]
     try:
         yield site
     finally:
-        await server.cleanup()
+        server.close()
+        await runner.cleanup()
 
 
 async def ask(
