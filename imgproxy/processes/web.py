@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
 import uvloop
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from imgproxy.errors import SettingsError
 from imgproxy.processes.child import RELOAD, Control, Exit, WebHandoff, enter, log
@@ -91,6 +91,7 @@ async def _serve(site: Site, handoff: WebHandoff, control: Control) -> None:
     async def last_answer(_request: web.Request, response: web.StreamResponse) -> None:
         if stop.is_set() or not settings.keepalive:
             response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"  # the headers have been made ready before this is asked
 
     site.public.on_response_prepare.append(last_answer)
     share = max(1, settings.max_connections // handoff.processes)
@@ -150,6 +151,8 @@ async def _listen(
         # aiohttp has this one timer for a connection that says nothing, between requests and within a request's head.
         keepalive_timeout=min(settings.keepalive or settings.header_timeout, settings.header_timeout),
         max_line_size=settings.max_target + _REQUEST_LINE,
+        # Nobody takes an encoded body, and to read over one that is refused would take a second a megabyte.
+        auto_decompress=False,
     )
     await runner.setup()
     site = BoundedSite(runner, socket.socket(fileno=descriptor), most, connect)

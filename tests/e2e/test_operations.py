@@ -155,7 +155,7 @@ async def test_draining_finishes_what_is_under_way(serve: Serve) -> None:
             assert (await admin(server, "/livez"))[0] == 200
         release.set()
         answers = await asyncio.gather(*under_way)
-    assert [answer.status for answer, _ in answers] == [200] * 8
+    assert [(answer.status, answer.headers["Connection"]) for answer, _ in answers] == [(200, "close")] * 8
     assert server.process.wait(30) == 0
 
 

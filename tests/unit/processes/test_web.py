@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Iterator
 
@@ -75,6 +76,14 @@ def test_too_many_connections_are_told_to_come_back(server: Server) -> None:
     with connect(server) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_an_encoded_body_is_not_looked_into(server: Server) -> None:
+    """To read over one takes what any body takes; and this one cannot be decoded."""
+    with connect(server) as sock:
+        sock.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n\r\nno gzip")
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert re.findall(rb"HTTP/1.1 (\d+)", read_to_end(sock)) == [b"404", b"200"]
 
 
 @pytest.mark.parametrize(("length", "status"), [(2000, b"404"), (2200, b"400")])
