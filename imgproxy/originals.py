@@ -185,7 +185,12 @@ class Originals:
             spool.expected = answer.length
             original = Original(spool, begun_at, begun_at, answer.freshness, answer.validators, answer.storable)
             publish(original)
-            await _pour(answer, spool, trace)
+            try:
+                await _pour(answer, spool, trace)
+            except SourceError as error:
+                # Whoever waited was told of the beginning, and hears of the end from the spool.
+                self._negatives.put(identity.key, error)
+                raise
         facts = Facts(
             format="",
             etag=etag(identity, answer.validators, spool.digest),

@@ -5,6 +5,7 @@ threads.
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
@@ -209,8 +210,8 @@ class Spool:
 
     def _check(self) -> None:
         if self._error is not None:
-            # One error, many readers: without this every raise would make the one traceback longer.
-            raise self._error.with_traceback(None)
+            # One error, many readers. A copy: what is raised gathers frames, one of which holds this spool and its file.
+            raise copy.copy(self._error)
 
     def _wake(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()

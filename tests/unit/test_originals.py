@@ -17,7 +17,7 @@ from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness, Validators
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.negative import Negatives
-from imgproxy.errors import SourceNotFound
+from imgproxy.errors import OriginFailed, SourceNotFound
 from imgproxy.originals import Original, Originals, Unchanged
 from imgproxy.request import Identity
 from imgproxy.settings import FilesSource, LimitSettings
@@ -162,3 +162,23 @@ async def test_the_newest_is_what_its_identity_says(originals: Originals, files:
     identity, original = await originals.newest(files, "a.jpg", Trace(), Background(lambda trace, error: None))
     assert (original.exact, original.length) == (True, 7)
     assert identity.validator == await files.version("a.jpg") != before
+
+
+class Breaking(Origin):
+    """It breaks off in the middle."""
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        yield b"pic"
+        raise OriginFailed("it broke off")
+
+
+async def test_a_body_that_broke_off_is_remembered_for_a_moment(originals: Originals) -> None:
+    origin = Breaking()
+    origin.gate.set()
+    begun = await originals.fresh(origin, IDENTITY, Trace())
+    assert isinstance(begun, Original)
+    with pytest.raises(OriginFailed):
+        await begun.whole()
+    with pytest.raises(OriginFailed):
+        await originals.fresh(origin, IDENTITY, Trace())
+    assert len(origin.asked) == 1
