@@ -17,8 +17,9 @@ from imgproxy.urls.dialect import Dialect
 
 
 class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /purge. Either `url` (one picture in all its formats, with the original behind it), or `source` with
-    `path` (everything made from one original) or with `prefix` (everything below it; "" is the whole source)."""
+    """The body of POST /purge. Either `url` (one picture in all its formats, with the original behind it; with `ch` in it,
+    everything made from that original), or `source` with `path` (everything made from one original) or with `prefix`
+    (everything below it; "" is the whole source)."""
 
     url: str = ""
     source: str = ""
@@ -35,9 +36,10 @@ def ban_of(purge: Purge, dialects: Sequence[Dialect], now: float) -> Ban:
         if dialect is None:
             raise InvalidTarget("this is not the URL of a picture here; give path and query, as in /images/shop/a.jpg?w=400")
         asked = dialect.parse(dialect.split(purge.url).payload)
-        return Ban(
-            at=now, source=asked.source, locator=asked.locator, transform=encode(asked.transform) if asked.transform else None
-        )
+        transform = asked.transform
+        if transform is not None and transform.hints:
+            transform = None  # what is stored is what each client's hints have made of it
+        return Ban(at=now, source=asked.source, locator=asked.locator, transform=encode(transform) if transform else None)
     if bool(purge.path) == (purge.prefix is not None):
         raise InvalidTarget("a source wants either path or prefix beside it")
     if purge.path:
