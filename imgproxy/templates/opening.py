@@ -44,8 +44,8 @@ def open_templates(  # noqa: PLR0913 -- every room that a template goes through
 ) -> TemplateSource:
     """`sources` may get more entries afterwards. Raises SettingsError."""
     section, limits = settings.templates, settings.limits
-    imports = settings.sources.get(section.web)
-    web = Http(WEB, imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), limits)
+    # The configured source itself: what is purged of it is purged of templates' pictures too.
+    web = sources.get(section.web) or Http(WEB, HttpSource(allow=["*"]), limits)
     shelf = open_shelf(settings, fonts)
     flights: Flights[Entry] = Flights(Path(settings.cache.directory) / "templates.lock", bans)
     pictures = Pictures(sources, web, originals, background)

@@ -33,7 +33,7 @@ from imgproxy.trace import Trace
 from imgproxy.urls.native import TEMPLATE
 
 WEB = "template.web"
-"""The source of pictures that are named by a whole URL; no URL can name it."""
+"""The source of pictures that are named by a whole URL, where the settings name none; no URL can name it."""
 
 _UNDRAWABLE_SECONDS = 60.0
 _UNDRAWABLE = 1024

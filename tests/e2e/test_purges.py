@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import quote
+
 import pytest
 from aiohttp import ClientSession
 
 from tests.e2e.conftest import Serve, Server
 from tests.e2e.test_origin import Origin, origin, source
 from tests.e2e.test_pictures import get
+from tests.e2e.test_templates import section, write
 
 __all__ = ["origin"]
+
+
+def anywhere(origin: Origin) -> str:
+    """A source whose locators are URLs."""
+    return f"""
+[sources.web]
+type = "http"
+allow = ["127.0.0.1:{origin.port}"]
+allow_networks = ["127.0.0.1/32"]
+"""
 
 
 async def purge(server: Server, **asked: str) -> None:
@@ -31,3 +45,18 @@ async def test_a_url_stands_for_all_that_hints_make_of_it(serve: Serve, origin: 
     assert [await fetches(server, origin, target, **hints) for _ in range(2)] == [1, 0]
     await purge(server, url=target)
     assert await fetches(server, origin, target, **hints) == 1
+
+
+async def test_what_templates_fetch_by_its_url_is_of_the_source_that_they_fetch_through(
+    serve: Serve, origin: Origin, tmp_path: Path
+) -> None:
+    document = {"variables": {"photo": {}}, "canvas": {"width": 40, "height": 30, "picture": "{{ photo }}"}, "layers": []}
+    shelf = write(tmp_path / "templates", card=document)
+    server = serve(anywhere(origin) + section(shelf) + 'web = "web"\n')
+    photo = f"{origin.url}/a.jpg"
+    plainly, shown = f"/images/web/{photo}?w=50&fm=jpg", f"/images/template/card?photo={quote(photo, safe='')}&fm=jpg"
+    assert [await fetches(server, origin, target) for target in (plainly, shown)] == [1, 0]
+    for asked in ({"path": photo}, {"prefix": origin.url}):
+        await purge(server, source="web", **asked)
+        assert await fetches(server, origin, shown) == 1
+        assert await fetches(server, origin, plainly) == 0
