@@ -19,7 +19,6 @@ _DEFAULT_PORTS = frozenset((80, 443))
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f\\]")
 _URL = re.compile(r"(https?)://([^/?#]+)([/?].*)?", re.IGNORECASE | re.DOTALL)
-_COLLAPSED = re.compile(r"(https?):/(?=[^/])", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _AUTHORITY = re.compile(r"[^\s@%\[\]]+|\[[0-9a-f:.]+\](:[0-9]*)?", re.IGNORECASE)
 _HOST = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
@@ -110,7 +109,7 @@ class Places:
         """The URL that `locator` means. InvalidTarget or SourceForbidden."""
         if self._base is not None:
             return _beneath(self._base, locator)
-        return self._permitted(parse_url(_COLLAPSED.sub(r"\1://", locator, count=1)))
+        return self._permitted(parse_url(locator))
 
     def follow(self, url: URL, location: str, allow_downgrade: bool) -> URL:
         """Where a redirect from `url` leads. OriginFailed if nowhere, SourceForbidden if it must not be gone."""

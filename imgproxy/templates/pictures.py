@@ -31,6 +31,7 @@ from imgproxy.sources.source import Source
 from imgproxy.templates.resolve import Wanted
 from imgproxy.trace import Trace
 from imgproxy.urls.native import TEMPLATE
+from imgproxy.urls.values import mended
 
 WEB = "template.web"
 """The source of pictures that are named by a whole URL, where the settings name none; no URL can name it."""
@@ -120,7 +121,7 @@ class Pictures:
             raise InvalidTarget("a template shows pictures, and no templates")
         if name not in self._sources or name.startswith("~"):
             raise SourceUnknown(f"there is no source called {name[:40]!a}")
-        return self._sources[name], locator
+        return self._sources[name], mended(locator)
 
 
 def brief(found: Sequence[Had], usual: Freshness, after_fallback: int) -> Freshness:

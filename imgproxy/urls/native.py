@@ -19,7 +19,7 @@ from imgproxy.urls.dialect import Signed
 from imgproxy.urls.needs import Given
 from imgproxy.urls.option import Option
 from imgproxy.urls.options import OPTIONS, table
-from imgproxy.urls.values import percent_decode
+from imgproxy.urls.values import mended, percent_decode
 
 __all__ = ["OPTIONS", "Native", "table"]
 
@@ -127,7 +127,7 @@ class Native:
             raise InvalidTarget("the name of a source is of small letters, digits and hyphens")
         if not locator:
             raise InvalidTarget("the path names a source but no picture in it")
-        return source, percent_decode(locator)
+        return source, mended(percent_decode(locator))
 
 
 def _parted(query: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from imgproxy.layers import MOST_WORDS, Layer, Mark, Text
 from imgproxy.urls.needs import A_DRAWING, A_MARK, A_TEXT
 from imgproxy.urls.numbers import Counterclockwise, Hundredths, Length, Number
 from imgproxy.urls.option import Option
-from imgproxy.urls.values import Choice, HexColor
+from imgproxy.urls.values import Choice, HexColor, mended
 
 _ACROSS = {"left": 0.0, "center": 0.5, "right": 1.0}
 _DOWN = {"top": 0.0, "middle": 0.5, "bottom": 1.0}
@@ -26,7 +26,7 @@ class Marked:
         source, slash, locator = text.partition("/")
         if not (source and slash and locator):
             raise ValueError
-        return Mark(source=source, locator=locator, x=1, y=1, pad=USUAL_PAD)
+        return Mark(source=source, locator=mended(locator), x=1, y=1, pad=USUAL_PAD)
 
     def write(self, value: Mark | None) -> str:
         if value is None:

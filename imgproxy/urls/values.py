@@ -19,6 +19,7 @@ from imgproxy.spec import SWATCHES, Color, Gravity, Mask, Report, Trim
 
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _HEX = re.compile("(?:[0-9A-Fa-f]{3,4}){1,2}")
+_MERGED = re.compile(r"(https?):/(?=[^/])", re.IGNORECASE)
 
 
 def percent_decode(text: str) -> str:
@@ -34,6 +35,12 @@ def percent_decode(text: str) -> str:
     if "\0" in decoded:
         raise InvalidTarget("the URL has a NUL character")
     return decoded
+
+
+def mended(locator: str) -> str:
+    """`locator` in the one spelling that it is kept under: of a URL in a path, proxies merge the slashes after its scheme."""
+    merged = _MERGED.match(locator)
+    return f"{merged[1]}://{locator[merged.end() :]}" if merged else locator
 
 
 class Value(Protocol):

@@ -14,6 +14,7 @@ from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.metrics import Metrics
 from imgproxy.spec import encode
 from imgproxy.urls.dialect import Dialect
+from imgproxy.urls.values import mended
 
 
 class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,8 +44,8 @@ def ban_of(purge: Purge, dialects: Sequence[Dialect], now: float) -> Ban:
     if bool(purge.path) == (purge.prefix is not None):
         raise InvalidTarget("a source wants either path or prefix beside it")
     if purge.path:
-        return Ban(at=now, source=purge.source, locator=purge.path)
-    return Ban(at=now, source=purge.source, locator=purge.prefix or "", prefix=True)
+        return Ban(at=now, source=purge.source, locator=mended(purge.path))
+    return Ban(at=now, source=purge.source, locator=mended(purge.prefix or ""), prefix=True)
 
 
 class AdminHandler:

@@ -60,3 +60,13 @@ async def test_what_templates_fetch_by_its_url_is_of_the_source_that_they_fetch_
         await purge(server, source="web", **asked)
         assert await fetches(server, origin, shown) == 1
         assert await fetches(server, origin, plainly) == 0
+
+
+async def test_slashes_that_a_proxy_has_merged_make_no_other_picture(serve: Serve, origin: Origin) -> None:
+    server, photo = serve(anywhere(origin)), f"{origin.url}/a.jpg"
+    merged = photo.replace("://", ":/")
+    sent, arrived = (f"/images/web/{each}?w=50&fm=jpg" for each in (photo, merged))
+    assert [await fetches(server, origin, target) for target in (arrived, sent)] == [1, 0]
+    for asked in ({"path": photo}, {"path": merged}, {"url": sent}, {"url": arrived}):
+        await purge(server, **({"source": "web"} if "path" in asked else {}), **asked)
+        assert [await fetches(server, origin, target) for target in (arrived, sent)] == [1, 0]

@@ -467,6 +467,8 @@ def test_a_grant_of_formats(formats: tuple[str, ...], query: str, permitted: boo
         ("", "q/a.jpg", False),
         ("a", "q/a/b.jpg", False),
         ("https://host", "p/https://host/a.jpg", True),
+        ("https://host", "p/https:/host/a.jpg", True),
+        ("https://host", "p/https:/host.evil/a.jpg", False),
         ("https://host", "p/https%3A%2F%2Fhost%2Fa.jpg", True),
         ("https://host", "p/https://host.evil/a.jpg", False),
         ("https://host", "p/https://host@evil/a.jpg", False),

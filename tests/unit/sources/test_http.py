@@ -49,7 +49,7 @@ async def test_exactly_the_located_url_is_asked_for(locator: str, line: bytes) -
 
 async def test_without_a_base_the_locator_is_the_url() -> None:
     async with origin(reply(BODY)) as here, http(allow=[f"127.0.0.1:{here.port}"]) as source:
-        assert await fetch(source, f"http:/127.0.0.1:{here.port}/x") == BODY
+        assert await fetch(source, f"http://127.0.0.1:{here.port}/x") == BODY
         with pytest.raises(SourceForbidden):
             source.check(f"http://127.0.0.1:{here.port + 1}/x")
         with pytest.raises(InvalidTarget):

@@ -17,8 +17,7 @@ BASE = Places("https://img.example.com/photos/", ["*.example.org"])
     ("locator", "url"),
     [
         ("https://example.com/a.jpg", "https://example.com/a.jpg"),
-        ("https:/example.com/a.jpg", "https://example.com/a.jpg"),
-        ("http:/example.com/a//b.jpg", "http://example.com/a//b.jpg"),
+        ("http://example.com/a//b.jpg", "http://example.com/a//b.jpg"),
         ("HTTPS://EXAMPLE.com/A.jpg", "https://example.com/A.jpg"),
         ("https://example.com:/a:b@c", "https://example.com/a:b@c"),
         ("https://example.com./a", "https://example.com./a"),
@@ -39,6 +38,7 @@ BASE = Places("https://img.example.com/photos/", ["*.example.org"])
         ("https://example.com/@user/a.jpg", "https://example.com/@user/a.jpg"),
         ("https://example.com?@evil.com/", "https://example.com/?@evil.com/"),
         ("https://example.com/https://evil.com/x", "https://example.com/https://evil.com/x"),
+        ("https://example.com/https:/evil.com/x", "https://example.com/https:/evil.com/x"),
     ],
 )
 def test_a_url_is_fetched_as_it_was_understood(locator: str, url: str) -> None:
@@ -90,6 +90,7 @@ def test_a_host_that_is_not_allowed_is_forbidden(locator: str) -> None:
         "https:////example.com/",
         "https://",
         "https:/",
+        "https:/example.com/",
         "ftp://example.com/",
         "file:///etc/passwd",
         "gopher://example.com/",

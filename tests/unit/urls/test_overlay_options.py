@@ -59,6 +59,13 @@ def test_marks(query: str, fields: dict[str, Any]) -> None:
     assert found.keys() - fields.keys() <= {"x", "y", "offset_x", "offset_y", "pad"}
 
 
+@pytest.mark.parametrize("locator", ["https://host/l.png", "https:/host/l.png"])
+def test_a_mark_by_its_url_is_one_picture_however_it_is_spelled(locator: str) -> None:
+    mark, _ = asked(f"mark=web/{locator}")
+    assert mark is not None
+    assert (mark.source, mark.locator) == ("web", "https://host/l.png")
+
+
 @pytest.mark.parametrize(
     ("query", "fields"),
     [
