@@ -101,7 +101,7 @@ class Bans:
     def generation(self) -> int:
         """Moves whenever anything is purged, by any process."""
         if self._clock() >= self._look_at:
-            self._share_anew()
+            self._share_anew(wait=False)
         return self._cell[0]
 
     @property
@@ -122,7 +122,7 @@ class Bans:
 
         Raises CapacityError when it cannot be recorded; then it may be forgotten.
         """
-        self._share_anew()
+        self._share_anew(wait=True)
         try:
             with self._exclusive() as shared:
                 if shared:
@@ -159,32 +159,40 @@ class Bans:
                         index.add(ban)
                 self._index = index
 
-    def _share_anew(self) -> None:
-        """Somebody may have deleted the directory: what is still mapped then is nobody else's any more."""
-        self._look_at = self._clock() + _LOOK
-        if self._shared is None:
+    def _share_anew(self, *, wait: bool) -> None:
+        """Somebody may have deleted the directory: what is still mapped then is nobody else's any more. Without `wait`, for an
+        event loop, nothing is done while somebody records, and it is looked again the next time."""
+        if not self._recording.acquire(blocking=wait):
             return
-        with self._recording, contextlib.suppress(OSError):
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(self._path.with_name("generation").stat(), os.fstat(self._shared.fd)):
-                    return
-            before = self._cell[0]
-            self._share()
-            with _locked(self._shared):
+        try:
+            self._look_at = self._clock() + _LOOK
+            if self._shared is not None and not self._is_there(self._shared):
                 # Whoever has compared with the old counter has to see that it moved.
-                self._cell[0] = max(self._cell[0], before + 1)
-            self._seen = -1
+                self._share(self._cell[0] + 1, wait=wait)
+                self._seen = -1
+        except OSError:
+            pass
+        finally:
+            self._recording.release()
 
-    def _share(self) -> None:
+    def _is_there(self, shared: Handle) -> bool:
+        try:
+            return os.path.samestat(self._path.with_name("generation").stat(), os.fstat(shared.fd))
+        except FileNotFoundError:
+            return False
+
+    def _share(self, least: int = 0, *, wait: bool = True) -> None:
+        """Map the counter, which is at least `least` then. Raises OSError; without `wait`, also while its lock is another's."""
         directory = self._path.parent
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = Handle(os.open(directory / "generation", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-        with _locked(handle):
+        with _locked(handle, wait=wait):
             if os.fstat(handle.fd).st_size < 8:
                 # Written, not just made longer: touching a hole of a full disk through the mapping would kill the process.
                 os.pwrite(handle.fd, bytes(8), 0)
-        self._cell = memoryview(mmap.mmap(handle.fd, 8)).cast("Q")
-        self._shared = handle
+            cell = memoryview(mmap.mmap(handle.fd, 8)).cast("Q")
+            cell[0] = max(cell[0], least)
+        self._cell, self._shared = cell, handle
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[bool]:
@@ -247,8 +255,8 @@ class Bans:
 
 
 @contextlib.contextmanager
-def _locked(handle: Handle) -> Iterator[None]:
-    fcntl.flock(handle.fd, fcntl.LOCK_EX)
+def _locked(handle: Handle, *, wait: bool = True) -> Iterator[None]:
+    fcntl.flock(handle.fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         yield
     finally:

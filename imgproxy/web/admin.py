@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -90,9 +91,13 @@ class AdminHandler:
         except msgspec.MsgspecError as error:
             raise InvalidTarget(f"the body is not a purge: {error}") from error
         ban = ban_of(asked, self._dialects, time.time())
-        self._bans.add(ban)
-        self._metrics.purge()
+        # Whoever goes away has asked for it all the same.
+        await asyncio.shield(self._record(ban))
         return web.json_response({"purged": {"source": ban.source, "locator": ban.locator, "prefix": ban.prefix}})
+
+    async def _record(self, ban: Ban) -> None:
+        await asyncio.to_thread(self._bans.add, ban)
+        self._metrics.purge()
 
     async def quarantined(self, _request: web.Request) -> web.Response:
         return web.json_response({"quarantined": msgspec.to_builtins(self._quarantine.entries())})

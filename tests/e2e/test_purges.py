@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +14,8 @@ from tests.e2e.conftest import Serve, Server
 from tests.e2e.test_origin import Origin, origin, source
 from tests.e2e.test_pictures import get
 from tests.e2e.test_templates import section, write
+from tests.unit.cache.samples import waits_for_a_lock
+from tests.unit.processes.serving import until
 
 __all__ = ["origin"]
 
@@ -70,3 +74,16 @@ async def test_slashes_that_a_proxy_has_merged_make_no_other_picture(serve: Serv
     for asked in ({"path": photo}, {"path": merged}, {"url": sent}, {"url": arrived}):
         await purge(server, **({"source": "web"} if "path" in asked else {}), **asked)
         assert [await fetches(server, origin, target) for target in (arrived, sent)] == [1, 0]
+
+
+async def test_nobody_waits_for_a_purge_that_waits_for_the_list(serve: Serve, tmp_path: Path) -> None:
+    server = serve()
+    (process,) = server.children("web")
+    with (tmp_path / "cache" / "generation").open("r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        purging = asyncio.create_task(purge(server, source="local", path="scene.jpg"))
+        await asyncio.to_thread(until, lambda: waits_for_a_lock(process), "it does not wait")
+        async with asyncio.timeout(20):
+            assert (await get(server, "/health"))[0].status == 200
+        assert not purging.done()
+    await purging

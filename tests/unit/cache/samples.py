@@ -113,3 +113,9 @@ class Child:
 
 def void(_: object) -> None:
     pass
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    """Whether a thread of that process waits for one that another holds (flock)."""
+    lines = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+    return any(line[1:3] == ["->", "FLOCK"] and line[5] == str(pid) for line in lines)

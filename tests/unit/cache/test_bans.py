@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import resource
 import shutil
 import time
@@ -12,7 +14,8 @@ import pytest
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.errors import CapacityError
 from imgproxy.request import Identity
-from tests.unit.cache.samples import Child, picture
+from tests.unit.cache.samples import Child, picture, waits_for_a_lock
+from tests.unit.processes.serving import until
 
 ORIGINAL = Identity("photos:0123", "a/b.jpg")
 VARIANT = picture("a/b.jpg", b"\x01")
@@ -191,6 +194,36 @@ def test_a_broken_off_generation_file_is_repaired(tmp_path: Path, left: bytes) -
     bans = Bans(tmp_path)
     bans.add(Ban(10, "photos", "c"))
     assert bans.generation == 1
+
+
+async def test_nobody_who_asks_waits_for_whoever_records(tmp_path: Path) -> None:
+    """The list is another process's just now, or its disk is slow: event loops go on."""
+    now = [0.0]
+    bans = Bans(tmp_path, clock=lambda: now[0])
+    with (tmp_path / "generation").open("r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        recording = asyncio.create_task(asyncio.to_thread(bans.add, Ban(10, "photos", "a/b.jpg")))
+        await asyncio.to_thread(until, lambda: waits_for_a_lock(os.getpid()), "nobody waits")
+        now[0] += 2
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: bans.generation), 10) == 0
+        assert not await asyncio.wait_for(asyncio.to_thread(bans.covers, VARIANT, 5.0), 10)
+    await recording
+    assert bans.covers(VARIANT, 5.0)
+
+
+async def test_nobody_who_asks_waits_for_a_directory_made_anew(tmp_path: Path) -> None:
+    now = [0.0]
+    directory = tmp_path / "cache"
+    bans = Bans(directory, clock=lambda: now[0])
+    shutil.rmtree(directory)
+    Bans(directory).add(Ban(10, "photos", "a/b.jpg"))
+    with (directory / "generation").open("r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        now[0] += 2
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: bans.generation), 10) == 0
+    now[0] += 2
+    assert bans.generation > 0
+    assert bans.covers(VARIANT, 5.0)
 
 
 async def test_purges_from_threads(bans: Bans) -> None:

@@ -1,14 +1,24 @@
-"""What a purge covers, as it is asked for."""
+"""What a purge covers, as it is asked for, and that it is recorded whatever becomes of whoever asked."""
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from imgproxy.cache.bans import Ban
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pytest_aiohttp.plugin import AiohttpServer
+
+from imgproxy.cache.bans import Ban, Bans
+from imgproxy.jobs.quarantine import Quarantine
+from imgproxy.metrics import Metrics
 from imgproxy.request import Client, Identity, hinted
 from imgproxy.spec import Transform, encode
 from imgproxy.urls.native import Native
-from imgproxy.web.admin import Purge, ban_of
+from imgproxy.web.admin import AdminHandler, Purge, ban_of
 
 DIALECT = Native()
 
@@ -45,3 +55,33 @@ def test_what_hints_have_made_of_a_url_goes_with_it(client: Client) -> None:
     ban = ban_of(Purge(url=target), [DIALECT], 9)
     stored = Identity("web:0123", "a.jpg", transform=encode(hinted(transform_of(target), client)))
     assert ban.applies(stored, 9)
+
+
+async def test_a_purge_is_recorded_after_its_client_has_gone(tmp_path: Path, aiohttp_server: AiohttpServer) -> None:
+    begun, ended, free = asyncio.Event(), asyncio.Event(), threading.Event()
+
+    @web.middleware
+    async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+        begun.set()
+        try:
+            return await handler(request)
+        finally:
+            ended.set()
+
+    bans, app = Bans(tmp_path), web.Application(middlewares=[watch])
+    AdminHandler(Metrics(), bans, [DIALECT], Quarantine(tmp_path / "quarantine", 0), dict).route(app)
+    server = await aiohttp_server(app, host="127.0.0.1")
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    busy = loop.run_in_executor(None, free.wait)
+    _, client = await asyncio.open_connection("127.0.0.1", server.port)
+    body = b'{"source": "web", "path": "a.jpg"}'
+    client.write(b"POST /purge HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    await begun.wait()
+    client.transport.abort()
+    await ended.wait()
+    assert bans.active == ()
+    free.set()
+    await busy
+    await asyncio.to_thread(lambda: None)  # the one thread has come to what was asked of it before
+    assert [(ban.source, ban.locator) for ban in bans.active] == [("web", "a.jpg")]
