@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from imgproxy.errors import InvalidTarget, SettingsError, SourceNotFound, TemplateInvalid
 from imgproxy.fonts import Fonts
@@ -34,17 +39,19 @@ class Stored(Protocol):
 
 
 class Shelf:
-    """One per web process. `stored` is put beside the files where there is a catalogue."""
+    """One per web process. `stored` is put beside the files where there is a catalogue. `last` is a file of the server's
+    processes, which has the documents that any of them last found right."""
 
-    def __init__(self, directory: str, fonts: Fonts) -> None:
+    def __init__(self, directory: str, fonts: Fonts, last: Path | None = None) -> None:
         self._directory = directory
         self._fonts = fonts
+        self._last = last
         self._files: dict[str, Kept] = {}
         self.stored: Stored | None = None
 
     def load(self) -> None:
         """Every file anew, or, where one of them is wrong, none. Raises SettingsError, which says which and what."""
-        found = {}
+        found, documents = {}, {}
         if self._directory and not Path(self._directory).is_dir():
             raise SettingsError(f'there is no directory "{self._directory}"')
         for path in sorted(Path(self._directory).glob("*.json")) if self._directory else ():
@@ -52,10 +59,27 @@ class Shelf:
             if not _ID.fullmatch(id):
                 raise SettingsError(f"{path}: a template's file is called by small letters, digits, - and _, and .json")
             try:
-                found[id] = self.checked(id, path.read_bytes())
+                documents[id] = path.read_bytes()
+                found[id] = self.checked(id, documents[id])
             except (TemplateInvalid, OSError) as error:
                 raise SettingsError(f"{path}: {error}") from None
         self._files = found
+        self._keep(documents)
+
+    def recall(self) -> bool:
+        """The documents of `last` instead; whether there are any."""
+        if self._last is None or not self._last.exists():
+            return False
+        documents = msgspec.msgpack.decode(self._last.read_bytes(), type=dict[str, bytes])
+        self._files = {id: kept(id, document) for id, document in documents.items()}
+        return True
+
+    def _keep(self, documents: Mapping[str, bytes]) -> None:
+        if self._last is not None:
+            draft = self._last.with_name(f"{self._last.name}.{os.getpid()}")
+            with suppress(OSError):  # there is no room: whoever recalls them gets older ones
+                draft.write_bytes(msgspec.msgpack.encode(documents))
+                draft.replace(self._last)
 
     @property
     def files(self) -> tuple[Kept, ...]:

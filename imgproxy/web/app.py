@@ -101,7 +101,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     images = make_images(
         settings, runtime, storage, sources, pool, background, metrics, originals, Marks(sources, originals, fonts, background)
     )
-    templates = make_templates(settings, storage, sources, pool, background, originals, fonts)
+    templates = make_templates(settings, runtime, storage, sources, pool, background, originals, fonts)
     if templates is not None:
         metrics.sampled(sampling_templates(metrics, templates.painter))
     resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources, templates)
@@ -226,6 +226,7 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
 
 def make_templates(  # noqa: PLR0913 -- every room that a template goes through
     settings: Settings,
+    runtime: Path,
     storage: Storage,
     sources: dict[str, Source],
     pool: Pool,
@@ -238,7 +239,7 @@ def make_templates(  # noqa: PLR0913 -- every room that a template goes through
         return None
     from imgproxy.templates.opening import open_templates  # only those pay for it who have some
 
-    templates = open_templates(settings, storage.renditions, storage.bans, sources, pool, background, originals, fonts)
+    templates = open_templates(settings, runtime, storage.renditions, storage.bans, sources, pool, background, originals, fonts)
     sources[templates.name] = templates
     return templates
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -300,6 +301,22 @@ async def test_files_are_read_anew_when_told_to(serve: Serve, tmp_path: Path) ->
     server.process.send_signal(signal.SIGHUP)
     assert "squares.json: canvas.width" in server.wait_for("not-reloaded")["reason"]
     assert list((await drawn(server, "/images/template/squares"))[5, 5]) == [0, 0, 255]
+
+
+async def test_files_that_were_refused_do_not_keep_a_process_from_being_replaced(serve: Serve, tmp_path: Path) -> None:
+    shelf = write(tmp_path / "templates", squares=template("#ff0000"), late=template("#00ff00"))
+    server = serve(section(shelf))
+    write(shelf, squares='{"canvas": {"width": -1}}', late=template("#0000ff"))
+    server.process.send_signal(signal.SIGHUP)
+    refused = server.wait_for("not-reloaded")
+    (process,) = server.children("web")
+    os.kill(process, signal.SIGKILL)
+    server.wait_for("replaced")
+    again = server.wait_for("not-reloaded", lambda line: line is not refused)
+    assert again["reason"] == refused["reason"]
+    for name, color in (("squares", [255, 0, 0]), ("late", [0, 255, 0])):
+        # Of a size that nothing in the cache has.
+        assert list((await drawn(server, f"/images/template/{name}?w=79"))[5, 5]) == color
 
 
 async def test_versions_are_never_mixed(serve: Serve, tmp_path: Path) -> None:
