@@ -1,9 +1,9 @@
 """The same drawing without a server: processes that call the engine in a loop, as the render processes do, and nothing else.
 
 What is left out is what is being weighed: HTTP, parsing, signatures, the cache's look-up and its file, the socket between the
-processes, the deadline's watch, limits and Landlock. What is the same: the number of processes, their environment (malloc),
-niceness and scheduling policy, which are copied from a running render process, the Job, the reading of the original from its
-file, the engine.
+processes, the deadline's watch, limits, Landlock and seccomp. What is the same: the number of processes, their environment
+(malloc), niceness and scheduling policy, which are copied from a running render process, the Job, the reading of the original
+from its file, the engine.
 """
 
 from __future__ import annotations

@@ -259,6 +259,7 @@ class RenderSettings(Section, frozen=True):
     max_rss: Bytes = 512 * 1024**2
     nice: Annotated[int, Meta(ge=0, le=19)] = 19
     landlock: bool = True
+    seccomp: bool = True
     quarantine: Seconds = 600
     allow_old_libvips: bool = False
 

@@ -272,6 +272,8 @@ def warnings(settings: Settings) -> Iterator[Problem]:
         yield "render.allow_old_libvips", "a libvips with known holes is accepted"
     if not settings.render.landlock:
         yield "render.landlock", "render processes may open any file this user may"
+    if not settings.render.seccomp:
+        yield "render.seccomp", "render processes may open connections and act on other processes of this user"
     if settings.fallback.image and settings.fallback.status < 300:
         yield "fallback.status", "failures are answered as successes, so monitoring by status does not see them"
     for name, source in settings.sources.items():

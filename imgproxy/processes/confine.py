@@ -92,7 +92,7 @@ def _batch(nice: int) -> None:
         return
     # struct sched_attr: size, policy, flags, nice, priority, runtime (of this policy the slice, since Linux 6.12), and no more
     attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_BATCH, 0, nice, 0, _SLICE, 0, 0)
-    _call(number, ctypes.c_int(0), attributes, ctypes.c_uint(0))
+    system_call(number, ctypes.c_int(0), attributes, ctypes.c_uint(0))
 
 
 def forbid_privileges() -> None:
@@ -133,11 +133,11 @@ def landlock(read: Iterable[Path]) -> int:
     attributes = struct.pack(
         "=QQQ", files, _NET_RIGHTS if abi >= _NET_ABI else 0, _SCOPES if abi >= _SCOPE_ABI else 0
     )  # struct landlock_ruleset_attr; an older kernel takes a longer struct when what it does not know is zero
-    ruleset = _call(_SYS_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
+    ruleset = system_call(_SYS_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     try:
         for path in read:
             _allow_reading(ruleset, path)
-        _call(_SYS_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
+        system_call(_SYS_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:
         os.close(ruleset)
     return abi
@@ -151,7 +151,7 @@ def _allow_reading(ruleset: int, path: Path) -> None:
     try:
         rights = _READ_FILE | _READ_DIR if path.is_dir() else _READ_FILE
         rule = struct.pack("=Qi", rights, parent)  # struct landlock_path_beneath_attr is packed
-        _call(_SYS_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_RULE_PATH_BENEATH), rule, ctypes.c_uint32(0))
+        system_call(_SYS_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_RULE_PATH_BENEATH), rule, ctypes.c_uint32(0))
     finally:
         os.close(parent)
 
@@ -162,7 +162,7 @@ def _lower(what: int, value: int) -> None:
     resource.setrlimit(what, (bound, bound))
 
 
-def _call(number: int, *arguments: object) -> int:
+def system_call(number: int, *arguments: object) -> int:
     result = int(_libc().syscall(number, *arguments))
     if result < 0:
         raise OSError(ctypes.get_errno(), f"system call {number}: {os.strerror(ctypes.get_errno())}")

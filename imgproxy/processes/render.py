@@ -21,7 +21,7 @@ from typing import NoReturn, Protocol
 
 from imgproxy.errors import ImageError, SettingsError
 from imgproxy.jobs import wire
-from imgproxy.processes import confine
+from imgproxy.processes import confine, seccomp
 from imgproxy.processes.child import Exit, RenderHandoff, enter, log
 from imgproxy.processes.deadline import Stoppable, Watch, Watcher
 from imgproxy.render.costs import Costs
@@ -102,12 +102,16 @@ def main(engine: Engine) -> NoReturn:
 def _confine(handoff: RenderHandoff) -> None:
     confine.limit(memory=handoff.render.memory, result_bytes=handoff.result_bytes)
     confine.forbid_privileges()
-    if not handoff.render.landlock:
-        return
-    if not confine.single_threaded():
-        raise SettingsError("a thread was started before Landlock was, and would escape it")
-    if confine.landlock([*confine.readable(), *map(Path, handoff.fonts)]) == 0:
+    settings = handoff.render
+    if (settings.landlock or settings.seccomp) and not confine.single_threaded():
+        raise SettingsError("a thread was started before Landlock or the filter was, and would escape it")
+    if settings.landlock and confine.landlock([*confine.readable(), *map(Path, handoff.fonts)]) == 0:
         log(logging.WARNING, "landlock-missing", reason="this kernel has no Landlock; render processes can read files")
+    if settings.seccomp:
+        try:
+            seccomp.refuse()
+        except OSError as error:
+            log(logging.WARNING, "seccomp-missing", reason=f"{error}; render processes can open connections")
 
 
 @dataclass(slots=True)
