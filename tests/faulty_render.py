@@ -64,6 +64,14 @@ def flood(out_fd: int) -> None:
         os.write(out_fd, chunk)
 
 
+def unblock() -> None:
+    """Changes the listener for all who share it."""
+    for descriptor in range(128):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
+            if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                sock.setblocking(False)
+
+
 FAULTS: dict[bytes, Callable[[], None]] = {
     b"segv": segv,
     b"abort": abort,
@@ -72,6 +80,7 @@ FAULTS: dict[bytes, Callable[[], None]] = {
     b"spin": spin,
     b"wedge": wedge,
     b"balloon": balloon,
+    b"unblock": unblock,
 }
 
 

@@ -138,7 +138,7 @@ class Renderer:
                 return Exit.CLEAN
             if not self._wait(listener):
                 return Exit.CLEAN
-            connection, _ = listener.accept()
+            connection = _accept(listener)
             self.idle = False
             # A web process that has gone is no reason to go as well.
             with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
@@ -206,6 +206,17 @@ class Renderer:
         self.stopping = True
         if self.idle:
             raise SystemExit(Exit.CLEAN)
+
+
+def _accept(listener: socket.socket) -> socket.socket:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            # One of those who share it was taken over: this would end the others, and whoever replaces them.
+            listener.setblocking(True)
+        else:
+            return connection
 
 
 def _hello(connection: socket.socket) -> tuple[bytes, list[int]]:

@@ -107,6 +107,16 @@ async def test_a_result_without_end_is_cut_off(pool: Pool) -> None:
     await drawn(pool)
 
 
+async def test_a_listener_that_was_made_not_to_block_costs_no_process(server: Server, pool: Pool) -> None:
+    """It is one for all: who was taken over could have ended the others by it, and their successors."""
+    before = set(server.children("faulty_render"))
+    with pytest.raises(Undecodable):
+        await render(pool, faulty("unblock"))
+    for _ in range(4):
+        await drawn(pool)
+    assert before <= set(server.children("faulty_render"))
+
+
 async def test_a_broken_picture_costs_no_process(server: Server, pool: Pool) -> None:
     before = set(server.children("faulty_render"))
     with pytest.raises(Undecodable):
