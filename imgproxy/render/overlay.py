@@ -127,7 +127,8 @@ def _room(text: Text, planned: Plan) -> tuple[int, int]:
 
 def _finished(image: pyvips.Image, layer: Layer, dpr: float) -> Overlay:
     """Turned, shaded, and as dense as it is to be."""
-    image = with_alpha(image)
+    # A grey mark has one channel.
+    image = with_alpha(image if image.bands > 2 else image.colourspace("srgb"))
     if layer.rotate and not layer.rotate % 90:
         image = image.rot(f"d{layer.rotate:g}")
     elif layer.rotate:

@@ -141,6 +141,43 @@ def test_grey_pictures_get_coloured_marks() -> None:
     assert image.bands == 3
 
 
+TONE = plain(20, 10, (60,))
+GREY = {
+    "png": bytes(TONE.pngsave_buffer()),
+    "jpeg": bytes(TONE.jpegsave_buffer(Q=100)),
+    "16 bits": bytes((TONE.cast("ushort") * 257).cast("ushort").copy(interpretation="grey16").pngsave_buffer()),
+    "alpha": bytes(plain(20, 10, (60, 255)).pngsave_buffer()),
+    "half clear": bytes(plain(20, 10, (60, 128)).pngsave_buffer()),
+}
+
+
+@pytest.mark.parametrize("source", [GROUND, bytes(plain(100, 60, (255,)).pngsave_buffer())], ids=["on colour", "on grey"])
+@pytest.mark.parametrize("kind", GREY)
+@pytest.mark.parametrize(
+    ("layer", "opaque", "half_clear"),
+    [
+        ({}, 60, 157),
+        ({"opacity": 0.5}, 157, 206),
+        ({"rotate": 45}, 60, 157),
+        ({"rotate": 90}, 60, 157),
+        ({"tile": "grid"}, 60, 157),
+        ({"tile": "grid", "opacity": 0.5, "rotate": 45}, 157, 206),
+        ({"shadow": 2}, 60, 94),
+    ],
+)
+def test_grey_marks(source: bytes, kind: str, layer: dict[str, Any], opaque: int, half_clear: int) -> None:
+    image = marked(GREY[kind], source=source, **layer)
+    assert image(50, 30) == pytest.approx([half_clear if kind == "half clear" else opaque] * 3, abs=4)
+    assert (image(2, 30)[0] < 250) == ("tile" in layer)
+
+
+@pytest.mark.parametrize("kind", GREY)
+def test_grey_marks_have_a_black_shadow(kind: str) -> None:
+    red, green, blue = marked(GREY[kind], source=GROUND, shadow=2)(50, 36)
+    assert 60 < red < 250
+    assert red == green == blue
+
+
 @pytest.mark.parametrize(
     ("mark", "error"), [(b"", NotAnImage), (b"no picture", NotAnImage), (LOGO[:40], Undecodable), (LOGO[:-30], Undecodable)]
 )
