@@ -83,8 +83,8 @@ def save_bmp(image: pyvips.Image, quality: int, transform: Transform, recipe: Re
     colour = image if image.bands > 2 else image.colourspace("srgb")
     ordered = colour[2].bandjoin([colour[1], colour[0], *([colour[3]] if colour.bands > 3 else [])])
     row = -(-ordered.width * ordered.bands // 4) * 4
-    # From the bottom up, each row filled up to whole words.
-    pixels = ordered.flipver().write_to_memory()
+    # From the bottom up, which a decoder cannot be read, each row filled up to whole words.
+    pixels = ordered.copy_memory().flipver().write_to_memory()
     filled = ordered.width * ordered.bands
     rows = bytes(pixels) if filled == row else _filled(bytes(pixels), filled, row)
     masks = struct.pack("<4I4s48x", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs") if ordered.bands > 3 else b""

@@ -92,6 +92,16 @@ def test_formats_for_other_programs(format: str, width: int, color: tuple[int, .
             assert all(abs(one - other) <= 6 for one, other in zip(found, pixel, strict=False)), found
 
 
+@pytest.mark.parametrize("format", ["tiff", "bmp", "jxl"])
+@pytest.mark.parametrize("size", [(300, 3000), (3000, 300)])
+def test_what_is_read_row_by_row_is_written_whole(format: str, size: tuple[int, int]) -> None:
+    """A decoder gives the rows of a large picture once, from the top down."""
+    photo = pictures.jpeg(*size)
+    _, data = render(photo, Transform(format=format, lossless=True))
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.convert("RGB").tobytes() == bytes(pyvips.Image.jpegload_buffer(photo).write_to_memory())
+
+
 def test_jpeg_xl_has_a_quality_and_can_lose_nothing() -> None:
     photo = pictures.jpeg()
     lengths = [len(render(photo, Transform(format="jxl", quality=quality))[1]) for quality in (30, 80)]
