@@ -219,6 +219,23 @@ def test_trim_of_one_colour_leaves_it_all() -> None:
     assert drawn(plain(30, 20).pngsave_buffer(), trim=Trim()).width == 30
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 50), (50, 2), (2, 3000), (3000, 1)])
+@pytest.mark.parametrize("color", [RED, (*RED, 255), (*RED, 0), (90,)])
+def test_trim_of_one_colour_leaves_all_of_the_thinnest(size: tuple[int, int], color: tuple[int, ...]) -> None:
+    image = drawn(plain(*size, color).pngsave_buffer(), trim=Trim())
+    assert (image.width, image.height) == size
+
+
+@pytest.mark.parametrize("side", [1, 2])
+@pytest.mark.parametrize(("ground", "figure"), [(WHITE, RED), ((0, 0, 0, 0), (*RED, 255)), ((255,), (90,))])
+def test_trim_of_thin_pictures(side: int, ground: tuple[int, ...], figure: tuple[int, ...]) -> None:
+    across = plain(50, side, ground).insert(plain(10, side, figure), 20, 0)
+    for framed, size in ((across, (10, side)), (across.rot90(), (side, 10))):
+        image = drawn(framed.pngsave_buffer(), trim=Trim())
+        assert (image.width, image.height) == size
+        assert image(0, 0) == list(figure)
+
+
 def test_region_is_of_what_trimming_left() -> None:
     framed = quarters(40, 40).embed(30, 30, 100, 100, extend="background", background=[0, 0, 0])
     image = drawn(framed.pngsave_buffer(), trim=Trim(), region=Region(0, 0, 0.5, 0.5))
