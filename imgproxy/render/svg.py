@@ -9,7 +9,9 @@ import pyvips
 
 from imgproxy.errors import ImageTooLarge, Undecodable
 
-_NESTED_ENTITY = re.compile(rb"<!ENTITY[^>]*&[A-Za-z_:]")
+_REFERENCE = rb"(?:[&%](?!#)|&#(?:0*3[78]|x0*2[56]);)"
+"""To another entity, also with its `&` or `%` as a character: the entity's text is read once more where it is used."""
+_NESTED_ENTITY = re.compile(rb"""<!ENTITY\s+(?:%\s+)?[^\s"']+\s*(?:"[^"]*?REF|'[^']*?REF)""".replace(b"REF", _REFERENCE))
 
 
 def refuse_nested_entities(source: bytes) -> None:

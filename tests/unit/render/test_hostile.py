@@ -192,6 +192,59 @@ def test_entities_do_no_harm(document: bytes) -> None:
     assert image[3].max() == 0
 
 
+def declaring(declared: str) -> bytes:
+    """A red drawing with this entity, and another one that has only text."""
+    square = '<rect fill="#c81e1e" width="9" height="9"/>'
+    return f'<!DOCTYPE svg [<!ENTITY a "text"><!ENTITY {declared}>]>'.encode() + svg(9, 9, square)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        'b "&a;&a;"',
+        "b '&a;&a;'",
+        'b "&#38;a;"',
+        'b "&#0038;a;"',
+        'b "&#x26;a;"',
+        'b ">&a;"',
+        'b "\'>&a;"',
+        "b '\">&a;'",
+        'b\n"x\n&a;"',
+        'b"&a;"',
+        '% b "&a;"',
+        '% b "&#x26;a;"',
+        '% b "%c;"',
+        '% b "&#37;c;"',
+        '% b "&#x025;c;"',
+        '%\tb "x>%c;"',
+    ],
+)
+def test_entities_made_of_entities_are_refused(declared: str) -> None:
+    """However the reference is written: a kilobyte of them would be laid out for seconds."""
+    with pytest.raises(Undecodable, match="entities by entities"):
+        render(declaring(declared), Transform(format="png"))
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "ns_svg 'http://www.w3.org/2000/svg'",
+        'ns_ai "http://ns.adobe.com/AdobeIllustrator/10.0/"><!ENTITY ns_graphs "http://ns.adobe.com/Graphs/1.0/"',
+        'nbsp "&#160;"',
+        'copy "&#xa9; &#60;"',
+    ],
+)
+def test_entities_of_honest_drawings_are_drawn(declared: str) -> None:
+    image = opened(render(declaring(declared), Transform(format="png"))[1])
+    assert image(5, 5) == [200, 30, 30, 255]
+
+
+def test_namespaces_may_be_entities_as_illustrator_has_them() -> None:
+    plain = declaring('ns_svg "http://www.w3.org/2000/svg"')
+    source = plain.replace(b'xmlns="http://www.w3.org/2000/svg"', b'xmlns="&ns_svg;"')
+    assert opened(render(source, Transform(format="png"))[1])(5, 5) == [200, 30, 30, 255]
+
+
 def test_a_watcher_can_stop_the_evaluation() -> None:
     """An image that is told to die gives an error instead of pixels."""
 
