@@ -43,7 +43,7 @@ ImgproxyError                    ours to mend: nobody foresaw it, or a stored fi
 │   ├── InvalidMarkup            a text that is to be drawn is not the markup it says it is
 │   ├── HashsumMismatch          its bytes are not those that the URL is for
 │   ├── RenderTimeout            took longer than its deadline
-│   ├── RenderCrashed            the render process died of it
+│   ├── RenderCrashed            the render process died of it, or failed as nobody foresaw
 │   └── Quarantined              it killed render processes before
 └── CapacityError                try again later: memory, descriptors or the disk are used up
     ├── QueueFull

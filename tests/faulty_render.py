@@ -57,6 +57,11 @@ def balloon() -> None:
     bytearray(8 << 30)
 
 
+def blunder() -> None:
+    """What a mistake in the package raises."""
+    [].pop()
+
+
 def flood(out_fd: int) -> None:
     """Writes without end."""
     chunk = bytes(1 << 20)
@@ -81,6 +86,7 @@ FAULTS: dict[bytes, Callable[[], None]] = {
     b"wedge": wedge,
     b"balloon": balloon,
     b"unblock": unblock,
+    b"blunder": blunder,
 }
 
 
@@ -145,6 +151,20 @@ class Faulty:
         with contextlib.suppress(KeyError):
             FAULTS[name]()
         raise Undecodable("an unknown fault")
+
+    def render_rendition(
+        self,
+        job: Job,
+        rendition_fd: int,
+        out_fd: int,
+        recipe: Recipe,
+        watch: Callable[[Stoppable], None],
+        costs: Costs,
+        marks: Sequence[bytes],
+    ) -> Finished | None:
+        if FAULT.search(os.pread(rendition_fd, 1 << 16, 0)):
+            blunder()
+        return real.render_rendition(job, rendition_fd, out_fd, recipe, watch, costs, marks)
 
     def _peek(self) -> Finished:
         priority = {"nice": str(os.getpriority(os.PRIO_PROCESS, 0)), "policy": str(os.sched_getscheduler(0))}

@@ -57,6 +57,7 @@ _FAILURES: dict[str, type[ImageError]] = {
         InvalidMarkup,
         HashsumMismatch,
         RenderTimeout,
+        RenderCrashed,
     )
 }
 

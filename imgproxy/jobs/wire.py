@@ -136,6 +136,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
         "image-too-large",
         "result-too-large",
         "render-timeout",
+        "render-crashed",
         "invalid-markup",
         "hashsum-mismatch",
         "write",

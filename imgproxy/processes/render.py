@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Protocol
 
+import msgspec
+
 from imgproxy.errors import ImageError, SettingsError
 from imgproxy.jobs import wire
 from imgproxy.processes import confine, seccomp
@@ -198,6 +200,13 @@ class Renderer:
             return wire.Failed(code="image-too-large", message="drawing it needs more memory than there is")
         except OSError as error:
             return wire.Failed(code="write", message=str(error.errno or 0))
+        except Exception:
+            # A mistake of ours: what libvips holds goes with the frames, and no original is to be blamed for it.
+            logging.getLogger("imgproxy.processes").exception("unforeseen")
+            if rendition_fd is not None:
+                # As after a death: it may have been the rendition, and nothing is written yet.
+                return self._attempt(msgspec.structs.replace(job, rendition=None), [source_fd, out_fd, *others], watch)
+            return wire.Failed(code="render-crashed", message="drawing it failed in a way that nobody foresaw")
 
     def _resident(self) -> int:
         return int(os.pread(self.memory, 128, 0).split()[1]) * _PAGE

@@ -209,6 +209,7 @@ async def test_an_svg_has_a_deadline_of_its_own(path: Path, tmp_path: Path, sour
         ("image-too-large", ImageTooLarge),
         ("result-too-large", ResultTooLarge),
         ("render-timeout", RenderTimeout),
+        ("render-crashed", RenderCrashed),
     ],
 )
 async def test_a_failure_is_raised_as_what_it_is(path: Path, tmp_path: Path, code: str, raised: type[Exception]) -> None:

@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from imgproxy.errors import ImageError, ImageTooLarge, Quarantined, RenderCrashed, RenderTimeout, Undecodable
 from imgproxy.jobs.pool import Inputs, Pool
 from imgproxy.jobs.quarantine import Quarantine
-from imgproxy.jobs.wire import Finished
+from imgproxy.jobs.wire import Extent, Finished
 from imgproxy.processes.confine import landlock_abi
 from imgproxy.settings import RenderSettings
 from tests.unit.jobs.peer import PICTURE, faulty, job, memory
@@ -122,6 +123,31 @@ async def test_a_broken_picture_costs_no_process(server: Server, pool: Pool) -> 
     with pytest.raises(Undecodable):
         await render(pool, PICTURE[:200])
     assert before <= set(server.children("faulty_render"))
+
+
+async def test_a_mistake_of_ours_is_logged_and_costs_neither_process_nor_strike(server: Server, pool: Pool) -> None:
+    before = set(server.children("faulty_render"))
+    for _ in range(3):
+        with pytest.raises(RenderCrashed, match="nobody foresaw"):
+            await render(pool, faulty("blunder"))
+        said = server.expect("unforeseen", logger="imgproxy.processes", level="error")
+        assert "in blunder" in str(said["exception"])
+        assert str(said["exception"]).endswith("IndexError: pop from empty list")
+    assert before <= set(server.children("faulty_render"))
+    assert (pool.deaths, pool.quarantine.entries()) == ({}, [])
+    await drawn(pool)
+
+
+async def test_a_mistake_over_a_rendition_gives_the_original_its_chance(server: Server, pool: Pool) -> None:
+    source_fd, rendition_fd, out_fd = memory(PICTURE), memory(faulty("blunder")), memory(b"header")
+    try:
+        asked = msgspec.structs.replace(job(PICTURE), rendition=Extent(0, len(faulty("blunder"))))
+        finished = await pool.render(asked, Inputs(source_fd, rendition_fd), out_fd)
+        assert (finished.rendition, os.pread(out_fd, 10, 0), pool.deaths) == ("", b"headerRIFF", {})
+    finally:
+        for descriptor in (source_fd, rendition_fd, out_fd):
+            os.close(descriptor)
+    server.expect("unforeseen", level="error")
 
 
 async def test_cancelling_stops_the_render(server: Server, pool: Pool) -> None:
