@@ -5,12 +5,14 @@ The package itself has no such hook.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import json
 import os
 import re
 import resource
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -62,6 +64,10 @@ def blunder() -> None:
     [].pop()
 
 
+def term() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
 def flood(out_fd: int) -> None:
     """Writes without end."""
     chunk = bytes(1 << 20)
@@ -87,6 +93,7 @@ FAULTS: dict[bytes, Callable[[], None]] = {
     b"balloon": balloon,
     b"unblock": unblock,
     b"blunder": blunder,
+    b"term": term,
 }
 
 
@@ -188,4 +195,6 @@ class Faulty:
 
 
 if __name__ == "__main__":
+    # The supervisor says it again until a process is gone; here it always does while the interpreter ends.
+    atexit.register(term)
     render.main(Faulty())

@@ -94,11 +94,15 @@ def main(engine: Engine) -> NoReturn:
         sys.exit(Exit.FAILED)
     # Whoever takes this process over must not be able to speak to the supervisor.
     control.sock.close()
-    sys.exit(
-        Renderer(engine, handoff.render, handoff.encode, memory, LINGER if handoff.idle else None).serve(
-            socket.socket(fileno=handoff.listener)
-        )
-    )
+    renderer = Renderer(engine, handoff.render, handoff.encode, memory, LINGER if handoff.idle else None)
+    code = renderer.serve(socket.socket(fileno=handoff.listener))
+    _heed_no_more()
+    sys.exit(code)
+
+
+def _heed_no_more() -> None:
+    """SIGTERM comes again until this process is gone: raised while the interpreter ends, it would be a traceback."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _confine(handoff: RenderHandoff) -> None:
@@ -214,6 +218,7 @@ class Renderer:
     def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
         self.stopping = True
         if self.idle:
+            _heed_no_more()
             raise SystemExit(Exit.CLEAN)
 
 

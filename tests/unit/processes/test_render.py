@@ -150,6 +150,13 @@ async def test_a_mistake_over_a_rendition_gives_the_original_its_chance(server: 
     server.expect("unforeseen", level="error")
 
 
+async def test_one_that_is_told_to_go_answers_first_and_goes_without_a_word(server: Server, pool: Pool) -> None:
+    with pytest.raises(Undecodable):
+        await render(pool, faulty("term"))
+    server.expect("replaced", kind="render", cause="exit", code=0)
+    assert [line for line in server.said if not line.startswith("{")] == []
+
+
 async def test_cancelling_stops_the_render(server: Server, pool: Pool) -> None:
     """The process that hung for nobody is replaced long before its deadline."""
     task = asyncio.create_task(render(pool, faulty("hang"), 600))

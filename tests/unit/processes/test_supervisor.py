@@ -64,6 +64,7 @@ def test_a_clean_end_leaves_nothing(server: Server) -> None:
     assert server.stop() == 0
     assert all(gone(pid) for pid in children)
     assert not server.runtime.exists()
+    assert [line for line in server.said if not line.startswith("{")] == []
 
 
 @pytest.mark.parametrize("module", MODULES)
