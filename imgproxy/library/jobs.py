@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imgproxy.errors import JobUnknown, QueueFull
@@ -161,9 +161,10 @@ class Jobs:
                 await connection.execute(update(jobs).where(jobs.c.id == job.id).values({counter: counter + 1}))
 
     async def drawn(self, job: Promised) -> Promised:
-        """As it is now that all rows have come out."""
+        """As it is now. Nothing is due any more where all rows have come out and nobody is to be told."""
         if not job.webhook:
-            await self._change(job, {"due_at": None, "lease": "", "leased_until": 0})
+            left = select(job_rows.c.number).where(job_rows.c.job == job.id, job_rows.c.result.is_(None))
+            await self._change(job, {"due_at": None, "lease": "", "leased_until": 0}, ~left.exists())
         return await self.get(job.tenant, job.id)
 
     async def call(self, job: Promised, *, called: bool, again_in: float | None) -> None:
@@ -189,9 +190,9 @@ class Jobs:
             own = select(webhook_secrets.c.secret).where(webhook_secrets.c.tenant == tenant)
             return str((await connection.execute(own)).scalar_one())
 
-    async def _change(self, job: Promised, changes: Mapping[str, Any]) -> bool:
-        """Where the lease is still this one."""
-        mine = and_(jobs.c.id == job.id, jobs.c.lease == job.lease)
+    async def _change(self, job: Promised, changes: Mapping[str, Any], *conditions: ColumnElement[bool]) -> bool:
+        """Where the lease is still this one, and the conditions hold."""
+        mine = and_(jobs.c.id == job.id, jobs.c.lease == job.lease, *conditions)
         async with self._database.writing() as connection:
             return bool((await connection.execute(update(jobs).where(mine).values(changes))).rowcount)
 

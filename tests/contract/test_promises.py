@@ -154,6 +154,21 @@ async def test_a_job_whose_process_died_is_taken_up_by_one_other(catalogue: Cata
     assert again is not None
 
 
+async def test_a_job_of_which_rows_are_left_stays_due(catalogue: Catalogue, tenant: str) -> None:
+    jobs = Jobs(catalogue, 0)
+    job = await jobs.add(tenant, ORDER, [msgspec.Raw(b"{}")] * 2, "")
+    lease = await taken(jobs, job)
+    assert lease is not None
+    await jobs.settle(lease, 0, Outcome(id="p" * 16))
+    left = await jobs.drawn(lease)
+    assert (left.status, left.due_at, left.lease) == ("working", job.due_at, lease.lease)
+    await jobs.release(lease)
+    again = await taken(jobs, job)
+    assert again is not None
+    await jobs.settle(again, 1, Outcome(id="q" * 16))
+    assert (await jobs.drawn(again)).due_at is None
+
+
 async def test_a_webhook_is_called_again_until_it_is_not(catalogue: Catalogue, tenant: str) -> None:
     jobs = Jobs(catalogue, 0)
     job = await jobs.add(tenant, ORDER, [msgspec.Raw(b"{}")], "https://example.com/")
