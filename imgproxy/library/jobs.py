@@ -52,7 +52,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Promised(msgspec.Struct, frozen=True, kw_only=True):
-    """One job. `due_at` None: nothing is to be done for it any more. Times in microseconds since the epoch."""
+    """One job. `due_at` None: nothing is to be done for it any more. `order` None: another version of this server wrote it, and
+    this one cannot read it. Times in microseconds since the epoch."""
 
     id: str
     tenant: str
@@ -66,7 +67,7 @@ class Promised(msgspec.Struct, frozen=True, kw_only=True):
     due_at: int | None
     leased_until: int
     lease: str
-    order: Order
+    order: Order | None
 
     @property
     def drawn(self) -> bool:
@@ -198,5 +199,8 @@ class Jobs:
 
 
 def _promised(row: Row[Any]) -> Promised:
-    facts = {name: row._mapping[name] for name in _FACTS}
-    return Promised(**facts, order=msgspec.json.decode(row._mapping["order"], type=Order))
+    try:
+        order = msgspec.json.decode(row._mapping["order"], type=Order)
+    except msgspec.MsgspecError:
+        order = None
+    return Promised(**{name: row._mapping[name] for name in _FACTS}, order=order)

@@ -59,6 +59,9 @@ class Library:
                 await self.sweep(int((time.time() - _FORGOTTEN) * 1_000_000))
             except CapacityError as error:
                 _log.warning("sweeping the library failed", extra={"fields": {"error": str(error)}})
+            except Exception:  # noqa: BLE001 -- and is logged
+                # Nothing would ever be let go of by this process again.
+                _log.exception("sweeping the library failed")
             await asyncio.sleep(_SWEEP)
 
     async def close(self) -> None:

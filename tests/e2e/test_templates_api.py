@@ -10,12 +10,13 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -414,6 +415,25 @@ async def test_a_batch_with_a_wrong_row_is_refused_with_its_number(site: Site) -
     assert (status, said["detail"][:20]) == (400, "rows[1].variables: t")
     status, said, _ = await site.ask("POST", "/v1/images/batch", {"template_id": "shared", "rows": [{}] * 1001})
     assert (status, said["code"]) == (400, "invalid-option")
+
+
+async def test_a_job_that_this_version_cannot_read_fails_and_is_in_nobody_s_way(site: Site) -> None:
+    asked = {"template_id": await site.make(), "rows": [{}, {}], "webhook": f"{site.receiver.url}/unread"}
+    _, said, _ = await site.ask("POST", "/v1/images/batch", asked)
+    drawn = await site.until(said["response"]["id"], 2)
+    await asyncio.to_thread(site.receiver.wait, "/unread")
+    with closing(sqlite3.connect(site.hosting.library / "catalogue.db", timeout=30)) as database:
+        another = '{"template":"a","of":"another version"}'
+        database.execute("UPDATE job_rows SET result = NULL WHERE job = ? AND number = 1", (drawn["id"],))
+        database.execute('UPDATE jobs SET "order" = ?, done = 1, due_at = 1 WHERE id = ?', (another, drawn["id"]))
+        database.commit()
+    await asyncio.to_thread(site.receiver.wait, "/unread", 2)
+    told = await site.until(drawn["id"], 2)
+    assert (told["status"], told["progress"], told["template_id"]) == ("done", {"done": 1, "failed": 1, "total": 2}, "")
+    assert [each.get("code") for each in told["results"]] == [None, "internal"]
+    assert site.hosting.server.wait_for("a job cannot be read")["job"] == drawn["id"]
+    _, said, _ = await site.ask("POST", "/v1/images/batch", asked)
+    assert (await site.until(said["response"]["id"], 2))["status"] == "done"
 
 
 def test_the_readme_s_way_from_a_template_to_a_job(site: Site, tmp_path: Path) -> None:

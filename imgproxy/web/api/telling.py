@@ -21,22 +21,21 @@ def moment(microseconds: int) -> str:
 
 def job_answer(job: Promised, outcomes: Mapping[int, Outcome], links: Links, base: str) -> JobAnswer:
     """`outcomes` by the number of the row, `base` is scheme and host of its URLs."""
+    private = job.order is None or job.order.private
     return JobAnswer(
         id=job.id,
         status=job.status,
-        template_id=job.order.template,
+        template_id=job.order.template if job.order is not None else "",
         progress=Progress(job.done, job.failed, job.total),
         created_at=moment(job.created_at),
-        results=tuple(
-            _row(number, each, links.url(each.id, base, private=job.order.private)) for number, each in outcomes.items()
-        ),
+        results=tuple(_row(number, each, links.url(each.id, base, private=private)) for number, each in outcomes.items()),
         webhook=WebhookAnswer(job.webhook, _state(job), job.calls) if job.webhook else UNSET,
     )
 
 
 def message(job: Promised, outcomes: Mapping[int, Outcome], links: Links, at: int) -> bytes:
     """What its webhook is told, in JSON; `at` in microseconds since the epoch."""
-    told = job_answer(job, outcomes, links, job.order.base)
+    told = job_answer(job, outcomes, links, job.order.base if job.order is not None else "")
     kind: Literal["job.done", "job.failed"] = "job.failed" if job.status == "failed" else "job.done"
     return msgspec.json.encode(WebhookMessage(kind, moment(at), msgspec.structs.replace(told, webhook=UNSET)))
 

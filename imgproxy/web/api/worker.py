@@ -14,7 +14,7 @@ import msgspec
 from imgproxy.errors import CapacityError, CatalogueUnavailable, Draining, ImageError, ImgproxyError, RequestError, SourceError
 from imgproxy.jobs.pool import Pool
 from imgproxy.library.catalogue import now
-from imgproxy.library.jobs import LEASE, Jobs, Outcome, Promised
+from imgproxy.library.jobs import LEASE, Jobs, Order, Outcome, Promised
 from imgproxy.spec import Transform
 from imgproxy.templates.shelf import Kept
 from imgproxy.web.api.links import Links
@@ -77,8 +77,12 @@ class Worker:
     async def _next(self) -> Promised | None:
         try:
             return await self._jobs.take()
-        except CatalogueUnavailable:
-            return None  # its own metric and log are there when somebody asks for a picture
+        except CapacityError:
+            return None  # the catalogue's own log has it
+        except Exception:  # noqa: BLE001 -- and is logged
+            # No other job of this process would ever be drawn.
+            _log.exception("no job could be taken up")
+            return None
 
     async def _keep(self, job: Promised) -> None:
         """All that is due for it, as long as the lease is ours."""
@@ -100,11 +104,13 @@ class Worker:
         """Ends when the lease is somebody else's."""
         while True:
             await asyncio.sleep(LEASE / 3_000_000)
-            with contextlib.suppress(CatalogueUnavailable):
+            with contextlib.suppress(CapacityError):
                 if not await self._jobs.renew(job):
                     return
 
     async def _work(self, job: Promised) -> None:
+        if job.order is None:
+            _log.error("a job cannot be read", extra={"fields": {"job": job.id}})
         if not job.drawn:
             rows = iter(await self._jobs.pending(job.id))
             async with asyncio.TaskGroup() as group:
@@ -122,18 +128,20 @@ class Worker:
 
     async def _draw(self, job: Promised, rows: Iterator[tuple[int, str]]) -> None:
         """Until there are no more rows, or nowhere to write down how they came out."""
-        with contextlib.suppress(CatalogueUnavailable, Draining):
+        with contextlib.suppress(CapacityError):
             for number, asked in rows:
                 await self._jobs.settle(job, number, await self._outcome(job, asked))
 
     async def _outcome(self, job: Promised, asked: str) -> Outcome:
         """Raises CatalogueUnavailable and Draining: then the row is somebody else's to draw."""
+        if job.order is None:
+            return Outcome(code=ImgproxyError.code, detail="what was promised cannot be read any more")
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_BACKOFF * 2 ** (attempt - 1))
             try:
                 async with self._turns:
-                    return await self._one(job, asked)
+                    return await self._one(job.tenant, job.order, asked)
             except (CatalogueUnavailable, Draining):
                 raise
             except CapacityError as error:
@@ -146,14 +154,13 @@ class Worker:
                 return Outcome(code=ImgproxyError.code, detail="it could not be drawn")
         return Outcome(code=failed.code, detail=str(failed))
 
-    async def _one(self, job: Promised, asked: str) -> Outcome:
+    async def _one(self, tenant: str, order: Order, asked: str) -> Outcome:
         for _ in range(_PATIENCE):
             if not self._pool.waiting:
                 break
             await asyncio.sleep(_CALM)
-        order = job.order
-        kept = Kept(order.template, "", document(order.document), None if order.everybodys else job.tenant)
-        filled = await self._renders.fill(job.tenant, kept, msgspec.json.decode(asked, type=Drawn))
+        kept = Kept(order.template, "", document(order.document), None if order.everybodys else tenant)
+        filled = await self._renders.fill(tenant, kept, msgspec.json.decode(asked, type=Drawn))
         drawn = await self._renders.draw(filled, Transform(format=order.format))
-        hosted = await self._renders.host(job.tenant, drawn, order.tags, private=order.private)
+        hosted = await self._renders.host(tenant, drawn, order.tags, private=order.private)
         return Outcome(id=hosted.id, created_at=hosted.created_at, fallbacks=drawn.fallbacks)
