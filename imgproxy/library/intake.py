@@ -210,6 +210,13 @@ class Intake:
             await self.clear([picture.place])
         return hosted
 
+    async def change(self, tenant: str, id: str, tags: Sequence[str] | None, private: bool | None) -> Hosted:
+        """As `Catalogue.change`. Where it is said who may see it, what was made of it is purged."""
+        picture = await self._catalogue.change(tenant, id, tags=tags, private=private)
+        if private is not None:
+            await self._purge(id)
+        return picture
+
     async def delete(self, tenant: str, ids: Sequence[str]) -> Deleted:
         """With all that was made of them. Raises PictureUnknown."""
         return await asyncio.shield(self._gone(await self._catalogue.delete(tenant, ids)))
@@ -228,14 +235,14 @@ class Intake:
 
     async def _gone(self, deleted: Deleted) -> Deleted:
         for id in deleted.ids:
-            await self.purge(id)
-            await self._snapshots.forget(id)
+            await self._purge(id)
         await self.clear(deleted.places)
         return deleted
 
-    async def purge(self, id: str) -> None:
+    async def _purge(self, id: str) -> None:
         """What was made of it, and what any process knows of it, is no longer good."""
         await asyncio.to_thread(self._bans.add, Ban(at=time.time(), source=LIBRARY, locator=id))
+        await self._snapshots.forget(id)  # it would be believed again when the ban is retired
 
     async def clear(self, places: Sequence[str]) -> None:
         """Bytes of nobody. What cannot be deleted now is left to the next sweep."""

@@ -33,19 +33,31 @@ class Snapshots:
         await asyncio.to_thread(self._keep, picture, seen_at)
 
     def _keep(self, picture: Hosted, seen_at: float) -> None:
-        path = self._path(picture.id)
+        path, seen = self._path(picture.id), _Snapshot(picture, seen_at)
         kept = self._read(path)
         if kept is not None and kept.picture == picture and not self._banned(kept):
             return
         draft = path.with_name(f"{path.name}.{os.getpid()}.{seen_at:.6f}")
         with suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.write_bytes(msgspec.msgpack.encode(_Snapshot(picture, seen_at)))
+            draft.write_bytes(msgspec.msgpack.encode(seen))
             draft.rename(path)
+            if self._banned(seen):
+                # A purge since then has looked for what there was to forget, perhaps before this was there.
+                path.unlink(missing_ok=True)
 
     async def find(self, id: str) -> Hosted | None:
-        kept = await asyncio.to_thread(self._read, self._path(id))
-        return kept.picture if kept is not None and not self._banned(kept) else None
+        return await asyncio.to_thread(self._find, id)
+
+    def _find(self, id: str) -> Hosted | None:
+        kept = self._read(self._path(id))
+        if kept is None:
+            return None
+        if self._banned(kept):
+            with suppress(OSError):
+                self._path(id).unlink(missing_ok=True)  # it would be believed again when the ban is retired
+            return None
+        return kept.picture
 
     async def forget(self, id: str) -> None:
         with suppress(OSError):

@@ -184,10 +184,7 @@ class Pictures:
         asked: Change = call.body
         tags = None if asked.tags is UNSET else asked.tags
         private = None if asked.private is UNSET else asked.private
-        picture = await self._catalogue.change(call.tenant, _id(call), tags=tags, private=private)
-        if private is not None:
-            await self._intake.purge(picture.id)
-        return await self._plain(call, picture)
+        return await self._plain(call, await self._intake.change(call.tenant, _id(call), tags, private))
 
     async def delete(self, call: Call) -> Reply:
         deleted = await self._intake.delete(call.tenant, [_id(call)])

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +14,7 @@ from imgproxy.cache.bans import Ban, Bans
 from imgproxy.errors import CatalogueUnavailable, SourceNotFound
 from imgproxy.library.catalogue import Catalogue
 from imgproxy.library.database import SECONDS, Database, address
+from imgproxy.library.intake import Intake
 from imgproxy.library.migrations import migrate
 from imgproxy.library.objects import LocalObjects
 from imgproxy.library.snapshots import Snapshots
@@ -31,20 +33,28 @@ class Machine:
     catalogue: Catalogue
     now: float = 100.0
     bans: Bans = field(init=False)
+    snapshots: Snapshots = field(init=False)
     source: LibrarySource = field(init=False)
+    intake: Intake = field(init=False)
 
     def __post_init__(self) -> None:
         for name in ("cache", "snapshots", "originals"):
             (self.directory / name).mkdir()
         self.bans = Bans(self.directory / "cache")
+        self.snapshots = Snapshots(self.directory / "snapshots", ORIGIN, self.bans)
+        objects = LocalObjects(self.directory / "originals")
         self.source = LibrarySource(
             self.catalogue,
-            LocalObjects(self.directory / "originals"),
-            Snapshots(self.directory / "snapshots", ORIGIN, self.bans),
+            objects,
+            self.snapshots,
             self.bans,
             LibrarySettings(),
             LimitSettings(),
             clock=lambda: self.now,
+        )
+        nothing = cast("Any", None)  # is drawn
+        self.intake = Intake(
+            self.catalogue, objects, nothing, self.bans, self.snapshots, nothing, self.directory, LimitSettings(), 9
         )
 
 
@@ -70,6 +80,39 @@ async def test_what_was_deleted_by_way_of_another_machine_is_purged_here(machine
             await machine.source.find(hosted.id)
     assert machine.bans.covers(Identity(ORIGIN, hosted.id), seen_at)
     assert not machine.bans.covers(Identity(ORIGIN, "a" * 16), seen_at)
+
+
+@pytest.mark.parametrize("change", ["private", "deleted"])
+async def test_what_others_may_no_longer_see_is_not_believed_when_the_ban_is_retired(machine: Machine, change: str) -> None:
+    hosted = await machine.catalogue.add(picture("shop"))
+    await machine.source.find(hosted.id)
+    if change == "private":
+        assert (await machine.intake.change("shop", hosted.id, None, True)).private
+    else:
+        assert (await machine.intake.delete("shop", [hosted.id])).ids == (hosted.id,)
+    assert machine.bans.covers(Identity(ORIGIN, hosted.id), hosted.created_at / 1e6)
+    machine.bans.retire(time.time() + 1)
+    assert not machine.bans.active
+    assert await machine.snapshots.find(hosted.id) is None
+
+
+async def test_what_was_seen_before_a_purge_is_not_kept_after_it(machine: Machine) -> None:
+    seen = picture("shop")
+    seen_at = time.time()
+    machine.bans.add(Ban(at=time.time(), source=LIBRARY, locator=seen.id))
+    await machine.snapshots.keep(seen, seen_at)
+    machine.bans.retire(time.time() + 1)
+    assert await machine.snapshots.find(seen.id) is None
+
+
+async def test_what_is_found_banned_is_not_believed_when_the_ban_is_retired(machine: Machine) -> None:
+    seen = picture("shop")
+    await machine.snapshots.keep(seen, time.time())
+    assert await machine.snapshots.find(seen.id) == seen
+    machine.bans.add(Ban(at=time.time(), source=LIBRARY, locator=seen.id))
+    assert await machine.snapshots.find(seen.id) is None
+    machine.bans.retire(time.time() + 1)
+    assert await machine.snapshots.find(seen.id) is None
 
 
 async def test_it_looks_again_while_what_it_knew_may_still_be_believed(machine: Machine) -> None:
