@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from imgproxy.errors import CapacityError, CatalogueUnavailable, SettingsError, StorageFull
+from imgproxy.errors import CapacityError, CatalogueUnavailable, RequestError, SettingsError, StorageFull
 
 SECONDS = 1.8
 """In which a transaction has ended, or the catalogue is taken to be gone."""
@@ -30,6 +30,8 @@ _OURS = (IntegrityError, DataError, ProgrammingError)
 _POSTGRES_FULL = "53100"
 
 _log = logging.getLogger("imgproxy.library")
+
+Result = TypeVar("Result")
 
 
 def address(url: str, directory: Path) -> str:
@@ -51,6 +53,7 @@ class Database:
     def __init__(self, location: str) -> None:
         self.sqlite = location.startswith("sqlite")
         self._leaving: set[asyncio.Task[None]] = set()
+        self._finishing: set[asyncio.Task[Any]] = set()
         self._silent_until = 0.0
         if self.sqlite:
             self.engine: AsyncEngine = create_async_engine(
@@ -72,6 +75,17 @@ class Database:
                 )
             except ModuleNotFoundError as error:
                 raise SettingsError("library.database: needs the package imgproxy-server[postgres]") from error
+
+    async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do a change together with what has to follow it: whoever asked may go, and it is done to its end all the same."""
+        task = asyncio.ensure_future(work)
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_tell_failure)
+            raise
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -142,8 +156,17 @@ class Database:
         _log.warning("the catalogue does not answer", extra={"fields": fields})
 
     async def close(self) -> None:
+        """When all that was begun is finished."""
+        await asyncio.gather(*self._finishing, return_exceptions=True)
         await asyncio.gather(*self._leaving, return_exceptions=True)
         await self.engine.dispose()
+
+
+def _tell_failure(task: asyncio.Task[Any]) -> None:
+    """Of what nobody waits for any more. What its asker did wrong is nobody's either."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, RequestError):
+        _log.error("a change was not finished", exc_info=error)
 
 
 async def _opened(engine: AsyncEngine) -> AsyncConnection:

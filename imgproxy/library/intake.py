@@ -8,7 +8,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -188,8 +188,7 @@ class Intake:
             created_at=now(),
             tags=tuple(sorted(set(tags))),
         )
-        # Whoever asked may go; that it is half hosted may not be.
-        return await asyncio.shield(self._host(picture, draft))
+        return await self._catalogue.database.finish(self._host(picture, draft))
 
     async def _host(self, picture: Hosted, draft: Draft) -> Hosted:
         if await self._catalogue.has_object(picture.tenant, picture.digest):
@@ -212,6 +211,9 @@ class Intake:
 
     async def change(self, tenant: str, id: str, tags: Sequence[str] | None, private: bool | None) -> Hosted:
         """As `Catalogue.change`. Where it is said who may see it, what was made of it is purged."""
+        return await self._catalogue.database.finish(self._change(tenant, id, tags, private))
+
+    async def _change(self, tenant: str, id: str, tags: Sequence[str] | None, private: bool | None) -> Hosted:
         picture = await self._catalogue.change(tenant, id, tags=tags, private=private)
         if private is not None:
             await self._purge(id)
@@ -219,21 +221,20 @@ class Intake:
 
     async def delete(self, tenant: str, ids: Sequence[str]) -> Deleted:
         """With all that was made of them. Raises PictureUnknown."""
-        return await asyncio.shield(self._gone(await self._catalogue.delete(tenant, ids)))
+        return await self._catalogue.database.finish(self._delete(self._catalogue.delete(tenant, ids)))
 
     async def delete_tagged(self, tenant: str, tag: str) -> list[str]:
         """Every picture that has `tag`. Raises PictureUnknown where none has."""
         ids: list[str] = []
-        while deleted := (await self._catalogue.delete_tagged(tenant, tag)):
-            if not deleted.ids:
-                break
-            await asyncio.shield(self._gone(deleted))
-            ids += deleted.ids
+        finish = self._catalogue.database.finish
+        while deleted := (await finish(self._delete(self._catalogue.delete_tagged(tenant, tag)))).ids:
+            ids += deleted
         if not ids:
             raise PictureUnknown("no picture has that tag")
         return ids
 
-    async def _gone(self, deleted: Deleted) -> Deleted:
+    async def _delete(self, deleting: Awaitable[Deleted]) -> Deleted:
+        deleted = await deleting
         for id in deleted.ids:
             await self._purge(id)
         await self.clear(deleted.places)

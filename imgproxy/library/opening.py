@@ -65,8 +65,8 @@ class Library:
             await asyncio.sleep(_SWEEP)
 
     async def close(self) -> None:
+        await self.catalogue.database.close()  # what is still being finished needs the objects as well
         await self.objects.close()
-        await self.catalogue.database.close()
 
 
 def prepare(settings: LibrarySettings) -> Path:

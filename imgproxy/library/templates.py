@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 from cachetools import LRUCache
-from sqlalchemy import ColumnElement, Row, and_, delete, func, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Delete, Row, Update, and_, delete, func, select, tuple_, update
 
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.errors import CatalogueUnavailable, PreconditionFailed, QuotaExceeded, TemplateUnknown
@@ -116,26 +115,24 @@ class Templates:
         """
         version = kept(id, document.encode(), tenant).version
         changed = update(templates).where(_own(tenant, id)).values(document=document, version=version, updated_at=now())
-        async with self._database.writing() as connection:
-            await self._locked(connection, tenant, id, among)
-            row = (await connection.execute(changed.returning(*templates.c))).one()
-        await self._purge(id)
-        return _made(row)
+        return _made(await self._database.finish(self._apply(changed, tenant, id, among)))
 
     async def delete(self, tenant: str, id: str, among: Sequence[str] | None = None) -> None:
         """As `change`. Raises TemplateUnknown and PreconditionFailed."""
-        async with self._database.writing() as connection:
-            await self._locked(connection, tenant, id, among)
-            await connection.execute(delete(templates).where(_own(tenant, id)))
-        await self._purge(id)
+        await self._database.finish(self._apply(delete(templates).where(_own(tenant, id)), tenant, id, among))
 
-    async def _locked(self, connection: AsyncConnection, tenant: str, id: str, among: Sequence[str] | None) -> None:
+    async def _apply(self, statement: Update | Delete, tenant: str, id: str, among: Sequence[str] | None) -> Row[Any]:
+        """The row, changed or deleted."""
         mine = select(templates.c.version).where(_own(tenant, id)).with_for_update()
-        version = (await connection.execute(mine)).scalar_one_or_none()
-        if version is None:
-            raise unknown(id)
-        if among is not None and version not in among:
-            raise PreconditionFailed(f"the template is of the version {version} by now")
+        async with self._database.writing() as connection:
+            version = (await connection.execute(mine)).scalar_one_or_none()
+            if version is None:
+                raise unknown(id)
+            if among is not None and version not in among:
+                raise PreconditionFailed(f"the template is of the version {version} by now")
+            row = (await connection.execute(statement.returning(*templates.c))).one()
+        await self._purge(id)
+        return row
 
     async def _purge(self, id: str) -> None:
         """What was drawn of it, with whatever values, and what any process knows of it, is no longer good."""

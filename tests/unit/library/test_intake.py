@@ -1,0 +1,71 @@
+"""What follows a change in the catalogue follows it, whoever has gone meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from imgproxy.library.catalogue import Hosted
+from imgproxy.library.templates import Templates
+from tests.contract.test_catalogue import picture
+from tests.unit.library.test_source import Machine, machine
+
+__all__ = ["machine"]
+
+Work = Coroutine[Any, Any, object]
+
+CHANGES: dict[str, Callable[[Machine, Hosted], Work]] = {
+    "private": lambda machine, hosted: machine.intake.change("shop", hosted.id, None, True),
+    "delete": lambda machine, hosted: machine.intake.delete("shop", [hosted.id]),
+    "delete tagged": lambda machine, hosted: machine.intake.delete_tagged("shop", "a"),
+}
+
+
+async def cancelled(machine: Machine, work: Work) -> None:
+    """Run `work`, cancelled at the moment when its transaction is committed, and wait for what is finished all the same."""
+    database = machine.catalogue.database
+    task = asyncio.ensure_future(work)
+    event.listen(database.engine.sync_engine, "commit", lambda _connection: task.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await database.close()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_picture_is_purged_though_its_client_goes(machine: Machine, change: str) -> None:
+    hosted = await machine.catalogue.add(picture("shop", tags=("a",)))
+    await machine.snapshots.keep(hosted, time.time())
+    await cancelled(machine, CHANGES[change](machine, hosted))
+    found = await machine.catalogue.find(hosted.id)
+    assert found is None or found.private
+    assert [ban.locator for ban in machine.bans.active] == [hosted.id]
+    machine.bans.retire(time.time() + 1)
+    assert await machine.snapshots.find(hosted.id) is None
+    assert await machine.catalogue.stray(int((time.time() + 1) * 1e6)) == []
+
+
+@pytest.mark.parametrize("change", ["change", "delete"])
+async def test_a_template_is_purged_though_its_client_goes(machine: Machine, change: str) -> None:
+    templates = Templates(machine.catalogue, machine.bans)
+    old, new = (json.dumps({"title": title, "canvas": {"width": 9, "height": 9}, "layers": []}) for title in "ab")
+    made = await templates.add("shop", old)
+    work: Work = templates.change("shop", made.id, new, None) if change == "change" else templates.delete("shop", made.id)
+    await cancelled(machine, work)
+    found = await templates.find(made.id)
+    assert found is None or found.template.title == "b"
+    assert {ban.locator for ban in machine.bans.active} == {made.id, f"{made.id}?"}
+
+
+async def test_what_could_not_be_finished_is_logged_when_nobody_waits(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    hosted = await machine.catalogue.add(picture("shop"))
+    (machine.directory / "cache" / "bans").mkdir()
+    await cancelled(machine, machine.intake.delete("shop", [hosted.id]))
+    assert "a change was not finished" in caplog.messages
