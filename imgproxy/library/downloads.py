@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from hashlib import sha256
 
 import msgspec
@@ -71,7 +71,7 @@ class Downloads:
             raise DownloadUnknown("there is no such download, or no longer")
         return Download(row.name, row.tenant, row.place, row.bytes, row.expires_at)
 
-    async def open(self, download: Download) -> tuple[Handle | None, AsyncIterator[bytes] | None]:
+    async def open(self, download: Download) -> tuple[Handle | None, AsyncGenerator[bytes] | None]:
         """The file, or the bytes where it is not one of this machine. Raises SourceError leaves."""
         handle = await self._objects.open(download.place)
         return handle, self._objects.read(download.place) if handle is None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ class Objects(Protocol):
     async def open(self, place: str) -> Handle | None:
         """The file, at offset 0, where it is one of this machine. Raises SourceNotFound and OriginFailed."""
 
-    def read(self, place: str) -> AsyncIterator[bytes]:
+    def read(self, place: str) -> AsyncGenerator[bytes]:
         """The bytes, where `open` has no file. Raises SourceNotFound and OriginFailed."""
 
     async def delete(self, place: str) -> None:
@@ -63,7 +63,7 @@ class LocalObjects:
     def _open(self, place: str) -> Handle:
         return Handle(os.open(self._directory / place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
 
-    async def read(self, place: str) -> AsyncIterator[bytes]:
+    async def read(self, place: str) -> AsyncGenerator[bytes]:
         raise NotImplementedError("every object here is a file")
         yield b""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import cast
@@ -53,7 +53,7 @@ class S3Objects:
     async def open(self, place: str) -> Handle | None:
         return None
 
-    async def read(self, place: str) -> AsyncIterator[bytes]:
+    async def read(self, place: str) -> AsyncGenerator[bytes]:
         try:
             answer = await obstore.get_async(self._store, place)
             async for chunk in answer.stream(min_chunk_size=256 * 1024):

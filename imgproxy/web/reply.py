@@ -52,22 +52,24 @@ async def send(
     if stop is not None:
         response.content_length = stop - start
     if not isinstance(content, Entry):
-        await _stream(request, response, content.read(start, stop), trace)
+        await stream(request, response, content.read(start, stop), trace)
     elif request.method == "HEAD" or content.handle is None:
         await response.prepare(request)
     else:
         span = content.offset + start, content.offset + (content.length if stop is None else stop)
-        await _send_file(request, response, content.handle, span, trace)
+        await stream_file(request, response, content.handle, span, trace)
     return response
 
 
-async def _send_file(
+async def stream_file(
     request: web.Request,
     response: web.StreamResponse,
     handle: Handle,
     span: tuple[int, int],
     trace: Trace,
 ) -> None:
+    """Send the head and the bytes of `span`. Raises ImgproxyError as long as nothing is sent."""
+
     def note(count: int) -> None:
         trace.sent_bytes += count
 
@@ -85,7 +87,8 @@ async def _send_file(
             raise asyncio.CancelledError from None
 
 
-async def _stream(request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes], trace: Trace) -> None:
+async def stream(request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes], trace: Trace) -> None:
+    """Send the head and all of `chunks`. Raises what they raise as long as nothing is sent."""
     async with aclosing(chunks):
         # Asked for before the head is out: an origin that fails at once is still an error with a status.
         chunk = await anext(chunks, b"") if request.method != "HEAD" else b""

@@ -23,7 +23,8 @@ from imgproxy.web.api.operation import Call, Operation, Reply
 from imgproxy.web.api.pictures import UPLOADING, base_url
 from imgproxy.web.api.shapes import MadeAnswer, Process, ProcessJson
 from imgproxy.web.headers import SAFETY, disposition
-from imgproxy.web.sendfile import send_file
+from imgproxy.web.observe import TRACE
+from imgproxy.web.reply import stream, stream_file
 
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "resize": ("w", "h", "min-w", "min-h", "max-w", "max-h"),
@@ -50,14 +51,12 @@ class Processing:
         source: LibrarySource,
         downloads: Downloads,
         public_url: str,
-        write_timeout: float,
     ) -> None:
         self._intake = intake
         self._bodies = bodies
         self._source = source
         self._downloads = downloads
         self._public_url = public_url
-        self._write_timeout = write_timeout
 
     def operations(self) -> tuple[Operation, ...]:
         return (
@@ -109,14 +108,11 @@ class Processing:
         }
         response = web.StreamResponse(headers=SAFETY | headers)
         response.content_length = found.bytes
+        request, trace = call.request, call.request[TRACE]
         if handle is not None:
-            span = 0, found.bytes
-            await send_file(call.request, response, handle, span, sent=lambda _count: None)
+            await stream_file(request, response, handle, (0, found.bytes), trace)
         elif body is not None:
-            await response.prepare(call.request)
-            async for chunk in body:
-                await response.write(chunk)
-        await response.write_eof()
+            await stream(request, response, body, trace)
         return response
 
     async def _check_marks(self, call: Call, transform: Transform) -> None:

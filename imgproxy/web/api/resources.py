@@ -71,9 +71,7 @@ class Resources:
             *TemplatesApi(kept, templates.shelf, renders, self.api).operations(),
             *promises.operations(),
             *Accounts(library.catalogue).operations(),
-            *Processing(
-                intake, bodies, library.source, library.downloads, section.public_url, settings.server.write_timeout
-            ).operations(),
+            *Processing(intake, bodies, library.source, library.downloads, section.public_url).operations(),
         )
 
     def route(self, app: web.Application) -> None:
