@@ -78,9 +78,11 @@ def flood(out_fd: int) -> None:
 def unblock() -> None:
     """Changes the listener for all who share it."""
     for descriptor in range(128):
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
+        with contextlib.suppress(OSError):
+            sock = socket.socket(fileno=descriptor)
             if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 sock.setblocking(False)
+            sock.detach()
 
 
 FAULTS: dict[bytes, Callable[[], None]] = {
