@@ -8,6 +8,7 @@ import asyncio
 import errno
 import fcntl
 import itertools
+import logging
 import os
 import secrets
 import stat
@@ -34,6 +35,8 @@ from imgproxy.request import Identity
 
 DRAFTS = "drafts"
 
+_log = logging.getLogger("imgproxy.cache")
+
 
 class DiskStore:
     """Files `<2 hex>/<key>` below `directory`, each a header page and the body; unfinished ones in `drafts/<2 hex>/`.
@@ -43,7 +46,7 @@ class DiskStore:
 
     `replaced` is told the key of an entry that is another from then on, in whatever thread that happens.
 
-    Nothing here fails because the disk is sick: reads become misses, writes go to memory, and the counters say so.
+    Nothing here fails because the disk is sick: reads become misses, writes go to memory, and counters and the log say so.
     """
 
     def __init__(
@@ -117,9 +120,9 @@ class DiskStore:
             try:
                 handle, path = self._new_draft(identity.key)
             except OSError as error:
-                self._refused(error)
+                self.refused(error)
             else:
-                return Spool(identity, handle, offset, path, self._refused)
+                return Spool(identity, handle, offset, path, self.refused)
         return Spool(identity, in_memory(), offset)
 
     async def commit(self, spool: Spool, facts: Facts) -> Entry:
@@ -244,7 +247,7 @@ class DiskStore:
             known = os.access(place, os.F_OK)
             spool.publish(place)
         except OSError as error:
-            self._refused(error)
+            self.refused(error)
             spool.discard()
         else:
             self._verified.add(os.fstat(spool.handle.fd).st_ino, header.digest)
@@ -266,9 +269,13 @@ class DiskStore:
         except (FileNotFoundError, Corrupt):
             return
         except OSError as error:
-            self._refused(error)
+            self.refused(error)
 
-    def _refused(self, _: OSError) -> None:
+    def refused(self, error: OSError) -> None:
+        """The disk has refused a write. At most once a back-off in the log: all requests may fail at once."""
+        if not self.degraded:
+            fields = {"error": error.strerror or str(error), "directory": self._directory}
+            _log.warning("the cache cannot be written", extra={"fields": fields})
         self.write_errors += 1
         self._retry_at = time.monotonic() + self._back_off
 

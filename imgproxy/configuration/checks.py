@@ -250,6 +250,8 @@ def _headers(path: str, headers: dict[str, str]) -> Iterator[Problem]:
 
 def _machine(settings: Settings) -> Iterator[Problem]:
     cache, render = settings.cache, settings.render
+    if Path(cache.directory).exists() and not Path(cache.directory).is_dir():
+        yield "cache.directory", f'"{cache.directory}" is not a directory'
     if cache.memory_entry_bytes > cache.memory_bytes:
         yield "cache.memory_entry_bytes", f"{cache.memory_entry_bytes} is more than cache.memory_bytes, {cache.memory_bytes}"
     if render.max_rss > render.memory:

@@ -174,6 +174,7 @@ def test_what_no_type_admits(tmp_path: Path, text: str, message: str) -> None:
         ),
         (OPEN + "[render]\nmax_rss = '2GiB'", "x.toml:4: render.max_rss: 2147483648 is more than render.memory, 1073741824"),
         (OPEN + "[render]\nsvg_deadline = '1m'", "x.toml:4: render.svg_deadline: 60 s is more than render.deadline, 10 s"),
+        (OPEN + "[cache]\ndirectory = '/etc/passwd'", 'x.toml:4: cache.directory: "/etc/passwd" is not a directory'),
         (OPEN + "[fallback]\nimage = '/nowhere.png'", 'x.toml:4: fallback.image: "/nowhere.png" is not a file'),
     ],
 )  # fmt: skip

@@ -221,12 +221,17 @@ async def test_a_disk_that_cannot_be_written_costs_only_the_keeping(tmp_path: Pa
     assert store.degraded
 
 
-async def test_it_does_not_try_a_sick_disk_with_every_request(tmp_path: Path, bans: Bans) -> None:
+async def test_it_does_not_try_a_sick_disk_with_every_request(
+    tmp_path: Path, bans: Bans, caplog: pytest.LogCaptureFixture
+) -> None:
     a_file(tmp_path / "results")
     store = DiskStore(tmp_path / "results", bans, small=0, back_off=3600)
     for _ in range(10):
         store.draft(picture())
     assert store.write_errors == 1
+    assert [(record.levelname, record.fields) for record in caplog.records] == [
+        ("WARNING", {"error": "Not a directory", "directory": str(tmp_path / "results")})
+    ]
     eager = DiskStore(tmp_path / "results", bans, small=0, back_off=0)
     eager.draft(picture())
     (tmp_path / "results").unlink()
