@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError
-from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, Settings
+from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, LibrarySettings, Settings
 from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.places import parse_pattern, parse_url
 from imgproxy.urls.native import TEMPLATE
@@ -41,6 +42,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _signing(settings)
     yield from _imgproxy(settings)
     yield from _library(settings)
+    yield from _extras(settings.library)
     yield from _templates(settings)
     for name, source in settings.sources.items():
         if not _SOURCE_NAME.fullmatch(name):
@@ -161,6 +163,14 @@ def _library(settings: Settings) -> Iterator[Problem]:
     for number, each in enumerate(ids):
         if each in ids[:number]:
             yield f"library.tokens[{number}].id", f'"{each}" is the id of another one as well'
+
+
+def _extras(library: LibrarySettings) -> Iterator[Problem]:
+    """What is asked for and not installed: a web process would find out when the server listens already."""
+    needs = (("bucket", library.bucket.name, "obstore", "s3"), ("database", library.database, "asyncpg", "postgres"))
+    for key, asked, module, extra in needs:
+        if library.enabled and asked and find_spec(module) is None:
+            yield f"library.{key}", f"needs the package imgproxy-server[{extra}]"
 
 
 def read_hosts(allow: list[str], networks: list[str]) -> None:

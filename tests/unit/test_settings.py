@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 
 import msgspec
@@ -180,6 +181,22 @@ def test_what_no_type_admits(tmp_path: Path, text: str, message: str) -> None:
 )  # fmt: skip
 def test_what_contradicts_itself_or_the_machine(tmp_path: Path, text: str, message: str) -> None:
     assert refused(tmp_path, text) == message
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "message"),
+    [
+        ("obstore", "bucket.name = 'b'", "x.toml:5: library.bucket: needs the package imgproxy-server[s3]"),
+        ("asyncpg", "database = 'postgresql://h/n'", "x.toml:5: library.database: needs the package imgproxy-server[postgres]"),
+    ],
+)
+def test_an_extra_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, text: str, message: str
+) -> None:
+    loaded(tmp_path, f"{OPEN}[library]\nenabled = true\n{text}")
+    monkeypatch.setitem(sys.modules, module, None)
+    assert refused(tmp_path, f"{OPEN}[library]\nenabled = true\n{text}") == message
+    loaded(tmp_path, f"{OPEN}[library]\nenabled = false\n{text}")
 
 
 @pytest.mark.parametrize(
