@@ -10,28 +10,45 @@ import re
 import sys
 import time
 from json.encoder import encode_basestring_ascii
+from urllib.parse import unquote
 
 MAX_FIELD = 1024
 """Characters of any one field; a longer one is cut."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str).encode
 
-_SECRET_PARAMETER = re.compile(r"([?&;](?:s|grant|key|token|sig|signature|password|secret)=)[^&]*", re.IGNORECASE)
-_ESCAPED_QUERY = re.compile(r"(%3f)[^?]*", re.IGNORECASE)
+_SECRETS = ("s", "grant", "key", "token", "sig", "signature", "password", "secret")
+_SECRET_PARAMETER = re.compile(rf"([?&;](?:{'|'.join(_SECRETS)})=)[^&]*", re.IGNORECASE)
+_ESCAPED_NAME = re.compile(r"(?<=[?&;])(?=[^=&;?%]*+%)([^=&;?]*+)=[^&]*")
+_ESCAPED_AGAIN = re.compile("%(?:25)+")
+# What is escaped may be escaped again, once for every URL that it was put into.
+_ESCAPED_QUERY = re.compile(r"(%(?:25)*3f)[^?]*", re.IGNORECASE)
+_ESCAPED_QUERY_IN_VALUE = re.compile(r"(%(?:25)*3f)[^&]*", re.IGNORECASE)
+_API_KEY = re.compile(r"(ik_[a-z0-9]{12}_)[A-Za-z0-9_-]+")
+"""As `library.keys` makes them. What is kept of one is its id."""
 _KEYED = re.compile(r"\A((?!/images/)(?:/[^/?]{1,40}){0,3}?/)[A-Za-z0-9_-]{43}(?=/)")
 """A whole HMAC-SHA256 in base64 before a slash, as imgproxy's URLs have it."""
-_USERINFO = re.compile(r"((?::|%3a)(?:/|%2f){1,2})(?:(?!%2f|%40)[^/?#@])*(@|%40)", re.IGNORECASE)
+_USERINFO = re.compile(r"((?::|%(?:25)*3a)(?:/|%(?:25)*2f){1,2})(?:(?!%(?:25)*(?:2f|40))[^/?#@])*(@|%(?:25)*40)", re.IGNORECASE)
 
 
 def redact(target: str) -> str:
-    """A request target fit for a log: without signatures, tokens, credentials, or the query of a URL carried in the path (it
+    """A request target fit for a log: without signatures, tokens, keys, credentials, or the query of a URL carried in it (it
     may be presigned).
     """
     path, mark, query = target.partition("?")
     path = _KEYED.sub(r"\1***", path)
     if ":" in path or "%" in path:  # both patterns begin with one of them
         path = _USERINFO.sub(r"\1***\2", _ESCAPED_QUERY.sub(r"\1***", path))
-    return _SECRET_PARAMETER.sub(r"\1***", f"{path}{mark}{query}")
+    asked = mark + query
+    if "%" in asked:
+        asked = _ESCAPED_QUERY_IN_VALUE.sub(r"\1***", _ESCAPED_NAME.sub(_without_secret, asked))
+    fit = _SECRET_PARAMETER.sub(r"\1***", path + asked)
+    return _API_KEY.sub(r"\1***", fit) if "ik_" in fit else fit
+
+
+def _without_secret(parameter: re.Match[str]) -> str:
+    name = unquote(_ESCAPED_AGAIN.sub("%", parameter[1])).lower()
+    return f"{parameter[1]}=***" if name in _SECRETS else parameter[0]
 
 
 def text(value: str) -> str:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from imgproxy.logs import MAX_FIELD, JsonFormatter, redact, text
 
+API_KEY = f"ik_3f9a0c21d4b7_{'aB-_' * 10}xyz"
+
 
 @pytest.mark.parametrize(
     ("target", "expected"),
@@ -24,6 +26,20 @@ from imgproxy.logs import MAX_FIELD, JsonFormatter, redact, text
         ("/images/w/https://me:pw@h/a?w=1", "/images/w/https://***@h/a?w=1"),
         ("/images/w/https://me@h/a", "/images/w/https://***@h/a"),
         ("/images/w/https:/h/a@2x.jpg", "/images/w/https:/h/a@2x.jpg"),
+        (
+            "/images/w/https%253A%252F%252Fme%253Apw%2540h%252Fa%253Fsig%253Dx?w=1",
+            "/images/w/https%253A%252F%252F***%2540h%252Fa%253F***?w=1",
+        ),
+        ("/images/w/https%3A%2F%2Fh%2Fa%3fsig=x&y=1?w=%31", "/images/w/https%3A%2F%2Fh%2Fa%3f***?w=%31"),
+        ("/images/template/t?a=https%3A%2F%2Fh%2Fa%3Fsig%3Dx%26y&w=1", "/images/template/t?a=https%3A%2F%2Fh%2Fa%3F***&w=1"),
+        (f"/v1/images?%6bey={API_KEY}", "/v1/images?%6bey=***"),
+        (f"/v1/images?w=1&k%65y={API_KEY}&h=1", "/v1/images?w=1&k%65y=***&h=1"),
+        ("/images/a?w%3d=1&TOK%45N=abc", "/images/a?w%3d=1&TOK%45N=***"),
+        ("/images/a?%2573=abc&%66=1", "/images/a?%2573=***&%66=1"),
+        (f"/v1/images/{API_KEY}", "/v1/images/ik_3f9a0c21d4b7_***"),
+        (f"/images/a?w={API_KEY}%20&x=key%3D{API_KEY}", "/images/a?w=ik_3f9a0c21d4b7_***%20&x=key%3Dik_3f9a0c21d4b7_***"),
+        ("/images/shop/ik_bike.jpg?w=1", "/images/shop/ik_bike.jpg?w=1"),
+        ("/images/shop/a%20b.jpg?txt=a%26b", "/images/shop/a%20b.jpg?txt=a%26b"),
         ("/plain", "/plain"),
         (f"/{'oKfUtW34Dvo2BGQehJFR4Nr0_rIjOtdtzJ3QFsUcXH8'}/w:1/plain/local:///a", "/***/w:1/plain/local:///a"),
         (f"/info/{'a' * 43}/plain/local:///a", "/info/***/plain/local:///a"),
