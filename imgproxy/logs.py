@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 import time
+import warnings
 from json.encoder import encode_basestring_ascii
 from urllib.parse import unquote
 
@@ -84,10 +85,13 @@ def to_the_second(seconds: int) -> str:
 
 
 def configure(level: str) -> None:
-    """Send everything at or above `level` (a name as in `logging`, lower case) to standard error."""
+    """Send everything at or above `level` (a name as in `logging`, lower case) to standard error, Python's warnings too."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # A malformed request is the sender's fault and not news: aiohttp would log a traceback with the sender's bytes in it.
+    logging.captureWarnings(True)
+    # A malformed request is the sender's fault and not news: aiohttp would log a traceback with the sender's bytes in it, and
+    # warn of forms with them, of which Python keeps every one that it has not seen before.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"aiohttp\.")
     logging.getLogger("asyncio").setLevel(logging.CRITICAL if level == "error" else logging.ERROR)

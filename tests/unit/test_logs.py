@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -61,3 +63,16 @@ def test_a_line_is_one_line_of_printable_ascii(value: str) -> None:
         assert line.isascii()
         assert line.isprintable()
         assert json.loads(line)["target"] == value[:MAX_FIELD]
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import warnings; warnings.warn('\\n\\x1b[31m' + 2000 * 'x')", ["py.warnings"]),
+        ("from aiohttp.multipart import parse_content_disposition as p; p('form-data; filename*=UTF-8\\'\\'%ff\\x1b')", []),
+    ],
+)
+def test_no_warning_is_a_line_of_its_own_kind(code: str, told: list[str]) -> None:
+    program = f"from imgproxy import logs; logs.configure('info'); {code}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["logger"] for line in done.stderr.splitlines()] == told
