@@ -225,7 +225,7 @@ def purge(arguments: Namespace) -> int:
 def check(arguments: Namespace) -> int:
     effective = _load(arguments)
     rows = [
-        (key, '"***"' if "secret" in shape.marks(kind) else _shown(value), effective.provenance.get(key, "default"))
+        (key, _shown(shape.told(kind, value)), effective.provenance.get(key, "default"))
         for key, kind, value in shape.walk(effective.settings)
     ]
     left = [f"{key} = {value}" for key, value, _ in rows]

@@ -81,6 +81,13 @@ def choices(kind: Any) -> str:
     return "expected " + " or ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
+def told(kind: Any, value: object) -> object:
+    """`value` as it may be shown: of a secret, and of each in a list of them, whether it is set."""
+    if isinstance(value, list):
+        return [told(items(kind), each) for each in value]
+    return "***" if value and "secret" in marks(kind) else value
+
+
 def is_scalar(kind: Any) -> bool:
     return not tables(kind) and values(kind) is None and items(kind) is None
 

@@ -298,6 +298,19 @@ def test_check_shows_every_setting_with_its_place_and_no_secret(run: Run, config
     assert err == 'imgproxy: warning: sources.web.allow: "*" fetches from every public host\n'
 
 
+def test_check_tells_whether_a_secret_is_set(run: Run, config: Path) -> None:
+    config.write_text(f'{config.read_text()}[imgproxy]\nkeys = ["aa55", "bb66"]\nsalts = ["cc77", "dd88"]\n')
+    out = run("check")[1]
+    assert [digits for digits in ("aa55", "bb66", "cc77", "dd88") if digits in out] == []
+    for key, value in (
+        ("imgproxy.keys", '["***", "***"]'),
+        ("imgproxy.trusted_signatures", "[]"),
+        ("imgproxy.encryption_key", '""'),
+        ("library.database", '""'),
+    ):
+        assert re.search(rf"^{re.escape(f'{key} = {value}')} +# ", out, re.MULTILINE)
+
+
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "imgproxy", *arguments]
 
