@@ -94,8 +94,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"imgproxy: {message}; see `{self.prog} --help`\n")
 
 
+class Version(argparse.Action):
+    """Looks the version up when it is asked for: argparse's own action wants it for every command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"imgproxy {version('imgproxy-server')}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     top = Parser(prog="imgproxy", description=_OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("--version", action=Version, nargs=0, help="print the version")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
 
     def command(name: str, summary: str, examples: str = "", *, configured: bool = True) -> argparse.ArgumentParser:

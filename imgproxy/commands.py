@@ -9,6 +9,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ import msgspec
 
 from imgproxy import configuration
 from imgproxy.configuration import CONFIG_VARIABLE, Effective, Flag, checks, shape, units
-from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError, SourceTooLarge
+from imgproxy.errors import InvalidOption, InvalidTarget, NotAnImage, SettingsError, SourceTooLarge
 from imgproxy.formats import FORMATS
 from imgproxy.settings import LibrarySettings, Settings, environment
 from imgproxy.spec import Transform
@@ -145,6 +146,8 @@ def grant(arguments: Namespace) -> int:
 
     settings = _read(arguments).settings
     settings.expect_source(arguments.source)
+    if not arguments.widths and not arguments.max_pixels:
+        raise SettingsError("a grant needs --widths or --max-pixels")
     try:
         policy = Policy(
             source=arguments.source,
@@ -294,13 +297,13 @@ def _transform(options: str, target: str) -> Transform:
     named = {piece.partition("=")[0] for piece in options.split("&")}
     pieces = [options] if options else []
     if "fm" not in named:
-        suffix = Path(target).suffix.lower().lstrip(".").replace("jpeg", "jpg")
-        savers = [row.extension for row in FORMATS.values() if row.saver]
+        suffix = Path(target).suffix.lower().lstrip(".")
+        savers = {each: row.extension for row in FORMATS.values() if row.saver for each in row.extensions}
         if suffix not in savers:
             raise InvalidOption(
                 "fm", f"the format is not known: say fm, or end DST in {', '.join(f'.{each}' for each in savers)}"
             )
-        pieces.append(f"fm={suffix}")
+        pieces.append(f"fm={savers[suffix]}")
     request = Native().parse(f"/images/file/original?{'&'.join(pieces)}")
     return request.transform or Transform()
 
@@ -311,6 +314,8 @@ def _original(name: str, most: int) -> bytes:
     else:
         with Path(name).open("rb") as file:
             data = file.read(most + 1)
+    if not data:
+        raise NotAnImage("the original is empty")
     if len(data) > most:
         raise SourceTooLarge(f"{name} has more than limits.source_bytes, {most}")
     return data
@@ -326,8 +331,11 @@ def _replace(path: Path, data: bytes) -> None:
     try:
         draft.write_bytes(data)
         draft.replace(path)
+    except OSError as error:  # the draft's name is nothing to whoever asked
+        raise OSError(error.errno, error.strerror, str(path.parent)) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _shown(value: object) -> str:

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,10 @@ def test_help_lists_every_command(run: Run) -> None:
         assert re.search(rf"^    {name} +\w", out, re.MULTILINE)
 
 
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version") == (0, f"imgproxy {version('imgproxy-server')}\n", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -106,15 +111,16 @@ def test_what_is_not_understood_is_2_and_one_line(run: Run, arguments: tuple[str
         ),
         (("sign", "/images/shop/a.jpg", "--expires", "0"), "--expires: from a second to a hundred years"),
         (("sign", "/images/shop/a.jpg?expires=5", "--expires", "1h"), "expires is given twice"),
-        (("grant", "--source", "shop"), "a grant must have widths or max_pixels"),
+        (("grant", "--source", "shop"), "a grant needs --widths or --max-pixels"),
         (("grant", "--source", "shop", "--widths", "a"), "--widths are whole numbers with commas between"),
         (("grant", "--source", "shp", "--widths", "1"), 'there is no source called "shp"; there are: shop'),
         (("render", "/nowhere.jpg", "out.png"), "/nowhere.jpg: No such file or directory"),
         (
             ("render", "/nowhere.jpg", "out"),
-            "the format is not known: say fm, or end DST in .jpg, .png, .webp, .avif, .gif, "
-            ".tiff, .jxl, .bmp, .ico, .css, .blurhash, .json",
+            "the format is not known: say fm, or end DST in .jpg, .jpeg, .png, .webp, .avif, .gif, "
+            ".tiff, .tif, .jxl, .bmp, .ico, .css, .blurhash, .json",
         ),
+        (("render", "/dev/null", "out.png"), "the original is empty"),
         (("purge", "--source", "shp"), 'there is no source called "shp"; there are: shop'),
         (("purge", "--source", "shop", "--path", ""), "a source wants either path or prefix beside it"),
         (
@@ -169,7 +175,13 @@ def test_grant_says_what_was_asked(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("name", "options", "format"),
-    [("a.webp", "w=40", "webp"), ("a.PNG", "", "png"), ("a.jpeg", "w=40", "jpeg"), ("a.bin", "w=40&fm=avif", "avif")],
+    [
+        ("a.webp", "w=40", "webp"),
+        ("a.PNG", "", "png"),
+        ("a.jpeg", "w=40", "jpeg"),
+        ("a.tif", "", "tiff"),
+        ("a.bin", "w=40&fm=avif", "avif"),
+    ],
 )
 def test_render_draws_what_the_name_or_fm_says(run: Run, tmp_path: Path, name: str, options: str, format: str) -> None:
     code, out, err = run("render", tmp_path / "pictures" / "scene.jpg", tmp_path / name, "-o", options)
@@ -178,6 +190,12 @@ def test_render_draws_what_the_name_or_fm_says(run: Run, tmp_path: Path, name: s
     found = sniff((tmp_path / name).read_bytes()[:64])
     assert found is not None
     assert found.name == format
+
+
+@pytest.mark.parametrize(("directory", "why"), [("nowhere", "No such file or directory"), ("imgproxy.toml", "Not a directory")])
+def test_render_names_the_directory_that_is_none(run: Run, tmp_path: Path, directory: str, why: str) -> None:
+    code, _, err = run("render", tmp_path / "pictures" / "scene.jpg", tmp_path / directory / "a.png", "-o", "w=40")
+    assert (code, err) == (1, f"imgproxy: {tmp_path}/{directory}: {why}\n")
 
 
 def test_render_leaves_the_target_alone_when_it_fails(run: Run, tmp_path: Path) -> None:
