@@ -34,14 +34,14 @@ class Fonts:
         self._known: dict[str, Font] | None = None
         self._own: dict[str, Font] = {}
 
-    async def find(self, name: str) -> Font:
+    async def find(self, name: str, option: str = "txt-font") -> Font:
         """As `look`, in a thread where that takes long."""
-        return self.look(name) if self._known is not None else await asyncio.to_thread(self.look, name)
+        return self.look(name, option) if self._known is not None else await asyncio.to_thread(self.look, name, option)
 
     async def chain(self, name: str) -> tuple[Font, ...]:
-        """As `find`, and after it the package's own, in which the letters are set that it does not have. "" is the package's
-        face, so that a template looks alike on every machine."""
-        first = await self.find(name)
+        """As `find`, for the `font` of a template's layer, and after it the package's own, in which the letters are set that it
+        does not have. "" is the package's face, so that a template looks alike on every machine."""
+        first = await self.find(name, "font")
         if not name:
             first = self._own[_key(_USUAL)]
         bold = any(word in first.name.lower() for word in _BOLD)
@@ -49,9 +49,9 @@ class Fonts:
         plain = (self._own[_key(each)] for each in _FALLBACKS)
         return tuple(dict.fromkeys([first, *(others if bold else plain)]))
 
-    def look(self, name: str) -> Font:
+    def look(self, name: str, option: str = "txt-font") -> Font:
         """The face of that name, in any case; "" for the usual one, or where that is missing the package's. Raises
-        InvalidOption."""
+        InvalidOption, for the `option` that named it."""
         if self._known is None:
             self._own = _found((str(BUNDLED),))
             self._known = self._own | _found(self._places)
@@ -62,7 +62,7 @@ class Fonts:
             return known[_key(name)]
         near = difflib.get_close_matches(_key(name)[:64], known, n=1, cutoff=0.4)
         hint = f"; did you mean {known[near[0]].name}?" if near else ""
-        raise InvalidOption("font", f"there is no font {name[:40]!a}{hint}")
+        raise InvalidOption(option, f"there is no font {name[:40]!a}{hint}")
 
 
 def _key(name: str) -> str:

@@ -115,7 +115,7 @@ def _planned(transform: Transform, facts: Facts, limits: Limits, trimmed: Box | 
     scaled = Box(0, 0, *scaling.scaled)
     resized = (scaled.height, scaled.width) if transposes(orientation) else (scaled.width, scaled.height)
     stored = stored_box(region, facts, orientation)
-    _refuse_scaled(facts, resized, stored, limits)
+    _refuse_scaled(facts, scaling, resized, stored, limits)
     crop, smart = _crop(scaled, scaling, transform.gravity)
     kept = crop or scaled
     canvas = _canvas(kept, scaling, transform)
@@ -166,12 +166,15 @@ def _load_scale(facts: Facts, stored: Box, resized: tuple[int, int]) -> float:
     return max(scale, 1 / 64) if facts.format.name == "webp" and scale < 1 else 1.0
 
 
-def _refuse_scaled(facts: Facts, resized: tuple[int, int], stored: Box, limits: Limits) -> None:
+def _refuse_scaled(facts: Facts, scaling: Scaling, resized: tuple[int, int], stored: Box, limits: Limits) -> None:
     if facts.vector:
         scale = _load_scale(facts, stored, resized)
         refuse_size(math.ceil(facts.width * scale), math.ceil(facts.height * scale), 1, limits)
-    elif resized[0] * resized[1] > max(MAX_UPSCALE_PIXELS, limits.source_pixels):
-        raise ResultTooLarge(f"the picture would be scaled to {resized[0]}×{resized[1]} pixels before it is cropped")
+        return
+    (width, height), most = scaling.scaled, max(MAX_UPSCALE_PIXELS, limits.source_pixels)
+    if width * height > most:
+        before = "" if scaling.cropped == scaling.scaled else " before it is cropped"
+        raise ResultTooLarge(f"the picture would be scaled to {width}×{height} pixels{before}, and {most} are allowed")
 
 
 def _crop(scaled: Box, scaling: Scaling, gravity: Gravity | None) -> tuple[Box | None, Literal["entropy", "attention"] | None]:

@@ -43,7 +43,7 @@ def ban_of(purge: Purge, dialects: Sequence[Dialect], now: float) -> Ban:
             transform = None  # what is stored is what each client's hints have made of it
         return Ban(at=now, source=asked.source, locator=asked.locator, transform=encode(transform) if transform else None)
     if bool(purge.path) == (purge.prefix is not None):
-        raise InvalidTarget("a source wants either path or prefix beside it")
+        raise InvalidTarget('a source wants either path or prefix beside it; the prefix "" is the whole source')
     if purge.path:
         return Ban(at=now, source=purge.source, locator=mended(purge.path))
     return Ban(at=now, source=purge.source, locator=mended(purge.prefix or ""), prefix=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
@@ -84,7 +85,10 @@ class Connection(RequestHandler):
         answer = super().handle_error(request, status, exc, message)
         if status != 400:
             return answer
-        problem = Problem(400, "Bad Request", "http-400", "this is not a well-formed HTTP request", request_id(""))
+        detail = "this is not a well-formed HTTP request"
+        if isinstance(exc, LineTooLong):
+            detail = f"the URL or a header is longer than the {exc.args[1]} bytes that are read"
+        problem = Problem(400, "Bad Request", "http-400", detail, request_id(""))
         dressed = web.Response(
             status=400,
             body=msgspec.json.encode(problem),

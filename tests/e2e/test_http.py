@@ -155,6 +155,19 @@ async def test_a_refusal(site: Server, target: str, status: int, code: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("url", "header", "detail"),
+    [
+        (8193, 1, "the URL has 8193 characters, at most 8192 are taken"),
+        (9000, 1, "the URL or a header is longer than the 8256 bytes that are read"),
+        (9, 9000, "the URL or a header is longer than the 8190 bytes that are read"),
+    ],
+)
+async def test_what_is_too_long_is_told_so(site: Server, url: int, header: int, detail: str) -> None:
+    answer, body = await get(site, "/images/".ljust(url, "x"), X_Long="x" * header)
+    assert (answer.status, json.loads(body)["detail"]) == (400, detail)
+
+
+@pytest.mark.parametrize(
     "climb",
     ["../secret.jpg", "..%2fsecret.jpg", "%2e%2e/secret.jpg", "a/../../secret.jpg", "..%5csecret.jpg", "%2fetc%2fpasswd"],
 )

@@ -122,7 +122,10 @@ def test_what_is_not_understood_is_2_and_one_line(run: Run, arguments: tuple[str
         ),
         (("render", "/dev/null", "out.png"), "the original is empty"),
         (("purge", "--source", "shp"), 'there is no source called "shp"; there are: shop'),
-        (("purge", "--source", "shop", "--path", ""), "a source wants either path or prefix beside it"),
+        (
+            ("purge", "--source", "shop", "--path", ""),
+            'a source wants either path or prefix beside it; the prefix "" is the whole source',
+        ),
         (
             ("purge", "--url", "/images/shop/a.jpg", "--path", "a"),
             "--path and --prefix go with --source, not with --url",

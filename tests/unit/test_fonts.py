@@ -38,8 +38,12 @@ async def test_faces_are_found_by_their_full_names(fonts: Fonts, asked: str, nam
 
 
 async def test_a_face_that_is_not_there_is_an_error_with_a_hint(fonts: Fonts) -> None:
-    with pytest.raises(InvalidOption, match="no font 'Boxes Tost'; did you mean Boxes Test"):
+    with pytest.raises(InvalidOption, match="no font 'Boxes Tost'; did you mean Boxes Test") as caught:
         await fonts.find("Boxes Tost")
+    assert caught.value.option == "txt-font"
+    with pytest.raises(InvalidOption, match="no font 'Boxes Tost'") as caught:
+        await fonts.chain("Boxes Tost")
+    assert caught.value.option == "font", "as templates call it"
     with pytest.raises(InvalidOption, match=r"no font '\\x1b\[2J'$"):
         await fonts.find("\x1b[2J")
 

@@ -164,6 +164,21 @@ def test_too_large_a_result_is_refused_before_any_work(source: tuple[int, int], 
         planned(source, Transform(**asked), "png")
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"width": 300, "enlarge": True}, "would be scaled to 300×900000 pixels, and 134217728 are allowed"),
+        (
+            {"width": 300, "height": 300, "fit": "cover", "enlarge": True},
+            "would be scaled to 300×900000 pixels before it is cropped, and 134217728 are allowed",
+        ),
+    ],
+)
+def test_what_would_be_too_large_on_the_way_is_told(asked: dict[str, object], message: str) -> None:
+    with pytest.raises(ResultTooLarge, match=message):
+        planned((3, 9000), Transform(**asked), "png")
+
+
 def test_a_vector_too_large_as_drawn_is_refused() -> None:
     with pytest.raises(ImageTooLarge):
         planned((10_000_000, 10_000_000), Transform(), "svg")
