@@ -40,6 +40,7 @@ ImgproxyError                    ours to mend: nobody foresaw it, or a stored fi
 │   ├── Undecodable              truncated or broken
 │   ├── ImageTooLarge            pixels, sides, or frames beyond the limits
 │   ├── ResultTooLarge           what was asked for is beyond the limits
+│   ├── RegionOutside            the part that was asked for begins beside the picture
 │   ├── InvalidMarkup            a text that is to be drawn is not the markup it says it is
 │   ├── HashsumMismatch          its bytes are not those that the URL is for
 │   ├── RenderTimeout            took longer than its deadline
@@ -248,6 +249,10 @@ class ImageTooLarge(ImageError):
 
 class ResultTooLarge(ImageError):
     code = "result-too-large"
+
+
+class RegionOutside(ImageError):
+    code = "region-outside"
 
 
 class InvalidMarkup(ImageError):

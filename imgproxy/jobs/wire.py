@@ -137,6 +137,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
         "result-too-large",
         "render-timeout",
         "render-crashed",
+        "region-outside",
         "invalid-markup",
         "hashsum-mismatch",
         "write",

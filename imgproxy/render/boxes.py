@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from imgproxy.errors import RegionOutside
 from imgproxy.render.facts import Facts, transposes
 from imgproxy.render.resizing import whole
 from imgproxy.spec import Cut, Gravity, Region, Transform
@@ -24,14 +25,18 @@ def orientation_of(transform: Transform, facts: Facts) -> int:
 
 
 def used(transform: Transform, facts: Facts, trimmed: Box | None) -> Box:
-    """What of the upright original is there to be cut, once it is trimmed."""
+    """What of the upright original is there to be cut, once it is trimmed. Raises RegionOutside."""
     return _region(transform.region, trimmed or Box(0, 0, *facts.upright(orientation_of(transform, facts))))
 
 
 def _region(region: Region | None, within: Box) -> Box:
-    """`region` of `within`, as a box in the same pixels as `within`, never empty."""
+    """`region` of `within`, as a box in the same pixels as `within`, never empty. Raises RegionOutside."""
     if region is None:
         return within
+    if region.x >= max(1, within.width) or region.y >= max(1, within.height):
+        raise RegionOutside(
+            f"rect begins at {region.x:g},{region.y:g}, and the picture has {within.width}×{within.height} pixels"
+        )
 
     def pixels(length: float, side: int) -> int:
         return round(length * side if length < 1 else length)

@@ -68,8 +68,8 @@ def render(  # noqa: PLR0913 -- a job, and all that a process has for it
     `costs` is what was learnt of this machine by the jobs before; this one adds to it. `marks` are the pictures, whole, that
     `job.transform.marks` lays over it.
 
-    Raises NotAnImage, FormatUnavailable, Undecodable, ImageTooLarge, ResultTooLarge, HashsumMismatch, InvalidMarkup, and
-    OSError from writing.
+    Raises NotAnImage, FormatUnavailable, Undecodable, ImageTooLarge, ResultTooLarge, RegionOutside, HashsumMismatch,
+    InvalidMarkup, and OSError from writing.
     """
     stages: dict[str, float] = {}
     recipe = metadata.keeping(recipe, job.transform)

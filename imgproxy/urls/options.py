@@ -127,7 +127,11 @@ OPTIONS: tuple[Option, ...] = (
     _number("max-w", "max_width", "1200", "The result is at most this wide."),
     _number("max-h", "max_height", "800", "The result is at most this high."),
     Option(
-        "rect", ("region",), Fields(Region, _EDGES), "0,0,0.5,0.5", "Only this part of the upright original; 0: all the rest."
+        "rect",
+        ("region",),
+        Fields(Region, _EDGES),
+        "0,0,0.5,0.5",
+        "Only this part of the upright original, in which it must begin; 0: all the rest.",
     ),
     Option(
         "trim",

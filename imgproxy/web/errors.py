@@ -41,6 +41,7 @@ STATUS: Statuses = {
     errors.OriginTimeout: 504,
     errors.ImageError: 422,
     errors.FormatUnavailable: 415,
+    errors.RegionOutside: 400,
     errors.InvalidMarkup: 400,
     errors.CapacityError: 503,
     errors.StorageFull: 507,

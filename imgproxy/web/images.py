@@ -117,8 +117,8 @@ class ImageHandler:
         """
         fallback = self._fallback
         source, locator = asked.fallback or (FALLBACK_SOURCE, Path(fallback.image).name)
-        # What was wrong may have been a mark, and no other picture has the sum that was asked for.
-        transform = asked.transform and structs.replace(asked.transform.unmarked, hashsum=None, bounds=None)
+        # What was wrong may have been a mark, and no other picture has the sum or the part that was asked for.
+        transform = asked.transform and structs.replace(asked.transform.unmarked, region=None, hashsum=None, bounds=None)
         instead = structs.replace(asked, source=source, locator=locator, transform=transform, download=None, fallback=None)
         trace = request[TRACE]
         picture = await self._images.get(instead, _client(request), None, trace)

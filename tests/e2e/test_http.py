@@ -137,6 +137,7 @@ async def test_the_second_answer_is_a_hit(site: Server) -> None:
         ("/images/local/empty.jpg", 422, "not-an-image"),
         ("/images/local/cut.jpg?w=9", 422, "undecodable"),
         ("/images/local/scene.jpg?w=8192&h=8192&fit=scale", 422, "result-too-large"),
+        ("/images/local/scene.jpg?rect=5000,0,10,10", 400, "region-outside"),
         ("/images/local/scene.jpg?w=9&s=" + "A" * 43, 403, "signature-invalid"),
         ("/images/local/scene.jpg?w=9&grant=nonsense", 403, "grant-invalid"),
         ("/images/local/scene.jpg?w=9&expires=1000", 410, "expired"),
@@ -252,5 +253,7 @@ async def test_a_fallback_picture(serve: Serve, root: Path) -> None:
     assert answer.headers["Cache-Control"] == "public, max-age=7"
     assert "ETag" not in answer.headers
     assert body[:3] == b"\xff\xd8\xff"
+    part, _ = await get(server, "/images/local/nothing.jpg?w=80&rect=5000,0,10,10")
+    assert (part.status, part.headers.get("Imgproxy-Error")) == (404, "source-not-found"), "a part is the original's"
     refused, _ = await get(server, "/images/local/nothing.jpg?w=80&s=" + "A" * 43)
     assert refused.status == 403

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgproxy.errors import ImageTooLarge, ResultTooLarge
+from imgproxy.errors import ImageTooLarge, RegionOutside, ResultTooLarge
 from imgproxy.formats import FORMATS
 from imgproxy.render.boxes import Box, upright
 from imgproxy.render.facts import Facts
@@ -58,7 +58,8 @@ def planned(source: tuple[int, int], transform: Transform, name: str = "jpeg", o
         ((1000, 800), {"region": Region(0, 0, 500, 0)}, (500, 800)),
         ((1000, 800), {"region": Region(0.5, 0.5, 0.5, 0.5)}, (500, 400)),
         ((1000, 800), {"region": Region(900, 700, 500, 500)}, (100, 100)),
-        ((1000, 800), {"region": Region(5000, 5000, 500, 500)}, (1, 1)),
+        ((1000, 800), {"region": Region(999, 799, 500, 500)}, (1, 1)),
+        ((1000, 800), {"region": Region(0.9999, 0.9999, 500, 500)}, (1, 1)),
         ((1000, 800), {"region": Region(0, 0, 500, 400), "width": 0.5}, (250, 200)),
         ((1000, 800), {"width": 500, "height": 500, "extend": True, "clamp": True, "enlarge": True}, (500, 500)),
         ((1000, 800), {"width": 2000, "height": 2000, "extend": True, "clamp": True}, (2000, 2000)),
@@ -136,6 +137,12 @@ def test_jpeg_shrinks_while_decoding_as_far_as_it_neither_aliases_nor_shifts(sid
 
 def test_the_shorter_reduction_decides_the_decoders_factor() -> None:
     assert planned((1000, 1000), Transform(width=100, height=500, fit="stretch")).shrink == 2
+
+
+@pytest.mark.parametrize(("x", "y"), [(1000, 0), (0, 800), (5000, 5000)])
+def test_a_region_beside_the_picture_is_refused(x: int, y: int) -> None:
+    with pytest.raises(RegionOutside, match=f"rect begins at {x},{y}, and the picture has 1000×800 pixels"):
+        planned((800, 1000), Transform(region=Region(x, y, 10, 10)), orientation=6)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
