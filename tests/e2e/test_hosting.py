@@ -199,6 +199,7 @@ def zipped() -> bytes:
 
 
 JSON = "application/json"
+FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + jpeg(69) + b"\r\n--x--\r\n"
 REFUSED = {
     "nothing": (b"", "image/jpeg", 400, "body-invalid"),
     "zip": (zipped(), "image/jpeg", 422, "not-an-image"),
@@ -211,6 +212,9 @@ REFUSED = {
     "text": (b"hello", "text/plain", 415, "media-type-unsupported"),
     "form": (b"hello", "multipart/form-data", 400, "body-invalid"),
     "no file": (b"--x\r\n\r\n\r\n--x--\r\n", "multipart/form-data; boundary=x", 400, "body-invalid"),
+    "preamble": (b"\n" * 10_000 + FORM, "multipart/form-data; boundary=x", 400, "body-invalid"),
+    "preamble like a boundary": (b"--xy\r\n" + FORM, "multipart/form-data; boundary=x", 400, "body-invalid"),
+    "part's head": (b"--x\r\n" + b"a: b\r\n" * 1000 + FORM, "multipart/form-data; boundary=x", 400, "body-invalid"),
     "parts": (
         b"".join(b'--x\r\nContent-Disposition: form-data; name="a%d"\r\n\r\nb\r\n' % part for part in range(100_000))
         + b"--x--\r\n",
@@ -257,6 +261,12 @@ async def test_a_part_in_base64_is_decoded(hosting: Hosting) -> None:
     form += b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(body) + b"\r\n--x--\r\n"
     status, said, _ = await hosting.ask("POST", "/v1/images", data=form, Content_Type="multipart/form-data; boundary=x")
     assert (status, said["response"]["filesize"]) == (201, len(body))
+
+
+async def test_a_form_may_begin_with_a_line_end_and_go_on_after_its_end(hosting: Hosting) -> None:
+    body = b"\r\n" + FORM + b"\n" * 10_000
+    status, said, _ = await hosting.ask("POST", "/v1/images", data=body, Content_Type="multipart/form-data; boundary=x")
+    assert (status, said["response"]["width"]) == (201, 69)
 
 
 async def test_equal_pictures_come_and_go_at_once(hosting: Hosting) -> None:
