@@ -16,6 +16,10 @@ from imgproxy.metrics import Metrics
 from imgproxy.spec import encode
 from imgproxy.urls.dialect import Dialect
 from imgproxy.urls.values import mended
+from imgproxy.web.arrival import Arrival, read_whole
+
+_MOST = 1024 * 1024
+"""Bytes of a purge."""
 
 
 class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +54,8 @@ def ban_of(purge: Purge, dialects: Sequence[Dialect], now: float) -> Ban:
 
 
 class AdminHandler:
-    """`ready` tells the state of this process; its `status` is "ready" while it takes requests."""
+    """`ready` tells the state of this process; its `status` is "ready" while it takes requests. `patience` is in seconds, for a
+    body's next bytes."""
 
     def __init__(
         self,
@@ -59,12 +64,14 @@ class AdminHandler:
         dialects: Sequence[Dialect],
         quarantine: Quarantine,
         ready: Callable[[], dict[str, object]],
+        patience: float,
     ) -> None:
         self._metrics = metrics
         self._bans = bans
         self._dialects = dialects
         self._quarantine = quarantine
         self._ready = ready
+        self._patience = patience
 
     def route(self, app: web.Application) -> None:
         app.router.add_get("/livez", self.alive)
@@ -86,8 +93,9 @@ class AdminHandler:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def purge(self, request: web.Request) -> web.Response:
+        data = await read_whole(request, _MOST, Arrival(request.content, self._patience))
         try:
-            asked = msgspec.json.decode(await request.read(), type=Purge)
+            asked = msgspec.json.decode(data, type=Purge)
         except msgspec.MsgspecError as error:
             raise InvalidTarget(f"the body is not a purge: {error}") from error
         ban = ban_of(asked, self._dialects, time.time())

@@ -131,7 +131,14 @@ def create(settings: Settings, runtime: Path) -> Site:
     admin = web.Application()
     Observer(settings.server, metrics, None).watch(admin)
     dialects = [door.dialect for door in doors]
-    AdminHandler(metrics, storage.bans, dialects, quarantine, readiness(handler, storage, pool)).route(admin)
+    AdminHandler(
+        metrics,
+        storage.bans,
+        dialects,
+        quarantine,
+        readiness(handler, storage, pool),
+        settings.server.write_timeout,
+    ).route(admin)
 
     def drain() -> None:
         handler.draining = True

@@ -6,6 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -32,6 +35,38 @@ async def test_health(site: Server) -> None:
     assert (status, json.loads(text)["status"], json.loads(text)["cache"]) == (200, "ready", "ok")
     assert (await get(site, "/metrics"))[0].status == 404
     assert (await get(site, "/readyz"))[0].status == 404
+
+
+def apikey(server: Server) -> str:
+    command = [sys.executable, "-m", "imgproxy", "apikey", "--config", str(server.directory / "imgproxy.toml"), "create"]
+    return subprocess.run([*command, "--tenant", "a"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the admin port, and a picture of which a byte comes now and then."""
+    monkeypatch.setenv("IMGPROXY_SERVER__WRITE_TIMEOUT", "500ms")
+    server = serve(f'[library]\nenabled = true\ndirectory = "{tmp_path / "library"}"\n')
+    key = apikey(server)
+    form = "multipart/form-data; boundary=x"
+    for base, target, kind, begun in (
+        (server.admin, "/purge", "application/json", b"{"),
+        (server.public, "/v1/images", "application/json", b"{"),
+        (server.public, "/v1/images", "image/jpeg", b"\xff\xd8\xff"),
+        (server.public, "/v1/images", form, b"--x\r\n"),
+        (server.public, "/v1/images", form, b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n'),
+        (server.public, "/v1/images", form, b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'),
+    ):
+        reader, writer = await asyncio.open_connection(*base.removeprefix("http://").split(":"))
+        head = f"POST {target} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Type: {kind}\r\nContent-Length: 9999\r\n\r\n"
+        writer.write(head.encode() + begun)
+        answered = asyncio.ensure_future(reader.readline())
+        async with asyncio.timeout(20):
+            while not (await asyncio.wait([answered], timeout=0.05))[0]:
+                writer.write(b"a")
+        assert b" 400 " in await answered, (target, kind)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def counted(server: Server, name: str, value: float) -> str:

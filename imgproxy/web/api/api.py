@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
 
-from imgproxy.errors import BodyInvalid, BodyTooLarge, Draining, InvalidOption, KeyMissing, MediaTypeUnsupported
+from imgproxy.errors import BodyInvalid, Draining, InvalidOption, KeyMissing, MediaTypeUnsupported
 from imgproxy.library.keys import Caller, Callers
 from imgproxy.web.api import rates
 from imgproxy.web.api.operation import Call, Operation, Reply
 from imgproxy.web.api.shapes import Given, Success, convert, invalid, listed
+from imgproxy.web.arrival import Arrival, read_whole
 from imgproxy.web.headers import SAFETY
 from imgproxy.web.observe import ROUTE, Handler
 
@@ -80,7 +80,7 @@ class Api:
         """The JSON of the body, as bytes. Raises MediaTypeUnsupported, BodyTooLarge and BodyInvalid."""
         if request.content_type != _JSON:
             raise MediaTypeUnsupported(f"the body must be {_JSON}")
-        return await read_whole(request, self._most, self.patience)
+        return await read_whole(request, self._most, Arrival(request.content, self.patience))
 
     async def read_json(self, request: web.Request, shape: type[Shape]) -> Shape:
         """Raises MediaTypeUnsupported, BodyTooLarge, BodyInvalid and InvalidOption."""
@@ -115,34 +115,6 @@ def read_query(request: web.Request, shape: type[Given], *, options: bool) -> Gi
             raise InvalidOption(name[:40], f"{name[:40]} is given twice")
         given[name] = (value.split(",") if value else ()) if name in lists else value
     return convert(given, shape, strict=False)
-
-
-async def arriving(chunks: AsyncIterator[bytes], patience: float) -> AsyncIterator[bytes]:
-    """`chunks`, each within `patience` seconds: aiohttp waits for a body as long as its connection is open.
-
-    Raises BodyInvalid.
-    """
-    while True:
-        try:
-            async with asyncio.timeout(patience):
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            raise BodyInvalid(f"nothing of the body arrived for {patience:g} s") from None
-        if chunk is None:
-            return
-        yield chunk
-
-
-async def read_whole(request: web.Request, most: int, patience: float) -> bytes:
-    """Raises BodyTooLarge and BodyInvalid."""
-    if request.content_length is not None and request.content_length > most:
-        raise BodyTooLarge(f"the body has {request.content_length} bytes; at most {most} are taken")
-    data = bytearray()
-    async for chunk in arriving(aiter(request.content.iter_any()), patience):
-        data += chunk
-        if len(data) > most:
-            raise BodyTooLarge(f"the body has more than the {most} bytes that are taken")
-    return bytes(data)
 
 
 def prefers_async(request: web.Request) -> bool:

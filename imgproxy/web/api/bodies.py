@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,15 +17,15 @@ from imgproxy.errors import BodyInvalid, BodyTooLarge, InvalidOption, MediaTypeU
 from imgproxy.library.intake import Draft, Intake
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Fetched
-from imgproxy.web.api.api import Api, arriving
+from imgproxy.web.api.api import Api
 from imgproxy.web.api.operation import Call
 from imgproxy.web.api.shapes import Given, convert, listed
+from imgproxy.web.arrival import Arrival
 
 MOST_PARTS = 64
 """Of a form."""
 _MOST_FIELD = 64 * 1024
 _DATA = re.compile(r"data:(?:image/[a-z0-9.+-]+)?(?:;[a-z0-9=._-]+)*;base64,", re.IGNORECASE)
-_T = TypeVar("_T")
 Said = TypeVar("Said", bound=msgspec.Struct)
 _FILES = ("file", "image", "picture")
 
@@ -61,9 +60,8 @@ class Bodies:
         request = call.request
         kind = request.content_type if "Content-Type" in request.headers else "application/octet-stream"
         if kind == "application/octet-stream" or kind.startswith("image/"):
-            draft = await self._intake.receive(
-                arriving(aiter(request.content.iter_any()), self._api.patience), request.content_length
-            )
+            arrival = Arrival(request.content, self._api.patience)
+            draft = await self._intake.receive(arrival.each(aiter(request.content.iter_any())), request.content_length)
             return Received(draft, call.query, _options(call) if options else {})
         if kind == "multipart/form-data":
             draft, fields = await self._form(request)
@@ -107,21 +105,22 @@ class Bodies:
     async def _form(self, request: web.Request) -> tuple[Draft, dict[str, str]]:
         draft: Draft | None = None
         fields: dict[str, str] = {}
+        arrival = Arrival(request.content, self._api.patience)
         try:
             reader = _Form(request.headers, request.content)
             count = 0
-            while (part := await self._in_time(reader.next())) is not None:
+            while (part := await arrival.wait(reader.next())) is not None:
                 count += 1
                 if count > MOST_PARTS:
                     raise BodyInvalid(f"the form has more than {MOST_PARTS} parts")
                 if not isinstance(part, BodyPartReader) or not part.name:
                     raise BodyInvalid("each part of the form needs a name, and none may be a form itself")
                 if part.filename is None and part.name not in _FILES:
-                    fields[part.name[:64]] = await self._in_time(_field(part))
+                    fields[part.name[:64]] = await _field(part, arrival)
                 elif draft is not None:
                     raise BodyInvalid("the form has two files")
                 else:
-                    draft = await self._intake.receive(arriving(_parts(part), self._api.patience))
+                    draft = await self._intake.receive(arrival.each(_parts(part)))
         except (ValueError, AssertionError, HttpProcessingError, RuntimeError) as error:
             raise BodyInvalid(f"the form cannot be read: {str(error)[:80]}") from None
         url = fields.pop("url", "")
@@ -130,12 +129,6 @@ class Bodies:
         if draft is None:
             raise BodyInvalid("the form has no file")
         return draft, fields
-
-    async def _in_time(self, work: Awaitable[_T]) -> _T:
-        try:
-            return await asyncio.wait_for(work, self._api.patience)
-        except TimeoutError:
-            raise BodyInvalid(f"nothing of the form arrived for {self._api.patience:g} s") from None
 
 
 class _Form(MultipartReader):
@@ -179,9 +172,9 @@ def _with(query: Given, fields: dict[str, str]) -> Given:
     return msgspec.structs.replace(query, **{name: getattr(said, name) for name in given if name in shape.__struct_fields__})
 
 
-async def _field(part: BodyPartReader) -> str:
+async def _field(part: BodyPartReader, arrival: Arrival) -> str:
     data = bytearray()
-    while chunk := await part.read_chunk(8192):
+    while chunk := await arrival.wait(part.read_chunk(8192)):
         data += chunk
         if len(data) > _MOST_FIELD:
             raise BodyTooLarge(f"the field {part.name[:64] if part.name else ''} of the form is too long")
