@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -17,9 +18,11 @@ from imgproxy.spec import encode
 from imgproxy.urls.dialect import Dialect
 from imgproxy.urls.values import mended
 from imgproxy.web.arrival import Arrival, read_whole
+from imgproxy.web.observe import Handler
 
 _MOST = 1024 * 1024
 """Bytes of a purge."""
+_NUMBERS = re.compile(r"(?:[0-9.]+|\[[0-9a-f:.]+\]|localhost)(?::[0-9]+)?", re.IGNORECASE)
 
 
 class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +77,7 @@ class AdminHandler:
         self._patience = patience
 
     def route(self, app: web.Application) -> None:
+        app.middlewares.append(_refuse_pages)
         app.router.add_get("/livez", self.alive)
         app.router.add_get("/readyz", self.ready)
         app.router.add_get("/metrics", self.metrics)
@@ -112,3 +116,14 @@ class AdminHandler:
 
     async def release(self, _request: web.Request) -> web.Response:
         return web.json_response({"released": self._quarantine.clear()})
+
+
+@web.middleware
+async def _refuse_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What changes something is not for whatever page an operator's browser has open, which can reach this port as well. Those
+    at the address that was asked may; a name proves nothing, because whose it is may let it lead here (DNS rebinding)."""
+    origin = request.headers.get("Origin")
+    own = origin is None or (origin == f"http://{request.host}" and _NUMBERS.fullmatch(request.host))
+    if request.method not in ("GET", "HEAD") and not own:
+        raise web.HTTPForbidden(reason="Not for pages of other sites")
+    return await handler(request)

@@ -129,7 +129,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     public.router.add_route("*", "/{target:(?s:.*)}", handler.handle)  # a line end as well, once it is decoded
     public.cleanup_ctx.append(lifetime_of(metrics, background, sources, observer))
     admin = web.Application()
-    Observer(settings.server, metrics, None).watch(admin)
+    Observer(msgspec.structs.replace(settings.server, cors_origins=()), metrics, None).watch(admin)
     dialects = [door.dialect for door in doors]
     AdminHandler(
         metrics,

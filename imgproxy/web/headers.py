@@ -138,13 +138,15 @@ def parse_range(header: str, length: int) -> tuple[int, int] | None:
 
 def cors(origins: tuple[str, ...], origin: str | None) -> dict[str, str]:
     """What a page at `origin` is told (Fetch standard §3.2): images are public by default, an allow-list is matched exactly,
-    never reflected.
+    never reflected. Of an empty one nothing is told to anybody.
     """
-    if "*" in origins:
-        return {"Access-Control-Allow-Origin": "*", "Timing-Allow-Origin": "*"}
-    headers = {"Vary": "Origin"}
-    if origin is not None and origin in origins:
-        headers |= {"Access-Control-Allow-Origin": origin, "Timing-Allow-Origin": origin}
+    if not origins:
+        return {}
+    allowed = "*" if "*" in origins else origin if origin in origins else None
+    headers = {} if allowed == "*" else {"Vary": "Origin"}
+    if allowed is not None:
+        headers |= {"Access-Control-Allow-Origin": allowed, "Timing-Allow-Origin": allowed}
+        headers["Access-Control-Expose-Headers"] = EXPOSED
     return headers
 
 
@@ -155,7 +157,6 @@ def dress(headers: MutableMapping[str, str], origins: tuple[str, ...], origin: s
         if name == "Vary" and "Vary" in headers:
             value = f"{headers['Vary']}, {value}"
         headers[name] = value
-    headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
 PREFLIGHT = {

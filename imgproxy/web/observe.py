@@ -153,7 +153,9 @@ class Observer:
         return response
 
     async def _prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        dress(response.headers, self._settings.cors_origins, request.headers.get("Origin"))
+        # The API is for those who have a key, not for whatever page somebody has open who can reach this server.
+        origins = self._settings.cors_origins if request.get(ROUTE) != "api" else ()
+        dress(response.headers, origins, request.headers.get("Origin"))
         response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
         if ERROR in request:
             response.headers["Imgproxy-Error"] = request[ERROR]

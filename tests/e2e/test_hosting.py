@@ -255,6 +255,18 @@ async def test_a_compressed_body_is_refused(hosting: Hosting, body: bytes) -> No
         assert (got, said["code"]) == (415, "media-type-unsupported"), said
 
 
+async def test_no_page_of_another_site_is_told_anything_by_the_api(hosting: Hosting) -> None:
+    for method, path, key in (
+        ("GET", "/v1/images", ""),
+        ("GET", f"/v1/images?key={hosting.key}", None),
+        ("GET", "/v1/account", None),
+        ("OPTIONS", "/v1/images", None),
+        ("POST", "/v1/images", ""),
+    ):
+        _, _, response = await hosting.ask(method, path, key=key, Origin="https://evil.example")
+        assert not [name for name in response.headers if name.startswith(("Access-Control-", "Timing-Allow-"))], path
+
+
 async def test_a_part_in_base64_is_decoded(hosting: Hosting) -> None:
     body = pictures.jpeg(600, 400)
     form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a\\r\\nX: y"\r\n'

@@ -37,6 +37,45 @@ async def test_health(site: Server) -> None:
     assert (await get(site, "/readyz"))[0].status == 404
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        (None, None, 200),
+        ("itself", None, 200),
+        ("https://evil.example", None, 403),
+        ("null", None, 403),
+        ("http://evil.example:8081", "evil.example:8081", 403),
+        ("http://127.0.0.1.evil.example", "127.0.0.1.evil.example", 403),
+        ("http://127.0.0.1:1", None, 403),
+        ("http://localhost:8081", "localhost:8081", 200),
+        ("http://[::1]:8081", "[::1]:8081", 200),
+    ],
+)
+async def test_no_page_of_another_site_changes_anything(
+    site: Server, origin: str | None, host: str | None, status: int
+) -> None:
+    headers = {"Content-Type": "text/plain", **({"Host": host} if host else {})}
+    if origin is not None:
+        headers["Origin"] = site.admin if origin == "itself" else origin
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for method, path, body in (("POST", "/purge", b'{"source": "nobody", "prefix": ""}'), ("DELETE", "/quarantine", None)):
+            async with session.request(method, site.admin + path, data=body) as answer:
+                assert answer.status == status
+                assert answer.content_type == ("application/json" if status == 200 else "application/problem+json")
+                assert not [name for name in answer.headers if name.startswith(("Access-Control-", "Timing-Allow-"))]
+
+
+async def test_no_page_of_another_site_reads_what_is_not_for_everybody(site: Server) -> None:
+    """What has no such header, a browser does not show to the page that asked."""
+    for base, path in ((site.admin, "/metrics"), (site.admin, "/readyz"), (site.admin, "/nowhere"), (site.public, "/health")):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(base + path, headers={"Origin": "https://a.example"}) as answer,
+        ):
+            told = [name for name in answer.headers if name.startswith(("Access-Control-", "Timing-Allow-"))]
+            assert bool(told) is (base == site.public), path
+
+
 def apikey(server: Server) -> str:
     command = [sys.executable, "-m", "imgproxy", "apikey", "--config", str(server.directory / "imgproxy.toml"), "create"]
     return subprocess.run([*command, "--tenant", "a"], check=True, capture_output=True, text=True).stdout.strip()
