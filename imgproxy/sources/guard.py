@@ -5,17 +5,21 @@ are resolved, and each socket address again when its socket is made, so that not
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 import socket
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
+import pycares
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from imgproxy.sources.addresses import AllowedNetwork, judge
 
-_LOOKUPS = 32
+_FORGET = 256
+"""Lookups after which c-ares forgets its answers: it keeps each for up to an hour, of up to 64 KB, and without a bound."""
+_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE | re.DOTALL)
+"""What the URL standard takes for an IPv4 address and not for a name, as 127.1 and 0x7f000001."""
 
 
 class ForbiddenAddress(OSError):
@@ -55,25 +59,62 @@ class Guard(AbstractResolver):
 
 
 class SystemResolver(AbstractResolver):
-    """getaddrinfo on threads of its own: names whose servers never answer must not hold up those that do, nor anything else."""
+    """c-ares, which waits for name servers without a thread for each name: those whose servers never answer must not hold up
+    those that do, nor anything else. It reads /etc/hosts and /etc/resolv.conf, and no other modules of the C library.
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="dns")
+    `servers` are asked instead of those of /etc/resolv.conf, as "127.0.0.1:53".
+    """
+
+    def __init__(self, servers: Sequence[str] = ()) -> None:
+        self._servers = servers
+        self._channel: pycares.Channel | None = None
+        self._asked = 0
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
-        look = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
-        infos = await asyncio.get_running_loop().run_in_executor(self._threads, look)
+        """Raises OSError."""
+        if _NUMBER.fullmatch(host):
+            raise OSError(None, "an address in an odd spelling is no name")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[pycares.AddrInfoResult] = loop.create_future()
+
+        def told(result: pycares.AddrInfoResult | None, error: int | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(_settle, answer, result, error)
+
+        try:
+            self._open().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, callback=told)
+        except pycares.AresError as error:
+            raise OSError(None, str(error)) from None
         return [
             ResolveResult(
                 hostname=host,
-                host=str(address[0]),
+                host=node.addr[0].decode(),
                 port=port,
-                family=found,
-                proto=protocol,
+                family=node.family,
+                proto=0,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for found, _, protocol, _, address in infos
+            for node in (await answer).nodes
         ]
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+
+    def _open(self) -> pycares.Channel:
+        if self._channel is None:
+            self._channel = pycares.Channel(servers=self._servers)
+        self._asked += 1
+        if self._asked % _FORGET == 0:
+            self._channel.reinit()
+        return self._channel
+
+
+def _settle(answer: asyncio.Future[pycares.AddrInfoResult], result: pycares.AddrInfoResult | None, error: int | None) -> None:
+    if answer.done():  # whoever asked has gone
+        return
+    if result is None:
+        answer.set_exception(OSError(None, pycares.errno.strerror(error or 0)))
+    else:
+        answer.set_result(result)

@@ -64,6 +64,7 @@ def ours(name: str, *, lazy: bool = True) -> set[str]:
             "aiohttp",
             ["imgproxy.web.*", "imgproxy.sources.http", "imgproxy.sources.guard", "imgproxy.processes.web"],
         ),
+        ("pycares", ["imgproxy.sources.guard"]),
         ("prometheus_client", ["imgproxy.metrics"]),
         ("PIL", ["imgproxy.render.decoders.*"]),
         ("pillow_heif", ["imgproxy.render.decoders.heif"]),

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from urllib.parse import unquote
 
 import pytest
@@ -216,6 +219,78 @@ async def test_the_guard_makes_sockets_for_what_may_be_dialled() -> None:
     with pytest.raises(ForbiddenAddress):
         guard.new_socket((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.2", 1)))
     await guard.close()
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """Knows 127.0.0.1 for what begins with "good", and never answers for what begins with "silent"."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        end = data.index(b"\0", 12)
+        name = data[13:end].decode("latin-1").replace("\4", ".")
+        (kind,) = struct.unpack(">H", data[end + 1 : end + 3])
+        self.asked[name] += kind == 1
+        if name.startswith("silent"):
+            return
+        known = name.startswith("good") and kind == 1
+        record = b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4\x7f\0\0\1" if known else b""
+        head = data[:2] + struct.pack(">5H", 0x8180 if name.startswith("good") else 0x8183, 1, int(known), 0, 0)
+        self.transport.sendto(head + data[12 : end + 5] + record, addr)
+
+
+@asynccontextmanager
+async def resolving() -> AsyncIterator[tuple[SystemResolver, NameServer]]:
+    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
+    resolver = SystemResolver([f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"])
+    yield resolver, server
+    await resolver.close()
+    transport.close()
+
+
+async def numbers(resolver: SystemResolver, name: str) -> set[str]:
+    return {answer["host"] for answer in await resolver.resolve(name, 80)}
+
+
+async def test_names_whose_server_never_answers_hold_up_nobody() -> None:
+    async with resolving() as (resolver, server):
+        silent = [asyncio.ensure_future(numbers(resolver, f"silent{number}.test")) for number in range(500)]
+        for number in range(20):
+            assert await numbers(resolver, f"good{number}.test") == {"127.0.0.1"}
+        assert sum(server.asked[f"good{number}.test"] for number in range(20)) >= 20
+        assert not all(each.done() for each in silent)
+        for each in silent:
+            each.cancel()
+        assert await numbers(resolver, "good.test") == {"127.0.0.1"}
+
+
+async def test_a_name_that_is_not_there_is_an_error() -> None:
+    async with resolving() as (resolver, _):
+        with pytest.raises(OSError, match="not found"):
+            await resolver.resolve("nobody.test")
+
+
+async def test_an_odd_spelling_of_an_address_is_asked_of_nobody() -> None:
+    async with resolving() as (resolver, server):
+        for spelling in ("127.1", "0x7f.1", "017700000001", "2130706433", "0x7f000001.", "a.b.0X", "127.0.0.1."):
+            with pytest.raises(OSError, match="odd"):
+                await resolver.resolve(spelling)
+        assert not server.asked
+
+
+async def test_answers_are_not_kept_without_end() -> None:
+    """Each may have 64 KB, and whoever names the hosts may own their zone."""
+    async with resolving() as (resolver, server):
+        for _ in range(2):
+            await numbers(resolver, "good.test")
+        assert server.asked["good.test"] == 1
+        async with asyncio.timeout(20):
+            while server.asked["good.test"] == 1:
+                await numbers(resolver, "good.test")
 
 
 async def test_the_systems_resolver_says_numbers() -> None:
