@@ -124,10 +124,12 @@ class Drawing:
         spool = self._store.draft(identity)
         try:
             return spool, await self._render_into(spool, job, inputs, trace)
-        except OSError:
+        except OSError as error:
             # The disk filled up under the render process: the answer matters more than keeping it.
             spool = self._store.draft(identity, memory=True)
-            return spool, await self._render_into(spool, job, inputs, trace)
+            finished = await self._render_into(spool, job, inputs, trace)
+            self._store.refused(error)  # and not because it is too large: memory has taken it
+            return spool, finished
 
     async def _render_into(self, spool: Spool, job: Job, inputs: Inputs, trace: Trace) -> Finished:
         out_fd = spool.output_fd()

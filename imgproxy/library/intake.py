@@ -17,7 +17,7 @@ import msgspec
 
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.entry import Handle
-from imgproxy.cache.files import write_all
+from imgproxy.cache.files import reopen, write_all
 from imgproxy.errors import (
     BodyInvalid,
     BodyTooLarge,
@@ -165,8 +165,10 @@ class Intake:
                 marks=marks.extents,
                 fonts=dict(marks.fonts),
             )
+            # Whoever draws it must not be able to change what is to be kept.
+            source = Handle(reopen(draft.handle, os.O_RDONLY))
             try:
-                return await self._pool.render(job, Inputs(draft.handle.fd, None, marks.descriptors), out.fd), out
+                return await self._pool.render(job, Inputs(source.fd, None, marks.descriptors), out.fd), out
             except OSError as error:
                 raise refused(error) from error
 

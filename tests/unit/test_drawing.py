@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from imgproxy.drawing import Drawing
 from imgproxy.fonts import Fonts
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
+from imgproxy.jobs.wire import Failed
 from imgproxy.marks import Marks
 from imgproxy.originals import Originals
 from imgproxy.renditions import Kept, Renditions
@@ -48,6 +50,7 @@ class Room:
         self.source = Files("local", FilesSource(root=str(root)), LimitSettings())
         self.originals = Originals(DiskStore(directory / "originals", bans, small=0), Flights(None, bans), negatives)
         marks = Marks({"local": self.source}, self.originals, Fonts((), ""), background)
+        self.store = store
         self.drawing = Drawing(store, pool, Renditions(kept, pool, background, None, 5), marks, 5)
 
     async def draw(self, width: int) -> Entry:
@@ -79,6 +82,29 @@ async def test_a_local_file_is_handed_over_as_it_is_and_can_only_be_read(room: R
 
     with Peer(room.path, [look]):
         assert (await room.draw(16)).body == b"done"
+
+
+async def test_a_disk_that_filled_up_under_a_render_process_has_refused_it(room: Room) -> None:
+    """Told as any other refusal is, so that the next one is not drawn twice; the answer is good all the same."""
+
+    def full(call: Call) -> None:
+        assert call.start()
+        call.reply(Failed(code="write", message=str(errno.ENOSPC)))
+
+    with Peer(room.path, [full, draw, draw]):
+        await room.draw(16)
+        assert (room.store.write_errors, room.store.degraded) == (1, True)
+        await room.draw(17)
+
+
+async def test_a_result_that_is_too_large_says_nothing_of_the_disk(room: Room) -> None:
+    def too_large(call: Call) -> None:
+        assert call.start()
+        call.reply(Failed(code="write", message=str(errno.EFBIG)))
+
+    with Peer(room.path, [too_large, too_large]), pytest.raises(OSError, match="File too large"):
+        await room.draw(16)
+    assert (room.store.write_errors, room.store.degraded) == (0, False)
 
 
 async def test_what_was_handed_over_is_closed_again(room: Room) -> None:
