@@ -32,7 +32,7 @@ OPERATIONS = (
     *TemplatesApi(NOTHING, NOTHING, NOTHING, NOTHING).operations(),
     *Promises(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING).operations(),
     *Accounts(NOTHING).operations(),
-    *Processing(NOTHING, NOTHING, NOTHING, NOTHING, "", 30).operations(),
+    *Processing(NOTHING, NOTHING, NOTHING, NOTHING, "").operations(),
 )
 SCHEMA = schemathesis.openapi.from_dict(json.loads(document(OPERATIONS)))
 

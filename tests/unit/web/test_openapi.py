@@ -27,7 +27,7 @@ def operations() -> tuple[Operation, ...]:
         *TemplatesApi(nothing, nothing, nothing, nothing).operations(),
         *Promises(nothing, nothing, nothing, nothing, nothing).operations(),
         *Accounts(nothing).operations(),
-        *Processing(nothing, nothing, nothing, nothing, "", 30).operations(),
+        *Processing(nothing, nothing, nothing, nothing, "").operations(),
     )
 
 
