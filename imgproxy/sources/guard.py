@@ -73,7 +73,9 @@ class SystemResolver(AbstractResolver):
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         """Raises OSError."""
         if _NUMBER.fullmatch(host):
-            raise OSError(None, "an address in an odd spelling is no name")
+            # c-ares would ask for some of them as names. This reads them as a connection would, and asks nobody.
+            numbers = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+            return [_result(host, str(address[0]), port, found) for found, _, _, _, address in numbers]
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[pycares.AddrInfoResult] = loop.create_future()
 
@@ -85,17 +87,7 @@ class SystemResolver(AbstractResolver):
             self._open().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, callback=told)
         except pycares.AresError as error:
             raise OSError(None, str(error)) from None
-        return [
-            ResolveResult(
-                hostname=host,
-                host=node.addr[0].decode(),
-                port=port,
-                family=node.family,
-                proto=0,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for node in (await answer).nodes
-        ]
+        return [_result(host, node.addr[0].decode(), port, node.family) for node in (await answer).nodes]
 
     async def close(self) -> None:
         channel, self._channel = self._channel, None
@@ -109,6 +101,11 @@ class SystemResolver(AbstractResolver):
         if self._asked % _FORGET == 0:
             self._channel.reinit()
         return self._channel
+
+
+def _result(name: str, address: str, port: int, family: int) -> ResolveResult:
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return ResolveResult(hostname=name, host=address, port=port, family=family, proto=0, flags=flags)
 
 
 def _settle(answer: asyncio.Future[pycares.AddrInfoResult], result: pycares.AddrInfoResult | None, error: int | None) -> None:

@@ -421,7 +421,7 @@ async def test_a_job_that_this_version_cannot_read_fails_and_is_in_nobody_s_way(
     asked = {"template_id": await site.make(), "rows": [{}, {}], "webhook": f"{site.receiver.url}/unread"}
     _, said, _ = await site.ask("POST", "/v1/images/batch", asked)
     drawn = await site.until(said["response"]["id"], 2)
-    await asyncio.to_thread(site.receiver.wait, "/unread")
+    await delivered(site, drawn["id"], "delivered", 1)
     with closing(sqlite3.connect(site.hosting.library / "catalogue.db", timeout=30)) as database:
         another = '{"template":"a","of":"another version"}'
         database.execute("UPDATE job_rows SET result = NULL WHERE job = ? AND number = 1", (drawn["id"],))

@@ -69,7 +69,7 @@ async def test_a_purge_is_recorded_after_its_client_has_gone(tmp_path: Path, aio
             ended.set()
 
     bans, app = Bans(tmp_path), web.Application(middlewares=[watch])
-    AdminHandler(Metrics(), bans, [DIALECT], Quarantine(tmp_path / "quarantine", 0), dict).route(app)
+    AdminHandler(Metrics(), bans, [DIALECT], Quarantine(tmp_path / "quarantine", 0), dict, 30).route(app)
     server = await aiohttp_server(app, host="127.0.0.1")
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(1))
