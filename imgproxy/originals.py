@@ -151,13 +151,14 @@ class Originals:
         flight = f"{identity.key} {asked.etag} {asked.last_modified}"
 
         async def make(publish: Callable[[Original | Unchanged], None]) -> Original | Unchanged:
-            return await self._fetch(source, identity, trace, asked, publish)
+            try:
+                return await self._fetch(source, identity, trace, asked, publish)
+            except SourceError as error:
+                # Here, because whoever waits is told of the beginning, and hears of a body that breaks off from its spool.
+                self._negatives.put(identity.key, error)
+                raise
 
-        try:
-            found, joined = await self._flights.join(flight, lambda: self._look(identity), make)
-        except SourceError as error:
-            self._negatives.put(identity.key, error)
-            raise
+        found, joined = await self._flights.join(flight, lambda: self._look(identity), make)
         trace.joined |= joined
         return found
 
@@ -185,12 +186,7 @@ class Originals:
             spool.expected = answer.length
             original = Original(spool, begun_at, begun_at, answer.freshness, answer.validators, answer.storable)
             publish(original)
-            try:
-                await _pour(answer, spool, trace)
-            except SourceError as error:
-                # Whoever waited was told of the beginning, and hears of the end from the spool.
-                self._negatives.put(identity.key, error)
-                raise
+            await _pour(answer, spool, trace)
         facts = Facts(
             format="",
             etag=etag(identity, answer.validators, spool.digest),
