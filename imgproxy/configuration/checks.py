@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import stat
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -258,9 +259,17 @@ def _headers(path: str, headers: dict[str, str]) -> Iterator[Problem]:
             yield f"{path}.{name}", "a header's value has no line breaks and no control characters"
 
 
+def _is_another_thing(directory: Path) -> bool:
+    """False where there is nothing, or nothing that this user may see: it is not always the server's who checks."""
+    try:
+        return not stat.S_ISDIR(directory.stat().st_mode)
+    except OSError:
+        return False
+
+
 def _machine(settings: Settings) -> Iterator[Problem]:
     cache, render = settings.cache, settings.render
-    if Path(cache.directory).exists() and not Path(cache.directory).is_dir():
+    if _is_another_thing(Path(cache.directory)):
         yield "cache.directory", f'"{cache.directory}" is not a directory'
     if cache.memory_entry_bytes > cache.memory_bytes:
         yield "cache.memory_entry_bytes", f"{cache.memory_entry_bytes} is more than cache.memory_bytes, {cache.memory_bytes}"

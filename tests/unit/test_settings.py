@@ -183,6 +183,12 @@ def test_what_contradicts_itself_or_the_machine(tmp_path: Path, text: str, messa
     assert refused(tmp_path, text) == message
 
 
+def test_a_cache_directory_that_cannot_be_looked_at_is_left_to_the_server(tmp_path: Path) -> None:
+    """For root, under which tests may run, that is a name too long."""
+    name = f"/{'x' * 300}"
+    assert loaded(tmp_path, f"{OPEN}[cache]\ndirectory = '{name}'").settings.cache.directory == name
+
+
 @pytest.mark.parametrize(
     ("module", "text", "message"),
     [
