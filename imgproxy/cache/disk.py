@@ -12,10 +12,9 @@ import logging
 import os
 import secrets
 import stat
-import struct
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -26,14 +25,13 @@ from imgproxy.cache.bans import Bans
 from imgproxy.cache.entry import Entry, Facts, Freshness, Handle, Validators
 from imgproxy.cache.files import CHUNK, in_memory, input_fd, reopen, write_all
 from imgproxy.cache.header import PAGE, Corrupt, Header, body_offset, pack, reserve, unpack
+from imgproxy.cache.reading import alone, read_header
 from imgproxy.cache.spool import Spool
-from imgproxy.cache.spread import make_spread
+from imgproxy.cache.spread import DRAFTS, make_spread
 from imgproxy.cache.stored import READ, TOUCH, StoredFile, Window
 from imgproxy.cache.verified import Verified
 from imgproxy.errors import ImgproxyError
 from imgproxy.request import Identity
-
-DRAFTS = "drafts"
 
 _log = logging.getLogger("imgproxy.cache")
 
@@ -263,7 +261,7 @@ class DiskStore:
             same = header.identity == entry.identity and header.length == entry.length
             head = pack(msgspec.structs.replace(header, facts=facts), offset)
             if same and header.facts.begun_at == entry.facts.begun_at and head is not None:
-                with _alone(handle, fcntl.F_WRLCK):
+                with alone(handle, fcntl.F_WRLCK):
                     write_all(handle, head, 0)
                 self._replaced(entry.identity.key)
         except (FileNotFoundError, Corrupt):
@@ -278,50 +276,6 @@ class DiskStore:
             _log.warning("the cache cannot be written", extra={"fields": fields})
         self.write_errors += 1
         self._retry_at = time.monotonic() + self._back_off
-
-
-def read_header(handle: Handle, extra: int = 0) -> tuple[Header, int, bytes]:
-    """The header, where the body begins, and the file's bytes up to there and `extra` more, as far as there are any.
-
-    Raises Corrupt and OSError. Blocks.
-    """
-    try:
-        return _read_header(handle, extra)
-    except Corrupt:
-        # Seen in the middle of a refresh, or really broken: while nobody writes, another look tells.
-        with _alone(handle, fcntl.F_RDLCK):
-            return _read_header(handle, extra)
-
-
-@contextmanager
-def _alone(handle: Handle, kind: int) -> Generator[None]:
-    """While no other writes the header (F_RDLCK), or reads it again (F_WRLCK). Blocks.
-
-    Locks of the open file, not of the process: two of its threads must keep apart as well. Not flock: drafts have that.
-    """
-    try:
-        fcntl.fcntl(handle.fd, fcntl.F_OFD_SETLKW, _lock(kind))
-        locked = True
-    except OSError:
-        locked = False  # a file system without locks: what is torn is taken for a miss
-    try:
-        yield
-    finally:
-        if locked:
-            fcntl.fcntl(handle.fd, fcntl.F_OFD_SETLKW, _lock(fcntl.F_UNLCK))
-
-
-def _lock(kind: int) -> bytes:
-    """The kernel's `struct flock`, of the whole file."""
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)
-
-
-def _read_header(handle: Handle, extra: int) -> tuple[Header, int, bytes]:
-    data = os.pread(handle.fd, PAGE + extra, 0)
-    offset = body_offset(data)
-    if offset > PAGE:
-        data += os.pread(handle.fd, offset - PAGE, len(data))
-    return unpack(data), offset, data
 
 
 async def read(entry: Entry, start: int, stop: int) -> AsyncGenerator[bytes]:

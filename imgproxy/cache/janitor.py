@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 from imgproxy.cache.bans import Bans
-from imgproxy.cache.disk import DRAFTS, read_header
 from imgproxy.cache.entry import Handle
 from imgproxy.cache.header import PAGE, Corrupt
-from imgproxy.cache.spread import make_shelves
+from imgproxy.cache.reading import read_header
+from imgproxy.cache.spread import DRAFTS, make_shelves
 
 _SHELF = re.compile(r"[0-9a-f]{2}")
 _KEY = re.compile(r"[0-9a-f]{64}")

@@ -10,6 +10,9 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+DRAFTS = "drafts"
+"""The subdirectory of a store for what is not finished, with subdirectories like its own."""
+
 _GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
 _TOP = 0x00020000
 """FS_TOPDIR_FL, as `chattr +T` sets it: what is below has nothing to do with each other."""

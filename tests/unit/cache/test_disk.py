@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imgproxy.cache import disk
+from imgproxy.cache import disk, reading
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.disk import DiskStore, read
 from imgproxy.cache.entry import Entry, Handle
@@ -295,9 +295,9 @@ async def test_whoever_sees_half_a_header_waits_for_the_rest(store: DiskStore, m
             looking.set()
             raise
 
-    loop, found, whole = asyncio.get_running_loop(), list[Future[Entry | None]](), disk._read_header
+    loop, found, whole = asyncio.get_running_loop(), list[Future[Entry | None]](), reading._read_header
     monkeypatch.setattr(disk, "write_all", in_halves)
-    monkeypatch.setattr(disk, "_read_header", read_header)
+    monkeypatch.setattr(reading, "_read_header", read_header)
     await store.refresh(entry, 99.0, entry.facts.freshness, entry.facts.validators)
     seen = await asyncio.wrap_future(found[0])
     assert looking.is_set()

@@ -14,7 +14,7 @@ import pytest
         ("imgproxy.processes.supervisor", {"pyvips", "aiohttp", "uvloop", "prometheus_client", "asyncio"}),
         ("imgproxy.processes.web", {"pyvips"}),
         ("imgproxy.web.app", {"pyvips"}),
-        ("imgproxy.processes.janitor", {"pyvips", "aiohttp"}),
+        ("imgproxy.processes.janitor", {"pyvips", "aiohttp", "asyncio"}),
         ("imgproxy.processes.render", {"aiohttp", "uvloop", "prometheus_client", "asyncio"}),
     ],
 )
