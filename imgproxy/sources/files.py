@@ -21,7 +21,8 @@ from imgproxy.sources.beneath import Opener, choose_opener, open_at_once, open_i
 from imgproxy.sources.source import KEPT_BACK, Fetched, NotModified, default_freshness, fingerprint, resolve_limits
 
 _VERSION_SECONDS = 1.0
-_VERSIONS = 8192
+_VERSIONS = 2048
+"""As many pictures as one process answers in that second; each weighs half a kilobyte."""
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EXDEV, errno.ENXIO, errno.EISDIR)
