@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ _OVERHEAD = 1024
 LEASE = 4096
 """What a lease weighs: an answer's prepared heads and log lines."""
 _MOST_LEASES = 16
+_A_PLACE = 16 * 1024
+"""Bytes of memory for which one key is remembered that had no room: about as many as there could be entries."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,22 @@ def _weight(kept: _Kept) -> int:
     return kept.entry.length + _OVERHEAD + LEASE * len(kept.leases)
 
 
+class _Lately:
+    """A table of `size` places, one possible for each key, the later in the place of the earlier: which were asked for lately,
+    about as many as it has places."""
+
+    def __init__(self, size: int) -> None:
+        self._marks = array("Q", bytes(8 * size))
+
+    def again(self, key: str) -> bool:
+        """Whether `key` (at least 16 hexadecimal digits) was asked about lately; from now on it was."""
+        mark = int(key[:16], 16)
+        place = mark % len(self._marks)
+        known = self._marks[place] == mark
+        self._marks[place] = mark
+        return known
+
+
 class _Entries(LRUCache[str, _Kept]):
     def popitem(self) -> tuple[str, _Kept]:
         key, kept = super().popitem()
@@ -44,8 +63,9 @@ class _Entries(LRUCache[str, _Kept]):
 
 
 class HotCache:
-    """At most `max_bytes`, of entries of at most `max_entry_bytes` whose body is in memory anyway; the least recently used go
-    first. Emptied by every purge. What another process has replaced is not given any more.
+    """At most `max_bytes`, of entries of at most `max_entry_bytes` whose body is in memory anyway. The least recently used go
+    first, and only for what is asked for the second time lately (2Q, Johnson and Shasha 1994): a crawl pushes nothing out.
+    Emptied by every purge. What another process has replaced is not given any more.
     """
 
     def __init__(self, max_bytes: int, max_entry_bytes: int, bans: Bans, changes: Changes) -> None:
@@ -55,6 +75,7 @@ class HotCache:
         self.changes = changes
         self._generation = bans.generation
         self._entries = self._empty()
+        self._lately = _Lately(1 + max_bytes // _A_PLACE)
 
     def mark(self, key: str) -> int:
         """What `put` has to be told: which change of the stored entry was the last one before it was read."""
@@ -72,18 +93,24 @@ class HotCache:
             return None
         return kept.entry
 
+    def fits(self, entry: Entry) -> bool:
+        """Whether there could ever be room for it."""
+        return entry.body is not None and entry.length <= self._max_entry_bytes and entry.facts.storable
+
     def put(self, key: str, entry: Entry, mark: int) -> None:
-        """Keep `entry`, unless it is too large, may not be kept, or was begun before a purge that covers it. `mark` as it was
-        before `entry` was looked up or made.
+        """Keep `entry` where there is room or it was put before lately, unless it never fits, or was begun before a purge that
+        covers it. `mark` as it was before `entry` was looked up or made.
         """
         self.follow()
-        if entry.body is None or entry.length > self._max_entry_bytes or not entry.facts.storable:
+        if not self.fits(entry) or self.bans.covers(entry.identity, entry.facts.begun_at):
             return
-        if not self.bans.covers(entry.identity, entry.facts.begun_at):
-            self._drop(key)
-            # Thousands of entries must not hold a descriptor each.
-            light = entry if entry.handle is None else structs.replace(entry, handle=None)
-            self._entries[key] = _Kept(light, mark)
+        known = self._drop(key)
+        # Thousands of entries must not hold a descriptor each.
+        light = entry if entry.handle is None else structs.replace(entry, handle=None)
+        kept = _Kept(light, mark)
+        room = self._entries.currsize + _weight(kept) <= self.max_bytes
+        if room or known or self._lately.again(key):
+            self._entries[key] = kept
 
     def lease(self, key: str, entry: Entry, end: Callable[[], None]) -> int | None:
         """Let an answer that is made of `entry` live as long as `entry` is kept here, and call `end` when it is not any more,
@@ -108,10 +135,11 @@ class HotCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _drop(self, key: str) -> None:
+    def _drop(self, key: str) -> bool:
         kept = self._entries.pop(key, None)
         if kept is not None:
             kept.end_leases()
+        return kept is not None
 
     def follow(self) -> None:
         """Forget everything if anything was purged."""

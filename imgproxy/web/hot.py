@@ -18,6 +18,7 @@ from msgspec import structs
 from multidict import CIMultiDict
 
 from imgproxy.background import Background
+from imgproxy.cache.changes import Changes
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry
 from imgproxy.cache.freshness import judge
@@ -118,7 +119,7 @@ class HotAnswers:
         plain = head.plain
         if plain is None:
             return None
-        answer = head.answers.get(line) or (self._look(line, plain) if look else None)
+        answer = head.answers.get(line) or (self._look(line, plain, now) if look else None)
         if answer is None:
             return None
         if not self._holds(answer, now, look=look):
@@ -132,7 +133,7 @@ class HotAnswers:
             if answer.graded and (plain.any_tag or len(plain.tags) > 1):
                 return None  # the long way may choose the tag of another grade
         unchanged = plain.tags is not None
-        if not plain.request_id:
+        if not plain.request_id and head.answers.get(line) is answer:
             self._requests.keep(request, (answer, unchanged))
         return (answer.unchanged if unchanged else answer.whole), plain.request_id
 
@@ -154,7 +155,11 @@ class HotAnswers:
             known.asked, known.given, known.dated_until = asked, None, -math.inf
             known.believe(picture.known_until)
             return
-        self._remember(table, line, asked, picture, known)
+        answer = _answering(line, asked, picture)
+        if answer is not None:
+            if known is not None:
+                self._forget(table, line, known)
+            self._take(table, line, answer)
 
     def _holds(self, answer: HotAnswer, now: float, *, look: bool) -> bool:
         """Whether what decided about it still does; its source is asked when it is time to."""
@@ -169,14 +174,19 @@ class HotAnswers:
             self._background.start(lambda _: answer.ask())
         return True
 
-    def _look(self, line: bytes, plain: Plain) -> HotAnswer | None:
-        """An answer that nobody has asked for yet, or that was forgotten, of a picture that is in the cache."""
+    def _look(self, line: bytes, plain: Plain, now: float) -> HotAnswer | None:
+        """An answer that nobody has asked for yet, or that was forgotten, of a picture that is in the cache. It is remembered
+        unless its picture is asked for less often than others."""
         found = self._at_hand.find(line, plain.accepts) if self._open else None
-        if found is None:
+        answer = None if found is None else _answering(line, *found)
+        if answer is None:
             return None
         table = self._table(plain.accepts)
-        self._remember(table, line, *found)
-        return table.get(line)
+        self._take(table, line, answer)
+        if table.get(line) is answer:
+            return answer
+        answer.mark = self._changes.mark(answer.entry.identity.key)
+        return answer if self._prepare(answer, now) else None
 
     def close(self) -> None:
         """From now on everything goes the long way."""
@@ -186,20 +196,6 @@ class HotAnswers:
     def _table(self, accepts: tuple[str, ...]) -> Table:
         return self._tables.setdefault(accepts, {})
 
-    def _remember(
-        self, table: Table, line: bytes, asked: ImageRequest, picture: Picture, known: HotAnswer | None = None
-    ) -> None:
-        """In the place of `known`, if it may be."""
-        entry = picture.content
-        # How long an interim one is good depends on when it is asked for.
-        if not isinstance(entry, Entry) or not entry.facts.storable or entry.facts.interim or not picture.etag:
-            return
-        if known is not None:
-            self._forget(table, line, known)
-        method, target, _ = line.decode("ascii").split(" ")
-        cell = self._changes.cell(entry.identity.key)
-        self._take(table, line, HotAnswer(asked, picture, entry, method, target, cell))
-
     def _take(self, table: Table, line: bytes, answer: HotAnswer) -> None:
         key = answer.entry.identity.key
         mark = self._hot.lease(key, answer.entry, partial(self._evicted, table, line, answer))
@@ -207,6 +203,8 @@ class HotAnswers:
             answer.mark = mark
             table[line] = answer
             return
+        if self._hot.fits(answer.entry):
+            return  # its picture is not kept either: others are asked for more
         answer.mark = self._changes.mark(key)
         if self._keep_on_disk(answer, table, line):
             # Another may have taken its place since it was read, and before the mark was: the file tells.
@@ -256,7 +254,8 @@ class HotAnswers:
         self._cells = self._changes.cells
 
     def _renew(self, answer: HotAnswer, now: float) -> bool:
-        """Prepare what depends on the time, once a second; False: the long way has to be gone again."""
+        """Look whether it is still there, and prepare what depends on the time, once a second; False: the long way has to be
+        gone again."""
         # Marks the entry as used, looks for purges, and whether the directory is the same.
         there = answer.stored is not None or self._hot.get(answer.entry.identity.key) is answer.entry
         if not there or self._bans.generation != self._generation or self._bans.counter is not self._counter:
@@ -265,6 +264,10 @@ class HotAnswers:
         if answer.stored is not None:
             answer.stored.touch()
             self._on_disk[answer] = self._on_disk.pop(answer)  # the one used last
+        return self._prepare(answer, now)
+
+    def _prepare(self, answer: HotAnswer, now: float) -> bool:
+        """Write what its heads say at this second; False: it cannot be answered from here."""
         wall = self._wall()
         dated_until = self._dated_until(answer, now, wall)
         until = min(dated_until, answer.known_until)
@@ -318,6 +321,16 @@ class HotAnswers:
         if self._date[0] != second:
             self._date = second, formatdate(second, usegmt=True)
         return self._date[1]
+
+
+def _answering(line: bytes, asked: ImageRequest, picture: Picture) -> HotAnswer | None:
+    """The answer to a request line, if it may be given from here."""
+    entry = picture.content
+    # How long an interim one is good depends on when it is asked for.
+    if not isinstance(entry, Entry) or not entry.facts.storable or entry.facts.interim or not picture.etag:
+        return None
+    method, target, _ = line.decode("ascii").split(" ")
+    return HotAnswer(asked, picture, entry, method, target, Changes.cell(entry.identity.key))
 
 
 def _text(fields: Mapping[str, str]) -> str:

@@ -90,6 +90,8 @@ class Observer:
     def lines(self, method: str, target: str, sent: int, source: str, format: str) -> tuple[str, str]:
         """What `hot` needs, once for each prepared answer: the ends of its lines in the access log, as a 200 of `sent` bytes
         and as a 304. `target` as it came, unredacted."""
+        if self._log is None:
+            return "", ""
         asked = f',"method":{text(method)},"target":{text(redact(target))}'
         answered = f',"source":{text(source)},"format":{text(format)}}}\n'
         return (

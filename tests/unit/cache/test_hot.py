@@ -32,10 +32,30 @@ def test_the_least_recently_used_go_first(tmp_path: Path, bans: Bans) -> None:
     for key in "abc":
         hot.put(KEY[key], entry(30_000), 0)
     hot.get(KEY["a"])
-    hot.put(KEY["d"], entry(30_000), 0)
+    for _ in range(2):
+        hot.put(KEY["d"], entry(30_000), 0)
     assert [key for key in "abcd" if hot.get(KEY[key])] == ["a", "c", "d"]
     assert 90_000 < hot.bytes <= 100_000
     assert len(hot) == 3
+
+
+def test_what_is_asked_for_once_pushes_nothing_out(tmp_path: Path, bans: Bans) -> None:
+    hot = HotCache(100_000, 50_000, bans, Changes(tmp_path))
+    for key in "abc":
+        hot.put(KEY[key], entry(30_000), 0)
+    crawl = [blake2b(b"%d" % number, digest_size=32).hexdigest() for number in range(100)]
+    for key in crawl:
+        hot.put(key, entry(30_000), 0)
+    assert [key for key in (*KEY.values(), *crawl) if hot.get(key)] == [KEY[key] for key in "abc"]
+
+
+def test_a_new_version_takes_the_place_of_the_old_one(tmp_path: Path, bans: Bans) -> None:
+    hot = HotCache(100_000, 50_000, bans, Changes(tmp_path))
+    for key in "abc":
+        hot.put(KEY[key], entry(30_000), 0)
+    larger = entry(39_000)
+    hot.put(KEY["b"], larger, 0)
+    assert hot.get(KEY["b"]) is larger
 
 
 @pytest.mark.parametrize(

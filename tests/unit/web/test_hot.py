@@ -321,6 +321,27 @@ async def test_pictures_that_left_memory_are_held_by_nothing(directory: Path) ->
     assert grown < 10 * len(GREAT)
 
 
+async def test_what_is_asked_for_once_is_answered_at_once_and_pushes_nothing_out(directory: Path) -> None:
+    """Room for one of six."""
+    targets = [f"{TARGET}&q={quality}" for quality in range(40, 45)]
+    settings = settings_for(directory, memory=70_000)
+    for target in targets:
+        await store(settings, target, None, GREAT[:-1])
+    async with serving(settings, directory) as door:
+        await warm(door, ask(LARGE))
+        crawl = [await one(door, ask(target)) for target in targets]
+        for path in (directory / "cache" / "results").rglob("*"):
+            if path.is_file() and path.read_bytes().endswith(GREAT):
+                path.unlink()
+        kept = await one(door, ask(LARGE))
+        again = [await one(door, ask(targets[0])) for _ in range(2)]
+        pushed = await one(door, ask(LARGE))
+    assert [(answer.hot, answer.body) for answer in crawl] == [(True, GREAT[:-1])] * 5
+    assert (kept.hot, kept.body) == (True, GREAT)
+    assert [(answer.hot, answer.body) for answer in again] == [(True, GREAT[:-1])] * 2
+    assert pushed.status == 503
+
+
 async def test_at_most_so_many_files_are_known(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory for seven answers, a quarter of it beside: one file."""
     monkeypatch.setattr(AtHand, "find", lambda *_: None)
