@@ -156,11 +156,19 @@ class Originals:
             except SourceError as error:
                 # Here, because whoever waits is told of the beginning, and hears of a body that breaks off from its spool.
                 self._negatives.put(identity.key, error)
+                if isinstance(error, SourceNotFound | SourceForbidden):
+                    await self._outdate(identity)
                 raise
 
         found, joined = await self._flights.join(flight, lambda: self._look(identity), make)
         trace.joined |= joined
         return found
+
+    async def _outdate(self, identity: Identity) -> None:
+        """What is stored is not to be given again, and nothing will take its place."""
+        entry = await self._store.open(identity)
+        if entry is not None:
+            await self._store.outdate(entry)
 
     async def _look(self, identity: Identity) -> Original | None:
         original = await self.stored(identity)
@@ -185,6 +193,8 @@ class Originals:
             spool = self._store.draft(identity)
             spool.expected = answer.length
             original = Original(spool, begun_at, begun_at, answer.freshness, answer.validators, answer.storable)
+            if not answer.storable:
+                await self._outdate(identity)
             publish(original)
             await _pour(answer, spool, trace)
         facts = Facts(

@@ -28,14 +28,7 @@ from imgproxy.cache.hot import HotCache
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
 from imgproxy.drawing import Drawing
-from imgproxy.errors import (
-    CapacityError,
-    ImageError,
-    NotAnImage,
-    SourceError,
-    SourceNotFound,
-    SourceUnknown,
-)
+from imgproxy.errors import CapacityError, ImageError, NotAnImage, SourceError, SourceForbidden, SourceNotFound, SourceUnknown
 from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
 from imgproxy.marks import Marks
 from imgproxy.originals import Original, Originals, Unchanged, may_hide, with_bytes
@@ -280,19 +273,30 @@ class Images:
         if identity.validator:
             original = await self._originals.local(source, Identity(source.origin, variant.locator, identity.validator), trace)
         else:
-            with trace.stage("fetch"):
-                found = await self._originals.fresh(
-                    source, Identity(source.origin, variant.locator), trace, old.facts if old is not None else None
-                )
-                if isinstance(found, Original):
-                    await found.whole()
+            found = await self._found(source, variant, old, trace)
             if old is not None and (isinstance(found, Unchanged) or (found.storable and found.digest == old.facts.digest)):
                 trace.cache = "revalidated"
                 return await self._caches.results.refresh(old, found.validated_at, found.freshness, found.validators)
             original = with_bytes(found)
+            if old is not None and not original.storable:
+                await self._caches.results.outdate(old)
             # Much may have come while it arrived.
             self._drawing.admit()
         return await self._drawing.draw(source, variant, identity, original, trace)
+
+    async def _found(self, source: Source, variant: Variant, old: Entry | None, trace: Trace) -> Original | Unchanged:
+        """The original, whole and fresh. What its origin says of it is an answer about `old` too."""
+        facts = old.facts if old is not None else None
+        try:
+            with trace.stage("fetch"):
+                found = await self._originals.fresh(source, Identity(source.origin, variant.locator), trace, facts)
+                if isinstance(found, Original):
+                    await found.whole()
+        except (SourceNotFound, SourceForbidden):
+            if old is not None:
+                await self._caches.results.outdate(old)
+            raise
+        return found
 
     async def _original(self, source: Source, identity: Identity, has: Has | None, trace: Trace) -> Picture | None:
         """The original's own bytes, or None when it is of a kind that is only ever drawn."""

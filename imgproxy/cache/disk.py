@@ -141,6 +141,10 @@ class DiskStore:
         await asyncio.to_thread(self._refresh, entry, facts)
         return msgspec.structs.replace(entry, facts=facts)
 
+    async def outdate(self, entry: Entry) -> None:
+        """Its origin says that there is none any more, or one that may not be kept: `entry` is not to be given again."""
+        await self.refresh(entry, entry.facts.validated_at, Freshness(0), Validators())
+
     def _path(self, key: str) -> str:
         # Text, here and in `Spool`: to take a Path apart costs more than most of the calls it is for.
         return f"{self._directory}/{key[:2]}/{key}"

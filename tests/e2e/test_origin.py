@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import pytest
@@ -143,6 +144,34 @@ async def test_what_is_drawn_behind_a_stale_answer_is_counted_as_what_it_is(serv
             async with session.get(server.admin + "/metrics") as answer:
                 text = await answer.text()
     assert sum_of(text, 'imgproxy_render_seconds_count{format="jpeg"}') == 2
+
+
+@pytest.mark.parametrize("target", ["/images/web/a.jpg?w=50&fm=jpg", "/images/web/a.jpg"])
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"status": 404}, (404, "no-store")),
+        ({"status": 403}, (403, "no-store")),
+        ({"body": PICTURE, "headers": {"Cache-Control": "no-store"}}, (200, "no-store")),
+    ],
+)
+async def test_what_an_origin_takes_back_is_not_shown_again(
+    serve: Serve, origin: Origin, target: str, answer: dict[str, Any], told: tuple[int, str]
+) -> None:
+    """As soon as that is known, although the old one might be shown for longer while a new one is made."""
+    server = serve(source(origin, "[sources.web.freshness]\nmax_age = 0\nstale_while_revalidate = 1000"))
+    await get(server, target)
+
+    async def taken_back(_request: web.Request) -> web.Response:
+        return web.Response(**answer)
+
+    origin.answer = taken_back
+    first, _ = await get(server, target)
+    assert "detail=stale" in first.headers["Cache-Status"]
+    async with asyncio.timeout(20):
+        while (again := (await get(server, target))[0]).headers["Cache-Control"] != "no-store":
+            pass
+    assert (again.status, again.headers["Cache-Control"]) == told
 
 
 async def test_stale_if_error(serve: Serve, origin: Origin) -> None:

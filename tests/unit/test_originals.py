@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from imgproxy.background import Background
 from imgproxy.cache.bans import Bans
@@ -129,6 +131,29 @@ async def test_what_is_gone_is_remembered_for_a_moment(originals: Originals) -> 
         with pytest.raises(SourceNotFound):
             await originals.fresh(origin, IDENTITY, Trace())
     assert len(origin.asked) == 1
+
+
+async def test_what_was_taken_back_is_not_good_for_a_while_longer(tmp_path: Path) -> None:
+    """Not even where what is stale may be shown; once it is there again it is fetched whole."""
+    bans = Bans(tmp_path)
+    store = DiskStore(tmp_path / "originals", bans, small=0)
+    originals = Originals(store, Flights(tmp_path / "lock", bans), Negatives(0, bans))
+    origin = Origin(gone=True)
+    origin.gate.set()
+    spool = store.draft(IDENTITY)
+    await spool.write(b"old one")
+    spool.finish()
+    facts = structs.replace(known('"v1"'), validated_at=time.time() - 10, freshness=Freshness(1, 1000, 1000))
+    await store.commit(spool, facts)
+    with pytest.raises(SourceNotFound):
+        await originals.fresh(origin, IDENTITY, Trace())
+    kept = await originals.stored(IDENTITY)
+    assert kept is not None
+    assert kept.freshness == Freshness(0)
+    origin.gone = False
+    found = await originals.fresh(origin, IDENTITY, Trace())
+    assert isinstance(found, Original)
+    assert origin.asked == [Validators('"v1"'), Validators()]
 
 
 @pytest.fixture
