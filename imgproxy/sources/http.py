@@ -95,6 +95,11 @@ class Http:
         url = self._places.locate(locator)
         deadline = asyncio.get_running_loop().time() + self._settings.total_timeout
         response = await self._ask(url, have, deadline)
+        if response.status == 304 and not self._fresh(response)[1]:
+            # What is stored may not be kept any more; who asks now gets it as what never may be.
+            response.close()
+            have = None
+            response = await self._ask(url, have, deadline)
         try:
             if response.status == 304 and have is not None and _conditions(have):
                 freshness, _ = self._fresh(response)

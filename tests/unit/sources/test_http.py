@@ -165,6 +165,22 @@ async def test_an_unchanged_picture_is_asked_for_with_what_we_have(
     assert here.sent("If-Modified-Since") == "Mon, 01 Jan 2024 00:00:00 GMT"
 
 
+@pytest.mark.parametrize("control", ["no-store", "private"])
+async def test_what_may_not_be_kept_any_more_is_not_confirmed(control: str) -> None:
+    """RFC 9111 §4.3.4: the fields of a 304 count for what is stored."""
+
+    async def answer(_: Origin, head: bytes, writer: asyncio.StreamWriter) -> None:
+        status, body = ("304 Not Modified", b"") if b"if-none-match" in head.lower() else ("200 OK", BODY)
+        writer.write(reply(body, status, {"ETag": '"v1"', "Cache-Control": control}))
+
+    async with origin(answer) as here, http(base_url=here.url) as source:
+        async with source.open("a", Validators('"v1"')) as answered:
+            assert isinstance(answered, Fetched)
+            assert answered.body is not None
+            assert (answered.storable, b"".join([chunk async for chunk in answered.body])) == (False, BODY)
+        assert [here.sent("If-None-Match", number) for number in (0, 1)] == ['"v1"', None]
+
+
 # Redirects
 
 
