@@ -207,8 +207,9 @@ class Originals:
             digest=spool.digest,
             storable=answer.storable,
         )
+        kept = await self._store.commit(spool, facts)
         trace.stored = spool.stored
-        return _original(await self._store.commit(spool, facts))
+        return _original(kept)
 
 
 def may_hide(error: ImgproxyError, facts: Facts) -> bool:

@@ -305,6 +305,7 @@ async def test_no_store_is_not_stored(serve: Serve, origin: Origin) -> None:
     for target in ("/images/web/a.jpg?w=50", "/images/web/a.jpg?w=50", "/images/web/a.jpg"):
         answer, _ = await get(server, target)
         assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
+        assert "stored" not in answer.headers["Cache-Status"]
     assert origin.asked == {"/a.jpg": 3}
     assert not list((server.directory.parent / "cache").glob("*/??/*"))
 
