@@ -148,7 +148,7 @@ class Originals:
         self._negatives.check(identity.key)
         asked = have.validators if have is not None and stored is None else Validators()
         # Whoever asks after another version, or needs the bytes, must not be told that this one is unchanged.
-        flight = f"{identity.key} {asked.etag} {asked.last_modified}"
+        flight = f"{identity.key} {asked.etag} {asked.last_modified} {asked.place}"
 
         async def make(publish: Callable[[Original | Unchanged], None]) -> Original | Unchanged:
             try:

@@ -15,10 +15,12 @@ from imgproxy.spec import PIXEL_EPOCH, Transform, encode
 
 
 class Validators(msgspec.Struct, frozen=True):
-    """What the origin called this version of the picture, to ask again with (RFC 9110 §8.8), exactly as it was sent."""
+    """What the origin called this version of the picture, to ask again with (RFC 9110 §8.8), exactly as it was sent. It means
+    something at one URL alone: `place` is a fingerprint of the one that redirects led to, "" where there were none."""
 
     etag: str = ""
     last_modified: str = ""
+    place: str = ""
 
 
 Accepts = tuple[Literal["avif", "webp"], ...]
@@ -187,9 +189,14 @@ def etag(identity: Identity, validators: Validators | None = None, digest: str =
     The version is in the identity (local files), or is the origin's own strong ETag, or the digest of its bytes. `grade` tells
     apart the several ways in which one variant may have been made, each with bytes of its own.
     """
-    strong = validators.etag if validators is not None and not validators.etag.startswith("W/") else ""
-    version = identity.validator or strong or digest
+    version = identity.validator or _strong(validators) or digest
     if not version:
         return ""
     made = (identity.key, version, grade) if grade else (identity.key, version)
     return f'"{blake2b(_encode(made), digest_size=16).hexdigest()}"'
+
+
+def _strong(validators: Validators | None) -> str:
+    if validators is None or not validators.etag or validators.etag.startswith("W/"):
+        return ""
+    return validators.place + validators.etag

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from hashlib import blake2b
 from types import SimpleNamespace
 
 import aiohttp
@@ -94,14 +95,14 @@ class Http:
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
         url = self._places.locate(locator)
         deadline = asyncio.get_running_loop().time() + self._settings.total_timeout
-        response = await self._ask(url, have, deadline)
+        response, place = await self._ask(url, have, deadline)
         if response.status == 304 and not self._fresh(response)[1]:
             # What is stored may not be kept any more; who asks now gets it as what never may be.
             response.close()
             have = None
-            response = await self._ask(url, have, deadline)
+            response, place = await self._ask(url, have, deadline)
         try:
-            if response.status == 304 and have is not None and _conditions(have):
+            if response.status == 304 and have is not None and _conditions(have, place):
                 freshness, _ = self._fresh(response)
                 yield NotModified(_validators(response, have), freshness)
                 return
@@ -109,9 +110,8 @@ class Http:
             length, inflater = self._measure(response)
             freshness, storable = self._fresh(response)
             async with aclosing(self._body(response, inflater, deadline)) as body:
-                yield Fetched(
-                    length, _validators(response, Validators()), freshness, storable and _is_delimited(response), body=body
-                )
+                validators = _validators(response, Validators(place=place))
+                yield Fetched(length, validators, freshness, storable and _is_delimited(response), body=body)
         finally:
             # A connection whose answer was not read to its end is not used again.
             if response.content.at_eof():
@@ -125,13 +125,14 @@ class Http:
             await session.close()
             await self._guard.close()
 
-    async def _ask(self, url: URL, have: Validators | None, deadline: float) -> aiohttp.ClientResponse:
-        """The first answer that is no redirect."""
+    async def _ask(self, url: URL, have: Validators | None, deadline: float) -> tuple[aiohttp.ClientResponse, str]:
+        """The first answer that is no redirect, and its place as in `Validators`."""
         secrets: Mapping[str, str] = self._settings.request_headers
+        place = ""
         for _ in range(self._settings.max_redirects + 1):
-            response = await self._get(url, {**secrets, **_conditions(have)}, deadline)
+            response = await self._get(url, {**secrets, **_conditions(have, place)}, deadline)
             if response.status not in _REDIRECTS:
-                return response
+                return response, place
             location = response.headers.get("Location")
             response.close()
             if location is None:
@@ -139,7 +140,7 @@ class Http:
             target = self._places.follow(url, location, self._settings.allow_downgrade)
             if not same_host(url, target):
                 secrets = {}
-            url = target
+            url, place = target, blake2b(str(target).encode(), digest_size=8).hexdigest()
         raise OriginFailed("the origin redirects too often")
 
     async def _get(self, url: URL, headers: Mapping[str, str], deadline: float) -> aiohttp.ClientResponse:
@@ -276,18 +277,21 @@ def _refuse_status(status: int) -> None:
     raise OriginFailed(f"the origin answered {status}")
 
 
-def _conditions(have: Validators | None) -> dict[str, str]:
-    """RFC 9110 §13.1."""
+def _conditions(have: Validators | None, place: str) -> dict[str, str]:
+    """RFC 9110 §13.1. None elsewhere than where `have` is from: what redirects lead to now may be another, older picture."""
     conditions: dict[str, str] = {}
-    if have is not None and have.etag:
+    if have is None or have.place != place:
+        return conditions
+    if have.etag:
         conditions["If-None-Match"] = have.etag
-    if have is not None and have.last_modified:
+    if have.last_modified:
         conditions["If-Modified-Since"] = have.last_modified
     return conditions
 
 
 def _validators(response: aiohttp.ClientResponse, have: Validators) -> Validators:
-    return Validators(_validator(response, "ETag") or have.etag, _validator(response, "Last-Modified") or have.last_modified)
+    tag, modified = _validator(response, "ETag"), _validator(response, "Last-Modified")
+    return Validators(tag or have.etag, modified or have.last_modified, have.place)
 
 
 def _validator(response: aiohttp.ClientResponse, name: str) -> str:

@@ -18,6 +18,7 @@ from imgproxy.errors import (
     SourceNotFound,
     SourceTooLarge,
 )
+from imgproxy.request import Identity, etag
 from imgproxy.settings import FreshnessSettings, HttpSource, LimitSettings, SourceLimits
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Fetched, NotModified
@@ -211,6 +212,36 @@ async def test_another_host_is_told_no_secrets_and_neither_is_whom_it_sends_us_b
         for name in ("Authorization", "X-Tenant", "Cookie"):
             assert there.sent(name) is None
             assert here.sent(name, 1) is None
+
+
+async def test_who_is_redirected_elsewhere_is_not_asked_about_what_was_there_before() -> None:
+    """Another URL may have the same ETag, or an older date, for another picture."""
+    to = "/one"
+    date = "Mon, 01 Jan 2024 00:00:00 GMT"
+
+    async def answer(_: Origin, head: bytes, writer: asyncio.StreamWriter) -> None:
+        known = b"if-none-match" in head.lower() or b"if-modified-since" in head.lower()
+        if head.startswith(b"GET /a "):
+            writer.write(redirecting(to))
+        else:
+            writer.write(
+                reply(BODY if not known else b"", "304 Same" if known else "200 OK", {"ETag": '"v1"', "Last-Modified": date})
+            )
+
+    async with origin(answer) as here, http(base_url=here.url) as source:
+        async with source.open("a", None) as answered:
+            one = answered.validators
+        async with source.open("a", one) as answered:
+            assert answered == NotModified(one, answered.freshness)
+        to = "/two"
+        async with source.open("a", one) as answered:
+            assert isinstance(answered, Fetched)
+            two = answered.validators
+        async with source.open("two", two) as answered:
+            assert isinstance(answered, Fetched), "nor is one who was not redirected"
+    identity = Identity("web:0", "a")
+    assert len({etag(identity, each) for each in (one, two, Validators('"v1"'))}) == 3
+    assert [each.etag for each in (one, two)] == ['"v1"', '"v1"']
 
 
 @pytest.mark.parametrize(("most", "hops", "arrives"), [(3, 3, True), (3, 4, False), (0, 0, True), (0, 1, False), (1, 1, True)])
