@@ -40,6 +40,11 @@ def has(header: str | None, tag: str) -> bool:
     return header.strip() == "*" or tag in tags(header)
 
 
+def matches(header: str, tag: str) -> bool:
+    """Whether an If-Match header is true of `tag` (strong comparison, RFC 9110 §13.1.1); of an unknown one only `*` is."""
+    return header.strip() == "*" or (bool(tag) and tag in _TAG.findall(header))
+
+
 def tags(header: str) -> list[str]:
     """The entity tags in an If-None-Match header, as strong ones."""
     return [found.removeprefix("W/") for found in _TAG.findall(header)]

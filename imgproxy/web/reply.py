@@ -12,12 +12,12 @@ from contextlib import aclosing
 from aiohttp import web
 
 from imgproxy.cache.entry import Entry, Handle
-from imgproxy.errors import ImgproxyError
+from imgproxy.errors import ImgproxyError, PreconditionFailed
 from imgproxy.formats import FORMATS
 from imgproxy.pipeline import Picture
 from imgproxy.request import ImageRequest
 from imgproxy.trace import Trace
-from imgproxy.web.headers import HINTS, SAFETY, cache_control, cache_status, disposition, has, parse_range
+from imgproxy.web.headers import HINTS, SAFETY, cache_control, cache_status, disposition, has, matches, parse_range
 from imgproxy.web.sendfile import send_file
 
 _EXTENSIONS = {row.media_type: row.extension for row in FORMATS.values()}
@@ -26,13 +26,16 @@ _EXTENSIONS = {row.media_type: row.extension for row in FORMATS.values()}
 async def send(
     request: web.Request, asked: ImageRequest, picture: Picture, trace: Trace, *, status: int = 200
 ) -> web.StreamResponse:
-    """Answer 200, 206 or 304; raises InvalidRange before anything is sent. A broken body ends in a broken connection, never
-    in a short answer.
+    """Answer 200, 206 or 304; raises PreconditionFailed and InvalidRange before anything is sent. A broken body ends in a
+    broken connection, never in a short answer.
 
     `status` replaces 200 where a fallback picture stands in for the one that was asked for.
     """
     headers = lasting(asked, picture) | passing(asked, picture, trace)
-    if picture.content is None or has(request.headers.get("If-None-Match"), picture.etag):
+    wanted = ", ".join(request.headers.getall("If-Match", ()))
+    if wanted and not matches(wanted, picture.etag):
+        raise PreconditionFailed("the picture is another by now")
+    if picture.content is None or has(", ".join(request.headers.getall("If-None-Match", ())), picture.etag):
         return web.Response(status=304, headers=headers)
     headers |= described(asked, picture)
     content = picture.content

@@ -63,6 +63,19 @@ async def test_if_range(site: Server) -> None:
         assert (other.status, all_of_it) == (200, body)
 
 
+@pytest.mark.parametrize("target", [JPEG, "/images/local/large.jpg"])
+async def test_if_match(site: Server, target: str) -> None:
+    """As downloads do that go on with a Range: the rest of another picture must not be put behind what is there."""
+    whole, body = await get(site, target)
+    tag = whole.headers["ETag"]
+    for true in (tag, f'"other", {tag}', "*"):
+        same, part = await get(site, target, Range="bytes=10-", If_Match=true)
+        assert (same.status, part) == (206, body[10:])
+    for false in ('"other"', f"W/{tag}", "nonsense"):
+        other, problem = await get(site, target, Range="bytes=10-", If_Match=false)
+        assert (other.status, json.loads(problem)["code"]) == (412, "precondition-failed")
+
+
 async def test_a_range_outside(site: Server) -> None:
     _, body = await get(site, JPEG)
     answer, problem = await get(site, JPEG, Range=f"bytes={len(body)}-")

@@ -78,6 +78,15 @@ async def test_one_fetch_for_all_variants(serve: Serve, origin: Origin) -> None:
     assert origin.asked == {"/a.jpg": 1}
 
 
+@pytest.mark.parametrize("target", ["/images/web/a.jpg?w=50&fm=jpg", "/images/web/a.jpg"])
+async def test_tags_in_two_lines_are_one_list(serve: Serve, origin: Origin, target: str) -> None:
+    server = serve(source(origin))
+    first, _ = await get(server, target)
+    two = [("If-None-Match", '"other"'), ("If-None-Match", first.headers["ETag"])]
+    async with aiohttp.ClientSession() as session, session.get(server.public + target, headers=two) as answer:
+        assert answer.status == 304
+
+
 @pytest.mark.parametrize("web_processes", [1, 2])
 async def test_a_herd_is_one_fetch_and_one_render(serve: Serve, origin: Origin, web_processes: int) -> None:
     server = serve(source(origin), web=web_processes)

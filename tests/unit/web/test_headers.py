@@ -102,6 +102,23 @@ def test_has(header: str | None, tag: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "tag", "expected"),
+    [
+        ('"a"', '"a"', True),
+        ('"b", "a"', '"a"', True),
+        (" * ", '"a"', True),
+        ("*", "", True),
+        ('W/"a"', '"a"', False),
+        ('"b"', '"a"', False),
+        ('""', "", False),
+        ("a", '"a"', False),
+    ],
+)
+def test_matches(header: str, tag: str, expected: bool) -> None:
+    assert headers.matches(header, tag) is expected
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("cat", 'attachment; filename="cat.jpg"'),
