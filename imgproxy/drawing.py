@@ -16,7 +16,7 @@ from imgproxy.jobs.wire import Extent, Finished, Job, Limits
 from imgproxy.marks import Marks, Open
 from imgproxy.originals import Original
 from imgproxy.renditions import Renditions
-from imgproxy.request import INTERIM, RENDITION, Identity, Variant, etag
+from imgproxy.request import INTERIM, ONCE, RENDITION, Identity, Variant, etag
 from imgproxy.sources.source import Source
 from imgproxy.trace import Trace
 from imgproxy.upgrades import Upgrades
@@ -62,7 +62,7 @@ class Drawing:
             if finished.rendition == "wanted":
                 self._renditions.wanted(source, identity, original)
         spool.finish_external(finished.length)
-        grade = _grade(finished)
+        grade = _grade(finished) if original.storable else ONCE
         facts = Facts(
             format=finished.format,
             etag=etag(identity, original.validators, original.digest, grade) if original.exact and marks.exact else "",

@@ -178,6 +178,11 @@ RENDITION = "rendition"
 """The grade of what was drawn from a smaller copy of its original: as good, but not the same bytes."""
 
 
+ONCE = "once"
+"""The grade of what may not be kept: since nothing better can take its place, it is encoded neither as what is interim nor as
+what was made better."""
+
+
 INTERIM = "interim"
 """The first word of the grade of what was made quickly, to be replaced by something better; the format follows."""
 

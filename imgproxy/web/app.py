@@ -65,7 +65,9 @@ class Site:
 def recipe_of(settings: Settings) -> bytes:
     """A fingerprint of what decides a result's bytes in the settings, for every result's identity."""
     upgrade = settings.upgrade
-    parts = (settings.encode, settings.text, upgrade.effort if upgrade.enabled else None)
+    # What is drawn from a rendition has other bytes where that has another size.
+    largest = settings.cache.renditions.largest
+    parts = (settings.encode, settings.text, upgrade.effort if upgrade.enabled else None, largest)
     return blake2b(msgspec.msgpack.encode(parts), digest_size=8).digest()
 
 

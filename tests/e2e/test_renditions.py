@@ -56,6 +56,23 @@ async def test_the_second_width_is_drawn_from_it(serve: Serve, tmp_path: Path) -
     await counted(server, 'imgproxy_renditions_total{event="used"}', 1)
 
 
+async def test_another_size_of_it_is_another_tag(serve: Serve, tmp_path: Path) -> None:
+    """What is drawn from it has other bytes then, also of the same version of the original."""
+    answers = []
+    for rules in (RULES, RULES.replace("512", "400")):
+        server = serve(rules, pictures=folder(tmp_path) if not answers else tmp_path / "own")
+        async with aiohttp.ClientSession() as session:
+            await session.post(server.admin + "/purge", json={"source": "local", "prefix": ""})
+        await drawn(server, 100)
+        await made(server)
+        assert (await drawn(server, 200))[1] == "used"
+        answers.append(await get(server, "/images/local/large.jpg?w=200&fm=jpg"))
+        server.stop()
+    (one, bytes_of_one), (other, bytes_of_other) = answers
+    assert bytes_of_one != bytes_of_other
+    assert one.headers["ETag"] != other.headers["ETag"]
+
+
 async def test_two_processes_make_one(serve: Serve, tmp_path: Path) -> None:
     server = serve(RULES, pictures=folder(tmp_path), web=2)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:

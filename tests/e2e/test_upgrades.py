@@ -84,6 +84,25 @@ async def test_the_first_answer_is_replaced_by_a_better_one(serve: Serve, settin
     assert sum_of(text, "imgproxy_render_seconds_count") == 1, "nobody waited for the better one"
 
 
+async def test_what_may_not_be_kept_has_a_tag_of_its_own(serve: Serve, origin: Origin) -> None:
+    """It is encoded once and for all, with less effort than what takes the place of an interim answer."""
+
+    async def private(_request: web.Request) -> web.Response:
+        return web.Response(body=pictures.jpeg(), headers={"ETag": '"v1"', "Cache-Control": "no-store"})
+
+    target = "/images/web/a.jpg?w=160"
+    server = serve(AVIF_FIRST + source(origin))
+    kept, _ = await get(server, target, Accept=CHROME)
+    better, bytes_of_better = await final(server, target, kept.headers["ETag"])
+    async with aiohttp.ClientSession() as session:
+        await session.post(server.admin + "/purge", json={"source": "web", "prefix": ""})
+    origin.answer = private
+    once, bytes_of_once = await get(server, target, Accept=CHROME)
+    assert once.headers["Cache-Control"] == "no-store"
+    assert bytes_of_once != bytes_of_better
+    assert once.headers["ETag"] not in (kept.headers["ETag"], better.headers["ETag"])
+
+
 @pytest.mark.parametrize(
     ("target", "accept", "media_type"),
     [
