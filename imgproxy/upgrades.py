@@ -131,9 +131,13 @@ class Upgrades:
             self.outcomes[outcome] += 1
 
     async def _replaceable(self, interim: Entry) -> Entry | None:
-        """What is stored now, if `interim` still is, confirmed by its origin or not."""
+        """What is stored now, if `interim` still is, confirmed by its origin or not.
+
+        One that was begun at another time may be of other bytes: an origin that calls them the same is why there are purges.
+        """
         entry = await self._shared.results.open(interim.identity)
-        return entry if entry is not None and entry.facts.etag == interim.facts.etag else None
+        same = entry is not None and (entry.facts.etag, entry.facts.begun_at) == (interim.facts.etag, interim.facts.begun_at)
+        return entry if same else None
 
     async def _make(self, source: Source, variant: Variant, interim: Entry, trace: Trace) -> Outcome:
         spool, finished = await self._drawn(source, variant, interim, trace)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imgproxy.background import Background
-from imgproxy.cache.bans import Bans
+from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness
 from imgproxy.cache.flight import Flights
@@ -57,7 +57,7 @@ class Bench:
             lambda: busy,
         )
 
-    async def interim(self, width: int = 50, version: str | None = None) -> Entry:
+    async def interim(self, width: int = 50, version: str | None = None, begun_at: float = 1.0) -> Entry:
         if version is None:
             version = await self.source.version("a.jpg")
         identity = Identity(self.source.origin, "a.jpg", version, str(width).encode(), ("avif", "webp"), b"recipe")
@@ -67,7 +67,7 @@ class Bench:
         facts = Facts(
             format="avif",
             etag=etag(identity, grade="interim avif"),
-            begun_at=1.0,
+            begun_at=begun_at,
             validated_at=1.0,
             freshness=Freshness(1000),
             grade="interim avif",
@@ -137,6 +137,20 @@ async def test_what_failed_is_not_tried_again_for_a_while(tmp_path: Path) -> Non
     bench.failures.put(entry.identity.key, Undecodable("broken"))
     bench.upgrades.offer(bench.source, VARIANT, entry)
     assert (bench.background._tasks, bench.upgrades.outcomes) == (set(), {})
+
+
+async def test_nothing_takes_the_place_of_what_was_made_after_a_purge(tmp_path: Path) -> None:
+    """Even where its origin, which a purge is against, calls it by the same name."""
+    bench = Bench(tmp_path)
+    before = await bench.interim()
+    confirmed = await bench.results.refresh(before, 5.0, Freshness(2000), before.facts.validators)
+    assert await bench.upgrades._replaceable(before) == confirmed
+    bench.bans.add(Ban(at=2.0, source="local", locator="a.jpg"))
+    assert await bench.upgrades._replaceable(before) is None
+    after = await bench.interim(begun_at=3.0)
+    assert after.facts.etag == before.facts.etag
+    assert await bench.upgrades._replaceable(before) is None
+    assert await bench.upgrades._replaceable(after) == after
 
 
 async def test_a_file_is_at_hand_only_in_the_version_that_is_meant(tmp_path: Path) -> None:
