@@ -32,6 +32,7 @@ class Files:
     """A Source over the regular files beneath `settings.root`, looked up afresh each time: a root swapped by rename is seen.
 
     Symbolic links that stay beneath the root are followed where the kernel has openat2, and refused where it has not.
+    What is known of a file is believed for a second, and not across a purge: `generation` moves with every one.
     Raises SettingsError if the root is not a directory.
     """
 
@@ -43,6 +44,7 @@ class Files:
         *,
         opener: Opener | None = None,
         clock: Callable[[], float] = time.monotonic,
+        generation: Callable[[], int] = lambda: 0,
     ) -> None:
         self.name = name
         self.limits = resolve_limits(limits, settings.limits)
@@ -55,7 +57,8 @@ class Files:
         except OSError as error:
             raise SettingsError(f"sources.{name}.root: {error.strerror}: {self._root}") from error
         self._clock = clock
-        self._versions: LRUCache[str, tuple[str, float]] = LRUCache(_VERSIONS)
+        self._generation = generation
+        self._versions: LRUCache[str, tuple[str, float, int]] = LRUCache(_VERSIONS)
 
     def check(self, locator: str) -> None:
         segments(locator)
@@ -64,20 +67,20 @@ class Files:
         """Modification time, size and inode of the file, at most one second old."""
         known = self.version_at_once(locator)
         if known is None:
-            until = self._clock() + _VERSION_SECONDS
+            now = self._now()
             _, facts = await self._opened(locator)
-            known = self._note(locator, facts, until)
+            known = self._note(locator, facts, now)
         return known
 
     def version_at_once(self, locator: str) -> str | None:
         known = self._versions.get(locator)
-        now = self._clock()
-        if known is not None and now < known[1] - KEPT_BACK:
+        now = self._now()
+        if known is not None and now[0] < known[1] - KEPT_BACK and now[1] == known[2]:
             return known[0]
         path = b"/".join(segments(locator))
         try:
             handle = self._open_at_once(path)
-            return None if handle is None else self._note(locator, self._facts(handle), now + _VERSION_SECONDS)
+            return None if handle is None else self._note(locator, self._facts(handle), now)
         except OSError as error:
             raise _translated(error) from error
 
@@ -98,10 +101,10 @@ class Files:
         return _Opening(self, locator)
 
     async def fetched(self, locator: str) -> Fetched:
-        until = self._clock() + _VERSION_SECONDS
+        now = self._now()
         handle, facts = await self._opened(locator)
         # Where it has been replaced since `version` looked, that is known from now on.
-        version = self._note(locator, facts, until)
+        version = self._note(locator, facts, now)
         return Fetched(facts.st_size, Validators(), self._freshness, storable=True, handle=handle, version=version)
 
     async def close(self) -> None:
@@ -134,9 +137,13 @@ class Files:
             raise SourceTooLarge(f"the original has more than {self.limits.source_bytes} bytes")
         return facts
 
-    def _note(self, locator: str, facts: os.stat_result, until: float) -> str:
+    def _now(self) -> tuple[float, int]:
+        """Taken before a file is looked at: what happens meanwhile must not be missed."""
+        return self._clock(), self._generation()
+
+    def _note(self, locator: str, facts: os.stat_result, now: tuple[float, int]) -> str:
         version = _version(facts)
-        self._versions[locator] = version, until
+        self._versions[locator] = version, now[0] + _VERSION_SECONDS, now[1]
         return version
 
 

@@ -97,7 +97,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     metrics.sampled(sampling(metrics, pool, storage.stores))
     observer = Observer(settings.server, metrics, access_log(settings.log))
     background = Background(observer.report)
-    sources = make_sources(settings)
+    sources = make_sources(settings, lambda: storage.bans.generation)
     originals = make_originals(storage)
     fonts = Fonts(settings.text.fonts, settings.text.font)
     images = make_images(
@@ -296,13 +296,13 @@ def rendition_rules(settings: Settings) -> RenditionRules | None:
     return RenditionRules(asked.largest, asked.least_pixels) if asked.enabled and not settings.encode.keep else None
 
 
-def make_sources(settings: Settings) -> dict[str, Source]:
-    """The configured sources by name, and the fallback picture's own."""
+def make_sources(settings: Settings, generation: Callable[[], int] = lambda: 0) -> dict[str, Source]:
+    """The configured sources by name, and the fallback picture's own. `generation` moves with every purge."""
     sections = dict(settings.sources)
     if settings.fallback.image:
         sections[FALLBACK_SOURCE] = FilesSource(root=str(Path(settings.fallback.image).parent))
     return {
-        name: Files(name, section, settings.limits)
+        name: Files(name, section, settings.limits, generation=generation)
         if isinstance(section, FilesSource)
         else Http(name, section, settings.limits)
         for name, section in sections.items()

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import ClientSession
 
+from tests import pictures
 from tests.e2e.conftest import Serve, Server
 from tests.e2e.test_origin import Origin, origin, source
 from tests.e2e.test_pictures import get
@@ -41,6 +42,23 @@ async def fetches(server: Server, origin: Origin, target: str, **headers: str) -
     answer, body = await get(server, target, **headers)
     assert answer.status == 200, body
     return origin.asked.total() - before
+
+
+@pytest.mark.parametrize("options", ["?w=50&fm=jpg", ""])
+async def test_a_file_that_has_just_been_replaced_is_not_confirmed_after_a_purge(
+    serve: Serve, tmp_path: Path, options: str
+) -> None:
+    """As caches ask that are purged at the same time: what they hear is believed for a day."""
+    root = tmp_path / "own"
+    root.mkdir()
+    (root / "a.jpg").write_bytes(pictures.jpeg())
+    server = serve(pictures=root)
+    before, _ = await get(server, f"/images/local/a.jpg{options}")
+    (root / "new").write_bytes(pictures.jpeg(quality=50))
+    (root / "new").rename(root / "a.jpg")
+    await purge(server, source="local", path="a.jpg")
+    after, _ = await get(server, f"/images/local/a.jpg{options}", If_None_Match=before.headers["ETag"])
+    assert (after.status, after.headers["ETag"] != before.headers["ETag"]) == (200, True)
 
 
 @pytest.mark.parametrize("hints", [{}, {"Sec_CH_DPR": "2"}, {"Save_Data": "on"}], ids=repr)

@@ -303,6 +303,18 @@ async def test_what_the_system_answers_is_told_by_cause(root: Path, number: int,
     assert str(root) not in str(caught.value)
 
 
+async def test_a_version_is_not_believed_across_a_purge(root: Path) -> None:
+    purges = 0
+    files = Files("local", FilesSource(root=str(root)), LimitSettings(), clock=lambda: 0.0, generation=lambda: purges)
+    first = await files.version("picture.png")
+    (root / "new").write_bytes(PICTURE + b"!")
+    (root / "new").rename(root / "picture.png")
+    assert await files.version("picture.png") == first
+    purges += 1
+    assert await files.version("picture.png") != first
+    assert files.version_at_once("picture.png") != first
+
+
 async def test_the_version_follows_the_file_within_a_second(root: Path) -> None:
     time = 100.0
     files = Files("photos", FilesSource(root=str(root)), LimitSettings(), clock=lambda: time)
