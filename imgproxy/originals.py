@@ -152,7 +152,7 @@ class Originals:
 
         async def make(publish: Callable[[Original | Unchanged], None]) -> Original | Unchanged:
             try:
-                return await self._fetch(source, identity, trace, asked, publish)
+                return await self._fetch(source, identity, trace, have if stored is None else None, publish)
             except SourceError as error:
                 # Here, because whoever waits is told of the beginning, and hears of a body that breaks off from its spool.
                 self._negatives.put(identity.key, error)
@@ -179,17 +179,19 @@ class Originals:
         source: Source,
         identity: Identity,
         trace: Trace,
-        asked: Validators,
+        have: Facts | None,
         publish: Callable[[Original | Unchanged], None],
     ) -> Original | Unchanged:
         begun_at = time.time()
         entry = await self._store.open(identity)
-        validators = entry.facts.validators if entry is not None else asked
+        known = entry.facts if entry is not None else have
+        validators = known.validators if known is not None else Validators()
         async with source.open(identity.locator, validators) as answer:
             if isinstance(answer, NotModified):
+                freshness = _confirmed(answer, known)
                 if entry is None:
-                    return Unchanged(begun_at, answer.freshness, answer.validators)
-                return _original(await self._store.refresh(entry, begun_at, answer.freshness, answer.validators))
+                    return Unchanged(begun_at, freshness, answer.validators)
+                return _original(await self._store.refresh(entry, begun_at, freshness, answer.validators))
             spool = self._store.draft(identity)
             spool.expected = answer.length
             original = Original(spool, begun_at, begun_at, answer.freshness, answer.validators, answer.storable)
@@ -224,6 +226,18 @@ def with_bytes(found: Original | Unchanged) -> Original:
     if isinstance(found, Unchanged):
         raise OriginFailed("the origin confirmed a version that is not stored here")
     return found
+
+
+def _confirmed(answer: NotModified, known: Facts | None) -> Freshness:
+    """What an origin has said once holds until it says something else; never longer than where it says nothing at all."""
+    if known is None or not answer.silent:
+        return answer.freshness
+    before, now = known.freshness, answer.freshness
+    return Freshness(
+        min(before.max_age, now.max_age),
+        min(before.stale_while_revalidate, now.stale_while_revalidate),
+        min(before.stale_if_error, now.stale_if_error),
+    )
 
 
 def _local(source: Source, identity: Identity, fetched: Fetched | NotModified) -> Original:

@@ -33,6 +33,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _COMPLETE = (200, 203)
 _ABSENT = (404, 410)
 _FORBIDDEN = (401, 403)
+_LIFETIMES = ("Cache-Control", "Expires")
 _BUFFER = 64 * 1024
 _HEADER_BYTES = 8190
 _HEADERS = 64
@@ -104,7 +105,8 @@ class Http:
         try:
             if response.status == 304 and have is not None and _conditions(have, place):
                 freshness, _ = self._fresh(response)
-                yield NotModified(_validators(response, have), freshness)
+                silent = self._settings.respect_origin and not any(name in response.headers for name in _LIFETIMES)
+                yield NotModified(_validators(response, have), freshness, silent)
                 return
             _refuse_status(response.status)
             length, inflater = self._measure(response)

@@ -38,10 +38,12 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """The version we have is still the origin's; `validators` and `freshness` are the new ones (RFC 9111 §4.3.4)."""
+    """The version we have is still the origin's; `validators` and `freshness` are the new ones (RFC 9111 §4.3.4). `silent`: the
+    answer says nothing of freshness, which is the default then."""
 
     validators: Validators
     freshness: Freshness
+    silent: bool = False
 
 
 class Source(Protocol):

@@ -42,6 +42,7 @@ class Origin:
     arrived: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     gone: bool = False
+    silent: bool = False
 
     def check(self, locator: str) -> None: ...
 
@@ -68,7 +69,7 @@ class Origin:
         if self.gone:
             raise SourceNotFound("gone")
         if have is not None and have.etag == '"v2"':
-            yield NotModified(Validators('"v2"'), LASTING)
+            yield NotModified(Validators('"v2"'), LASTING, self.silent)
         else:
             yield Fetched(7, Validators('"v2"'), LASTING, storable=True, body=self._body())
 
@@ -154,6 +155,35 @@ async def test_what_was_taken_back_is_not_good_for_a_while_longer(tmp_path: Path
     found = await originals.fresh(origin, IDENTITY, Trace())
     assert isinstance(found, Original)
     assert origin.asked == [Validators('"v1"'), Validators()]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("silent", "before", "after"),
+    [
+        (True, Freshness(0), Freshness(0)),
+        (True, Freshness(5000, 50), Freshness(1000)),
+        (False, Freshness(0), LASTING),
+    ],
+)
+async def test_a_confirmation_that_says_nothing_of_freshness_changes_none(
+    tmp_path: Path, kept: bool, silent: bool, before: Freshness, after: Freshness
+) -> None:
+    """Be the original stored, or only what was drawn from it."""
+    bans = Bans(tmp_path)
+    store = DiskStore(tmp_path / "originals", bans, small=0)
+    originals = Originals(store, Flights(tmp_path / "lock", bans), Negatives(0, bans))
+    origin = Origin(silent=silent)
+    origin.gate.set()
+    facts = structs.replace(known('"v2"'), freshness=before)
+    if kept:
+        spool = store.draft(IDENTITY)
+        await spool.write(b"picture")
+        spool.finish()
+        await store.commit(spool, facts)
+    found = await originals.fresh(origin, IDENTITY, Trace(), facts)
+    assert isinstance(found, Original if kept else Unchanged)
+    assert found.freshness == after
 
 
 @pytest.fixture

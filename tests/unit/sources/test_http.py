@@ -144,14 +144,15 @@ async def test_a_validator_that_could_not_be_sent_back_is_none(value: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("headers", "validators", "max_age"),
+    ("headers", "validators", "max_age", "silent"),
     [
-        ({}, Validators('"v1"', "Mon, 01 Jan 2024 00:00:00 GMT"), 86_400),
-        ({"ETag": '"v2"', "Cache-Control": "max-age=7"}, Validators('"v2"', "Mon, 01 Jan 2024 00:00:00 GMT"), 7),
+        ({}, Validators('"v1"', "Mon, 01 Jan 2024 00:00:00 GMT"), 86_400, True),
+        ({"ETag": '"v2"', "Cache-Control": "max-age=7"}, Validators('"v2"', "Mon, 01 Jan 2024 00:00:00 GMT"), 7, False),
+        ({"Expires": "0"}, Validators('"v1"', "Mon, 01 Jan 2024 00:00:00 GMT"), 0, False),
     ],
 )
 async def test_an_unchanged_picture_is_asked_for_with_what_we_have(
-    headers: dict[str, str], validators: Validators, max_age: int
+    headers: dict[str, str], validators: Validators, max_age: int, silent: bool
 ) -> None:
     have = Validators('"v1"', "Mon, 01 Jan 2024 00:00:00 GMT")
     answer = f"HTTP/1.1 304 Not Modified\r\n{''.join(f'{name}: {headers[name]}' + chr(13) + chr(10) for name in headers)}\r\n"
@@ -160,7 +161,7 @@ async def test_an_unchanged_picture_is_asked_for_with_what_we_have(
             async with source.open("a", have) as unchanged:
                 assert isinstance(unchanged, NotModified)
                 assert unchanged.validators == validators
-                assert unchanged.freshness.max_age == max_age
+                assert (unchanged.freshness.max_age, unchanged.silent) == (max_age, silent)
         assert here.connections == 1
     assert here.sent("If-None-Match") == '"v1"'
     assert here.sent("If-Modified-Since") == "Mon, 01 Jan 2024 00:00:00 GMT"
@@ -232,7 +233,7 @@ async def test_who_is_redirected_elsewhere_is_not_asked_about_what_was_there_bef
         async with source.open("a", None) as answered:
             one = answered.validators
         async with source.open("a", one) as answered:
-            assert answered == NotModified(one, answered.freshness)
+            assert answered == NotModified(one, answered.freshness, silent=True)
         to = "/two"
         async with source.open("a", one) as answered:
             assert isinstance(answered, Fetched)
