@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -26,12 +27,13 @@ from imgproxy.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The marks of one transform. `versions` tells theirs from all others; `freshness` is that of the one that is soonest to be
-    asked for again, None where all are local; `storable` whether caches may keep what has them,
+    """The marks of one transform. `versions` tells theirs from all others; `freshness`, and `age` in seconds, are those of the
+    one that is soonest to be asked for again, None where all are local; `storable` whether caches may keep what has them,
     `private` whether one of them is not for everybody."""
 
     versions: tuple[str, ...] = ()
     freshness: Freshness | None = None
+    age: int = 0
     storable: bool = True
     private: bool = False
 
@@ -78,10 +80,17 @@ class Marks:
         private = any(self._sources[mark.source].private(mark.locator) for mark in marks)
         if private and not trusted:
             raise SourceNotFound("the mark that is laid over it: there is no such picture")
-        fetched = [original.freshness for identity, original in found if not identity.validator]
+        now = time.time()
+        fetched = [
+            (original.freshness, max(0, int(now - original.validated_at)))
+            for identity, original in found
+            if not identity.validator
+        ]
+        freshness, age = min(fetched, key=lambda each: each[0].max_age - each[1], default=(None, 0))
         return Found(
             tuple(f"{identity.key} {original.digest}" for identity, original in found),
-            min(fetched, key=lambda freshness: freshness.max_age, default=None),
+            freshness,
+            age,
             all(original.storable for _, original in found),
             private,
         )

@@ -175,9 +175,11 @@ class Images:
         picture = await self._answer(source, version, variant, identity, has, trace)
         if not found.versions:
             return picture
-        freshness = min(picture.freshness, found.freshness or picture.freshness, key=lambda each: each.max_age)
-        storable = picture.storable and found.storable
-        return structs.replace(picture, freshness=freshness, storable=storable, private=found.private)
+        picture = structs.replace(picture, storable=picture.storable and found.storable, private=found.private)
+        if found.freshness is None or picture.freshness.max_age - picture.age <= found.freshness.max_age - found.age:
+            return picture
+        # The mark is to be asked for first.
+        return structs.replace(picture, freshness=found.freshness, age=found.age)
 
     async def _answer(
         self,

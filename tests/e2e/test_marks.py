@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from pathlib import Path
@@ -79,6 +80,30 @@ async def test_a_mark_from_an_origin_is_fetched_once_and_its_freshness_counts(se
     assert origin.asked == {"/logo.png": 1}
     response, _ = await get(server, target)
     assert "max-age=77" in response.headers["Cache-Control"]
+
+
+async def test_freshness_and_age_are_those_of_what_is_to_be_asked_for_first(serve: Serve, origin: Origin) -> None:
+    """One whose origin was asked before does not make all of it old, and one that is a file does not make all of it new."""
+
+    async def answer(request: web.Request) -> web.Response:
+        lifetime = 1000 if request.path == "/logo.png" else 3000
+        return web.Response(body=RED_LOGO, headers={"Cache-Control": f"max-age={lifetime}", "Content-Type": "image/png"})
+
+    async def age(target: str, lifetime: int) -> int:
+        response, _ = await get(server, target)
+        assert f"max-age={lifetime}," in response.headers["Cache-Control"]
+        return int(response.headers["Age"])
+
+    origin.answer = answer
+    server = serve(source(origin))
+    plain, mark = "/images/web/a.png?w=20&fm=png", "&mark=web/logo.png"
+    async with asyncio.timeout(30):
+        while not await age(plain, 3000):
+            pass
+    assert await age(plain + mark, 1000) < await age(plain, 3000)
+    async with asyncio.timeout(30):
+        while not await age("/images/local/scene.jpg?w=50&fm=png" + mark, 1000):
+            pass
 
 
 async def test_what_its_origin_lets_nobody_keep_makes_a_picture_that_nobody_keeps(serve: Serve, origin: Origin) -> None:
