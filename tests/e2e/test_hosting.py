@@ -222,6 +222,12 @@ REFUSED = {
         400,
         "body-invalid",
     ),
+    "field twice": (
+        b"".join(b'--x\r\nContent-Disposition: form-data; name="tags"\r\n\r\n%b\r\n' % tag for tag in (b"a", b"b")) + FORM,
+        "multipart/form-data; boundary=x",
+        400,
+        "invalid-option",
+    ),
     "json": (b"{", JSON, 400, "body-invalid"),
     "deep": (b"[" * 100_000, JSON, 400, "invalid-option"),
     "empty json": (b"{}", JSON, 400, "invalid-option"),

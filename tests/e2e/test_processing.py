@@ -94,6 +94,7 @@ async def test_a_watermark_is_a_hosted_picture(hosting: Hosting) -> None:
         ("blur?w=2", BODY, 400, "invalid-option"),
         ("resize?w=0", BODY, 400, "invalid-option"),
         ("resize?w=1&nothing=2", BODY, 400, "invalid-option"),
+        ("resize?w=1&w=2", BODY, 400, "invalid-option"),
         ("resize?w=1&expires=2000000000", BODY, 400, "invalid-option"),
         ("resize?w=1&grant=a", BODY, 400, "invalid-option"),
         ("resize?w=1&store=true&base64=true", BODY, 400, "invalid-option"),

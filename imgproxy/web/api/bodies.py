@@ -116,7 +116,7 @@ class Bodies:
                 if not isinstance(part, BodyPartReader) or not part.name:
                     raise BodyInvalid("each part of the form needs a name, and none may be a form itself")
                 if part.filename is None and part.name not in _FILES:
-                    fields[part.name[:64]] = await _field(part, arrival)
+                    _put(fields, part.name[:64], await _field(part, arrival))
                 elif draft is not None:
                     raise BodyInvalid("the form has two files")
                 else:
@@ -156,7 +156,18 @@ def merged(query: Given, given: Given) -> Given:
 def _options(call: Call) -> dict[str, str]:
     """The options of URLs in the query: all that the operation itself does not know."""
     own = (*call.query.__struct_fields__, "key")
-    return {name: value for name, value in call.request.query.items() if name not in own}
+    options: dict[str, str] = {}
+    for name, value in call.request.query.items():
+        if name not in own:
+            _put(options, name, value)
+    return options
+
+
+def _put(given: dict[str, str], name: str, value: str) -> None:
+    """One more of what is said. Raises InvalidOption where the same place has said it before."""
+    if name in given:
+        raise InvalidOption(name[:40], f"{name[:40]} is given twice")
+    given[name] = value
 
 
 def _text(value: str | float | bool) -> str:
