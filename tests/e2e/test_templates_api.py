@@ -409,10 +409,25 @@ async def test_a_batch_says_how_far_it_is_and_what_was_wrong(site: Site) -> None
     assert {each["id"] for each in said["response"]["images"]} == {each["id"] for each in seen[2]["results"] if each["success"]}
 
 
-async def test_a_batch_with_a_wrong_row_is_refused_with_its_number(site: Site) -> None:
-    rows = [{}, {"variables": {"nmae": "x"}}]
-    status, said, _ = await site.ask("POST", "/v1/images/batch", {"template_id": await site.make(), "rows": rows})
-    assert (status, said["detail"][:20]) == (400, "rows[1].variables: t")
+@pytest.mark.parametrize(
+    ("row", "status", "said"),
+    [
+        ({"variables": {"nmae": "x"}}, 400, "rows[1].variables: there is no variable 'nmae'"),
+        ({"variables": {"name": 1}}, 400, "rows[1].variables: Expected `str`, got `int`"),
+        ({"modifications": [{"name": "words"}, {}]}, 400, "rows[1].modifications[1]: Object missing required field `name`"),
+        ({"nothing": 1}, 400, "rows[1]: Object contains unknown field `nothing`"),
+        ({"variables": {"photo": "local/a.jpg"}}, 403, "rows[1].photo: "),
+    ],
+)
+async def test_a_batch_with_a_wrong_row_is_refused_with_its_number(
+    site: Site, row: dict[str, Any], status: int, said: str
+) -> None:
+    body = {"template_id": await site.make(), "rows": [{}, row]}
+    got, told, _ = await site.ask("POST", "/v1/images/batch", body)
+    assert (got, told["detail"][: len(said)]) == (status, said)
+
+
+async def test_a_batch_has_a_thousand_rows_at_most(site: Site) -> None:
     status, said, _ = await site.ask("POST", "/v1/images/batch", {"template_id": "shared", "rows": [{}] * 1001})
     assert (status, said["code"]) == (400, "invalid-option")
 

@@ -85,8 +85,8 @@ class Promises:
                 await asyncio.sleep(0)  # others have their turn
             try:
                 await self._renders.fill(call.tenant, kept, row)
-            except InvalidOption as error:
-                raise InvalidOption(error.option, f"rows[{number}].{error}" if len(rows) > 1 else str(error)) from None
+            except (InvalidOption, OptionForbidden) as error:
+                raise type(error)(error.option, f"rows[{number}].{error}" if len(rows) > 1 else str(error)) from None
         if asked.webhook:
             await self._webhooks.check(asked.webhook)
         order = Order(

@@ -258,5 +258,5 @@ def invalid(error: msgspec.ValidationError) -> InvalidOption:
     if match is None:
         unknown = re.search("unknown field `(.*)`", text)
         return InvalidOption(unknown[1][:40] if unknown else "", text[:200])
-    name = match[2].strip(".").partition("[")[0] or "body"
-    return InvalidOption(name, f"{name}: {match[1]}"[:200])
+    place = match[2].removeprefix(".").replace("[...]", "") or "body"
+    return InvalidOption(place.partition("[")[0], f"{place}: {match[1]}"[:200])
