@@ -18,7 +18,7 @@ from imgproxy.templates.options import read_transform
 MOST_BYTES = 256 * 1024
 """Of a document."""
 
-_PLACE = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
+_PLACE = re.compile(r"(.*) - at `(?:key` in `)?\$\.?(.*)`", re.DOTALL)
 _PAINT = re.compile(r"#?([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
 _PAINTS = ("color", "background", "stroke", "fill")
 
@@ -33,7 +33,7 @@ def read(data: bytes) -> Template:
         template = _decode(data)
     except msgspec.ValidationError as error:
         match = _PLACE.fullmatch(str(error))
-        raise TemplateInvalid(f"{match[2] or 'the template'}: {match[1]}" if match else str(error)) from None
+        raise TemplateInvalid(f"{match[2]}: {match[1]}" if match else f"the template: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TemplateInvalid(f"the template is not JSON: {str(error)[:200]}") from None
     check(template)

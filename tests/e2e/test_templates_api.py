@@ -329,16 +329,16 @@ async def test_who_may(site: Site) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"canvas": {"width": 0, "height": 1}}, "canvas.width: "),
+        ({"canvas": {"width": 0, "height": 1}}, "canvas.width: Expected `int` >= 1"),
         ({"layers": [{"type": "text", "name": "a", "text": "{{ nmae }}"}]}, "layers[0].text: there is no variable nmae"),
-        ({"layers": [{"type": "text", "name": "a", "text": "", "font": "No Such Font"}]}, "layers[0].font: "),
+        ({"layers": [{"type": "text", "name": "a", "text": "", "font": "No Such Font"}]}, "layers[0].font: there is no font"),
         ({"layer": []}, "the template: Object contains unknown field `layer`"),
     ],
 )
 async def test_what_is_no_template_is_refused_with_the_place(site: Site, change: dict[str, Any], said: str) -> None:
     status, told, _ = await site.ask("POST", "/v1/templates", {**CARD, **change})
     assert (status, told["code"]) == (400, "template-invalid")
-    assert told["detail"].startswith(said) or said.partition(": ")[2] in told["detail"], told
+    assert told["detail"].startswith(said), told
 
 
 def verified(secret: str, headers: dict[str, str], body: bytes) -> bool:

@@ -28,7 +28,7 @@ def document(*layers: dict[str, Any], **others: Any) -> bytes:
     [
         (b"", "is not JSON"),
         (b"{", "is not JSON"),
-        (b"[]", "Expected `object`, got `array`"),
+        (b"[]", "^the template: Expected `object`, got `array`"),
         (b"\xff", "is not JSON"),
         (b"[" * 100_000, "is not JSON|Expected"),
         (b" " * (MOST_BYTES + 1), "at most 262144 are taken"),
@@ -53,7 +53,8 @@ def document(*layers: dict[str, Any], **others: Any) -> bytes:
         (document({"type": "image", "name": "a", "picture": "x/y", "transform": "q=3"}), "quality is for whole pictures"),
         (document({"type": "shape", "name": "a", "fill": {"stops": [{"at": 0, "color": "#000"}]}}), r"layers\[0\].fill"),
         (document({"type": "qr", "name": "a", "data": "x", "error": "Z"}), r"layers\[0\].error: Invalid enum value 'Z'"),
-        (document(variables={"Bad Name": {}}), "variables"),
+        (document(variables={"Bad Name": {}}), "^variables: Expected `str` matching"),
+        (document(layer=[]), "^the template: Object contains unknown field `layer`"),
     ],
 )
 def test_refused(data: bytes, message: str) -> None:
