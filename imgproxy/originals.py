@@ -160,6 +160,7 @@ class Originals:
                     await self._outdate(identity)
                 raise
 
+        trace.joined |= self._flights.under_way(flight)  # before it fails: then nothing is said of who made it
         found, joined = await self._flights.join(flight, lambda: self._look(identity), make)
         trace.joined |= joined
         return found

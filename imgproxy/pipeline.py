@@ -258,15 +258,18 @@ class Images:
 
         trace.cache = "miss"
         began = time.perf_counter()
+        # Of a job that fails the flight says no more than why.
+        joined = self._caches.flights.under_way(identity.key)
         try:
             made, joined = await self._caches.flights.join(identity.key, look, make)
         except ImageError as error:
             self._caches.negatives.put(identity.key, error)
             raise
-        if joined:
-            trace.joined = True
-            trace.add("joined", time.perf_counter() - began)
-        elif self._caches.results.degraded:
+        finally:
+            if joined:
+                trace.joined = True
+                trace.add("joined", time.perf_counter() - began)
+        if not joined and self._caches.results.degraded:
             # Otherwise whoever asks for it again reads it from disk first: what is asked for once pushes nothing out of memory.
             self._caches.hot.put(identity.key, made, mark)
         return made

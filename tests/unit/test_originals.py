@@ -186,6 +186,19 @@ async def test_a_confirmation_that_says_nothing_of_freshness_changes_none(
     assert found.freshness == after
 
 
+async def test_who_waited_in_vain_has_waited_for_another_all_the_same(originals: Originals) -> None:
+    origin = Origin(gone=True)
+    traces = [Trace() for _ in range(5)]
+    asking = [asyncio.create_task(originals.fresh(origin, IDENTITY, trace)) for trace in traces]
+    await origin.arrived.acquire()
+    flight = next(iter(originals._flights._flights.values()))
+    while flight.waiters < len(traces):  # noqa: ASYNC110 -- nobody is told
+        await asyncio.sleep(0)
+    origin.gate.set()
+    assert {type(each) for each in await asyncio.gather(*asking, return_exceptions=True)} == {SourceNotFound}
+    assert sorted(trace.joined for trace in traces) == [False, True, True, True, True]
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
     (tmp_path / "root").mkdir()
