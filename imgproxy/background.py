@@ -15,7 +15,7 @@ class Background:
     """`report` is told of each piece of work when it is done, with its error if it had one; the next request asks again."""
 
     def __init__(self, report: Report) -> None:
-        self._report = report
+        self.report = report
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Callable[[Trace], Awaitable[object]], ended: Callable[[], None] | None = None) -> None:
@@ -38,4 +38,4 @@ class Background:
             await work(trace)
         except ImgproxyError as error:
             failed = error.with_traceback(None)  # its frames hold this one
-        self._report(trace, failed)
+        self.report(trace, failed)

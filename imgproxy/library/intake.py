@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from imgproxy.background import Background
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.entry import Handle
 from imgproxy.cache.files import reopen, write_all
@@ -72,7 +73,7 @@ class _Exif(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """One per web process. `seconds` is the budget of one render."""
+    """One per web process. `seconds` is the budget of one render, `background` is told of each."""
 
     def __init__(  # noqa: PLR0913 -- every room that an upload goes through
         self,
@@ -85,6 +86,7 @@ class Intake:
         directory: Path,
         limits: LimitSettings,
         seconds: float,
+        background: Background,
     ) -> None:
         self.limits = limits
         self._catalogue = catalogue
@@ -96,6 +98,7 @@ class Intake:
         self._directory = directory
         self._limits = msgspec.convert(limits, Limits, from_attributes=True)
         self._seconds = seconds
+        self._background = background
 
     async def receive(self, body: AsyncIterator[bytes], expected: int | None = None) -> Draft:
         """All of `body`. Raises BodyTooLarge, BodyInvalid where it is empty or not `expected` bytes, StorageFull."""
@@ -152,6 +155,12 @@ class Intake:
         """
         self._pool.admit()
         trace = Trace()
+        try:
+            return await self._rendered(draft, transform, trace)
+        finally:
+            self._background.report(trace, None)
+
+    async def _rendered(self, draft: Draft, transform: Transform, trace: Trace) -> tuple[Finished, Handle]:
         found = await self._marks.find(transform, trace, trusted=True)
         out = await asyncio.to_thread(draft_in, self._directory)
         async with self._marks.open(transform, found.versions, trace) as marks:
@@ -168,9 +177,15 @@ class Intake:
             # Whoever draws it must not be able to change what is to be kept.
             source = Handle(reopen(draft.handle, os.O_RDONLY))
             try:
-                return await self._pool.render(job, Inputs(source.fd, None, marks.descriptors), out.fd), out
+                with trace.stage("render"):
+                    inputs = Inputs(source.fd, None, marks.descriptors)
+                    finished = await self._pool.render(job, inputs, out.fd, lambda seconds: trace.add("queue", seconds))
             except OSError as error:
                 raise refused(error) from error
+        for stage, seconds in finished.stages.items():
+            trace.add(stage, seconds)
+        trace.format = finished.format
+        return finished, out
 
     async def host(self, tenant: str, draft: Draft, told: Told, tags: Sequence[str], private: bool) -> Hosted:
         """Durable when it returns. Raises QuotaExceeded, StorageFull, CatalogueUnavailable."""

@@ -62,5 +62,5 @@ def open_templates(  # noqa: PLR0913 -- every room that a template goes through
     flights: Flights[Entry] = Flights(Path(settings.cache.directory) / "templates.lock", bans)
     pictures = Pictures(sources, web, originals, background)
     drawn_within = msgspec.convert(limits, Limits, from_attributes=True)
-    painter = Painter(pictures, fonts, pool, bases, flights, drawn_within, settings.render.deadline)
+    painter = Painter(pictures, fonts, pool, bases, flights, drawn_within, settings.render.deadline, background)
     return TemplateSource(shelf, painter, bans, section, limits)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
 
+from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness, Handle
 from imgproxy.cache.files import input_fd
@@ -82,7 +84,8 @@ class Painted:
 
 
 class Painter:
-    """One per web process. `seconds` is the budget of one drawing. `fallbacks` counts the pictures that stood for others."""
+    """One per web process. `seconds` is the budget of one drawing; `background` is told of the work for each. `fallbacks`
+    counts the pictures that stood for others."""
 
     def __init__(  # noqa: PLR0913 -- what a template is drawn with
         self,
@@ -93,6 +96,7 @@ class Painter:
         flights: Flights[Entry],
         limits: Limits,
         seconds: float,
+        background: Background,
     ) -> None:
         self._pictures = pictures
         self._fonts = fonts
@@ -101,18 +105,33 @@ class Painter:
         self._flights = flights
         self._limits = limits
         self._seconds = seconds
+        self._background = background
         self.fallbacks = 0
 
-    async def sketch(self, kept: Kept, values: Mapping[str, str], origin: str, trace: Trace) -> Sketch:
+    async def sketch(self, kept: Kept, values: Mapping[str, str], origin: str) -> Sketch:
         """Raises InvalidOption, and what keeps a picture from being had that nothing stands for."""
         for name, value in values.items():
             if len(value) > MOST_CHARACTERS:
                 raise InvalidOption(name, f"{name} has {len(value)} characters, at most {MOST_CHARACTERS} are taken")
-        return await self._sketched(kept.id, origin, resolve(kept.template, values), trace)
+        with self._reported() as trace:
+            return await self._sketched(kept.id, origin, resolve(kept.template, values), trace)
 
-    async def paint(self, sketch: Sketch, trace: Trace) -> Painted:
+    async def paint(self, sketch: Sketch) -> Painted:
         """Raises ImageError, SourceError and CapacityError leaves. Where a picture cannot be drawn, what stands for it is: then
         `Painted.sketch` is another one."""
+        with self._reported() as trace:
+            return await self._painted(sketch, trace)
+
+    @contextmanager
+    def _reported(self) -> Iterator[Trace]:
+        """For work of its own: the trace of whoever asked is of what is made of the template's picture."""
+        trace = Trace()
+        try:
+            yield trace
+        finally:
+            self._background.report(trace, None)
+
+    async def _painted(self, sketch: Sketch, trace: Trace) -> Painted:
         for _ in range(_ATTEMPTS):
             try:
                 handle, length = await self._drawn(sketch, trace)

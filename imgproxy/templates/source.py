@@ -19,7 +19,6 @@ from imgproxy.sources.source import KEPT_BACK, Fetched, NotModified, default_fre
 from imgproxy.templates.painter import Painter, Sketch
 from imgproxy.templates.pictures import brief
 from imgproxy.templates.shelf import Kept, Shelf
-from imgproxy.trace import Trace
 from imgproxy.urls.native import MOST_VARIABLES, TEMPLATE
 
 ORIGIN = fingerprint(TEMPLATE)
@@ -77,7 +76,7 @@ class TemplateSource:
         if known is not None:
             return known
         generation, until = self._bans.generation, self._clock() + _KNOWN_SECONDS
-        sketch = await self._sketched(locator, Trace())
+        sketch = await self._sketched(locator)
         self._seen[locator] = self._noted(sketch, until, generation)
         return sketch.version
 
@@ -107,9 +106,7 @@ class TemplateSource:
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
         """Drawn anew, perhaps with other pictures on it than `version` knew of."""
         generation, until = self._bans.generation, self._clock() + _KNOWN_SECONDS
-        trace = Trace()
-        sketch = await self._sketched(locator, trace)
-        painted = await self.painter.paint(sketch, trace)
+        painted = await self.painter.paint(await self._sketched(locator))
         self._seen[locator] = seen = self._noted(painted.sketch, until, generation)
         yield Fetched(
             painted.length,
@@ -123,13 +120,13 @@ class TemplateSource:
     async def close(self) -> None:
         self._seen.clear()
 
-    async def _sketched(self, locator: str, trace: Trace) -> Sketch:
+    async def _sketched(self, locator: str) -> Sketch:
         id, values = read_locator(locator)
         kept = await self.shelf.find(id)
         check_values(kept, values)
         if kept.tenant is not None and self.permit is not None:
             await self.permit(kept, values)
-        return await self.painter.sketch(kept, values, self.origin, trace)
+        return await self.painter.sketch(kept, values, self.origin)
 
     def _noted(self, sketch: Sketch, until: float, generation: int) -> _Seen:
         headers = {FALLBACK_HEADER: ", ".join(sketch.fallbacks)} if sketch.fallbacks else {}

@@ -106,7 +106,7 @@ def create(settings: Settings, runtime: Path) -> Site:
     templates = make_templates(settings, runtime, storage, sources, pool, background, originals, fonts)
     if templates is not None:
         metrics.sampled(sampling_templates(metrics, templates.painter))
-    resources = make_hosting(settings, runtime, storage.bans, pool, images.marks, sources, templates)
+    resources = make_hosting(settings, runtime, storage.bans, pool, background, images.marks, sources, templates)
     doors = make_doors(settings)
     unsigned = settings.signing.unsigned != "never"
     at_hand = AtHand(images, doors[0], settings.server.max_target, unsigned=unsigned)
@@ -258,6 +258,7 @@ def make_hosting(  # noqa: PLR0913 -- every room that the API opens
     runtime: Path,
     bans: Bans,
     pool: Pool,
+    background: Background,
     marks: Marks,
     sources: dict[str, Source],
     templates: TemplateSource | None,
@@ -268,7 +269,7 @@ def make_hosting(  # noqa: PLR0913 -- every room that the API opens
     # About a second of imports, and 30 MB, that only those pay who host pictures.
     from imgproxy.web.api.resources import make_resources
 
-    resources = make_resources(settings, runtime, bans, pool, marks, templates)
+    resources = make_resources(settings, runtime, bans, pool, background, marks, templates)
     sources[resources.source.name] = resources.source
     return resources
 

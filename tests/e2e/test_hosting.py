@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -186,6 +187,25 @@ async def test_a_picture_arrives_in_every_way(hosting: Hosting) -> None:
     status, said, response = await hosting.ask("GET", f"/v1/images?url={hosting.elsewhere}/a.jpg")
     assert (status, said["response"]["width"], response.headers["Cache-Control"]) == (201, 61, "no-store")
     assert response.headers["Deprecation"].startswith("@")
+
+
+async def test_what_the_api_fetches_and_draws_is_counted(hosting: Hosting) -> None:
+    async def counted() -> tuple[int, int]:
+        async with aiohttp.ClientSession() as session, session.get(f"{hosting.server.admin}/metrics") as answer:
+            text = await answer.text()
+        found = re.search(r"^imgproxy_origin_bytes_total (\S+)", text, re.MULTILINE)
+        drawn = re.findall(r"^imgproxy_render_seconds_count\{.*\} (\S+)", text, re.MULTILINE)
+        return int(float(found[1])) if found else 0, sum(int(float(count)) for count in drawn)
+
+    fetched, drawn = await counted()
+    status, _, _ = await hosting.ask(
+        "POST", "/v1/images", data=json.dumps({"url": f"{hosting.elsewhere}/a.jpg"}), Content_Type=JSON
+    )
+    assert status == 201
+    bytes, renders = fetched, drawn
+    async with asyncio.timeout(20):  # each process hands on what it counted a while later
+        while bytes < fetched + len(jpeg(61)) or renders < drawn + 1:
+            bytes, renders = await counted()
 
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/>%s</svg>'

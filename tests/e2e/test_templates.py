@@ -20,9 +20,12 @@ import pytest
 import zxingcpp
 
 from tests.e2e.conftest import Serve, Server, configuration, end, small_disk, start, write_pictures
+from tests.e2e.test_origin import PICTURE, Origin, origin, source, sum_of
 from tests.e2e.test_pictures import get
 from tests.pictures import opened
 from tests.unit.render.drawing import RED, close, plain
+
+__all__ = ["origin"]
 
 EXAMPLES = Path(__file__).parents[2] / "config" / "templates"
 CARD = {
@@ -237,6 +240,16 @@ async def test_another_picture_stands_for_one_that_cannot_be_had(press: Server, 
     async with aiohttp.ClientSession() as client, client.get(f"{press.admin}/metrics") as answer:
         (counted,) = re.findall(r"^imgproxy_template_fallbacks_total (\d+)", await answer.text(), re.MULTILINE)
     assert int(counted) >= 1
+
+
+async def test_what_a_template_takes_is_counted(serve: Serve, origin: Origin, tmp_path: Path) -> None:
+    server = serve(section(write(tmp_path / "templates", card=CARD)) + source(origin))
+    answer, body = await get(server, "/images/template/card?photo=web/a.jpg")
+    assert (answer.status, "Imgproxy-Fallback" in answer.headers) == (200, False), body
+    async with aiohttp.ClientSession() as client, client.get(f"{server.admin}/metrics") as metrics:
+        text = await metrics.text()
+    assert sum_of(text, "imgproxy_origin_bytes_total") == len(PICTURE)
+    assert sum_of(text, "imgproxy_render_seconds_count") == 2  # the canvas, and what was made of it
 
 
 async def test_a_picture_that_turns_out_to_be_broken_is_replaced(serve: Serve, tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ import msgspec
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from imgproxy.background import Background
 from imgproxy.errors import BodyInvalid, BodyTooLarge, InvalidOption, MediaTypeUnsupported, OriginFailed
 from imgproxy.library.intake import Draft, Intake
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Fetched
+from imgproxy.trace import Trace
 from imgproxy.web.api.api import Api
 from imgproxy.web.api.operation import Call
 from imgproxy.web.api.shapes import Given, convert, listed
@@ -40,10 +42,11 @@ class Received:
 
 
 class Bodies:
-    """`web` is the source that URLs are imported through."""
+    """`web` is the source that URLs are imported through; `background` is told of each import."""
 
-    def __init__(self, intake: Intake, web: Http, api: Api) -> None:
+    def __init__(self, intake: Intake, web: Http, api: Api, background: Background) -> None:
         self._intake = intake
+        self._background = background
         self._web = web
         self._api = api
 
@@ -83,10 +86,15 @@ class Bodies:
     async def fetch(self, url: str) -> Draft:
         """A picture of another server. Raises InvalidTarget and SourceError leaves."""
         self._web.check(url)
-        async with self._web.open(url, None) as answer:
-            if not isinstance(answer, Fetched) or answer.body is None:
-                raise OriginFailed("the origin gave no picture")
-            return await self._intake.receive(answer.body, answer.length)
+        trace = Trace()
+        try:
+            with trace.stage("fetch"):
+                async with self._web.open(url, None) as answer:
+                    if not isinstance(answer, Fetched) or answer.body is None:
+                        raise OriginFailed("the origin gave no picture")
+                    return await self._intake.receive(_counted(answer.body, trace), answer.length)
+        finally:
+            self._background.report(trace, None)
 
     async def _data(self, uri: str) -> Draft:
         match = _DATA.match(uri)
@@ -143,6 +151,12 @@ class _Form(MultipartReader):
             raise ValueError("it does not begin with its boundary")
         self._unread.append(line)
         await super()._read_until_first_boundary()
+
+
+async def _counted(body: AsyncIterator[bytes], trace: Trace) -> AsyncIterator[bytes]:
+    async for chunk in body:
+        trace.origin_bytes += len(chunk)
+        yield chunk
 
 
 def merged(query: Given, given: Given) -> Given:

@@ -32,7 +32,6 @@ from imgproxy.templates.modify import modified
 from imgproxy.templates.painter import Painter
 from imgproxy.templates.shelf import Kept, Shelf
 from imgproxy.templates.source import ORIGIN
-from imgproxy.trace import Trace
 from imgproxy.web.api.shapes import Drawn
 
 DRAWING = (TemplateUnknown, OptionForbidden, InvalidTarget, SourceError, SourceUnknown, ImageError)
@@ -89,8 +88,7 @@ class Renders:
 
     async def draw(self, filled: Filled, transform: Transform) -> Picture:
         """Raises RequestError, SourceError, ImageError and CapacityError leaves."""
-        trace = Trace()
-        painted = await self._painter.paint(await self._painter.sketch(filled.kept, filled.values, ORIGIN, trace), trace)
+        painted = await self._painter.paint(await self._painter.sketch(filled.kept, filled.values, ORIGIN))
         canvas = Draft(painted.handle, painted.length, "")
         finished, out = await self._intake.render(canvas, canonical(msgspec.structs.replace(transform, negotiate=False)))
         digest = await asyncio.to_thread(_digest, out, finished.length)

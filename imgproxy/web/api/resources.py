@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from imgproxy.background import Background
 from imgproxy.cache.bans import Bans
 from imgproxy.errors import InvalidTarget, SignatureMissing, SourceNotFound
 from imgproxy.jobs.pool import Pool
@@ -43,8 +44,15 @@ CACHED = {"Cache-Control": "public, max-age=300"}
 class Resources:
     """The API over `library` and `templates`. `runtime` is the directory that the processes of this server share."""
 
-    def __init__(
-        self, settings: Settings, runtime: Path, library: Library, intake: Intake, templates: TemplateSource, pool: Pool
+    def __init__(  # noqa: PLR0913 -- every room that the API opens
+        self,
+        settings: Settings,
+        runtime: Path,
+        library: Library,
+        intake: Intake,
+        templates: TemplateSource,
+        pool: Pool,
+        background: Background,
     ) -> None:
         section = settings.library
         self.source = library.source
@@ -55,7 +63,7 @@ class Resources:
         imports = settings.sources.get(section.web)
         self.web = Http("library.web", imports if isinstance(imports, HttpSource) else HttpSource(allow=["*"]), settings.limits)
         signer = Signer(settings.signing.pairs) if settings.signing.keys else None
-        bodies = Bodies(intake, self.web, self.api)
+        bodies = Bodies(intake, self.web, self.api, background)
         links = Links(signer, section)
         permits = Permits(library.source, section.template_sources)
         renders = Renders(templates.shelf, templates.painter, intake, permits)
@@ -124,8 +132,14 @@ class Resources:
         raise SourceNotFound("there is no such picture")
 
 
-def make_resources(
-    settings: Settings, runtime: Path, bans: Bans, pool: Pool, marks: Marks, templates: TemplateSource
+def make_resources(  # noqa: PLR0913 -- every room that the API opens
+    settings: Settings,
+    runtime: Path,
+    bans: Bans,
+    pool: Pool,
+    background: Background,
+    marks: Marks,
+    templates: TemplateSource,
 ) -> Resources:
     """Raises SettingsError."""
     library = open_library(settings.library, settings.limits, bans)
@@ -139,5 +153,6 @@ def make_resources(
         library.directory,
         settings.limits,
         settings.render.deadline,
+        background,
     )
-    return Resources(settings, runtime, library, intake, templates, pool)
+    return Resources(settings, runtime, library, intake, templates, pool, background)

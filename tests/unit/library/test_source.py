@@ -54,7 +54,7 @@ class Machine:
         )
         nothing = cast("Any", None)  # is drawn
         self.intake = Intake(
-            self.catalogue, objects, nothing, self.bans, self.snapshots, nothing, self.directory, LimitSettings(), 9
+            self.catalogue, objects, nothing, self.bans, self.snapshots, nothing, self.directory, LimitSettings(), 9, nothing
         )
 
 
