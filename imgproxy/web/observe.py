@@ -205,7 +205,8 @@ async def _answered(request: web.Request, handler: Handler) -> tuple[web.StreamR
     except ImgproxyError as error:
         return refusal(error, request[REQUEST_ID], request.get(STATUSES, {})), type(error).code
     except web.HTTPException as error:
-        return _plain(error, request[REQUEST_ID]), "http"
+        body = _plain(error, request[REQUEST_ID])
+        return _problem_response(body, SAFETY | {"Cache-Control": "no-store"} | _allow(error)), body.code
     except asyncio.CancelledError:
         raise
     except ConnectionError:
@@ -232,11 +233,16 @@ def refusal(error: ImgproxyError, request_id: str, own: Statuses = MappingProxyT
     return _problem_response(body, headers)
 
 
-def _plain(error: web.HTTPException, request_id: str) -> web.Response:
+def _plain(error: web.HTTPException, request_id: str) -> Problem:
     """aiohttp's own refusals (method, path) in the same dress."""
-    body = Problem(error.status, error.reason, f"http-{error.status}", error.reason, request_id)
-    allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-    return _problem_response(body, SAFETY | {"Cache-Control": "no-store"} | allow)
+    detail = "there is nothing at that path" if error.status == 404 else error.reason
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        detail = f"that path takes {', '.join(sorted(error.allowed_methods))} and no other method"
+    return Problem(error.status, error.reason, f"http-{error.status}", detail, request_id)
+
+
+def _allow(error: web.HTTPException) -> dict[str, str]:
+    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
 
 
 def _problem_response(body: Problem, headers: dict[str, str]) -> web.Response:

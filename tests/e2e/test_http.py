@@ -169,6 +169,23 @@ async def test_a_refusal(site: Server, target: str, status: int, code: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("method", "target", "status", "detail"),
+    [
+        ("GET", "/nowhere", 404, "there is nothing at that path"),
+        ("POST", "/images/local/scene.jpg", 405, "that path takes GET, HEAD, OPTIONS and no other method"),
+    ],
+)
+async def test_what_http_refuses_has_the_same_code_in_the_log(
+    site: Server, method: str, target: str, status: int, detail: str
+) -> None:
+    async with aiohttp.ClientSession() as session, session.request(method, site.public + target) as answer:
+        problem = await answer.json()
+    assert (answer.status, problem["detail"], problem["code"]) == (status, detail, f"http-{status}")
+    line = site.wait_for("request", lambda line: line["id"] == problem["request_id"])
+    assert line["error"] == problem["code"]
+
+
+@pytest.mark.parametrize(
     ("url", "header", "detail"),
     [
         (8193, 1, "the URL has 8193 characters, at most 8192 are taken"),
