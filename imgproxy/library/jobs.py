@@ -82,7 +82,7 @@ class Promised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Jobs:
-    """A job that is done can be asked after for `seconds`."""
+    """A job that is done can be asked after for `seconds` from when it was accepted."""
 
     def __init__(self, catalogue: Catalogue, seconds: float) -> None:
         self._microseconds = int(seconds * 1_000_000)
