@@ -107,6 +107,12 @@ async def test_what_cannot_be_made_is_said_so(hosting: Hosting, path: str, body:
     assert (got, said["code"]) == (status, code), said
 
 
+async def test_what_is_to_be_processed_is_a_url_or_data(hosting: Hosting) -> None:
+    for body in ({}, {"url": f"{hosting.elsewhere}/a.jpg", "data": "data:,"}):
+        _, said, _ = await make(hosting, "resize?w=1", json.dumps(body), kind=JSON)
+        assert said["detail"] == "the body wants either url, or data with a data URI"
+
+
 @pytest.mark.parametrize(
     ("name", "status"),
     [("0" * 32 + ".png", 404), ("0" * 31 + ".png", 400), ("0" * 32, 400), ("0" * 32 + ".exe", 400), ("..%2f" * 9, 400)],

@@ -78,7 +78,8 @@ class Bodies:
             raise MediaTypeUnsupported(f"a picture is taken as {wanted}")
         given = await self._api.read_json(request, shape) if given is None else given
         if bool(given.url) == bool(given.data):
-            raise InvalidOption("url", "the body wants either url, or data with a data URI, or to be drawn a template_id")
+            drawn = ", or to be drawn a template_id" if "template_id" in shape.__struct_fields__ else ""
+            raise InvalidOption("url", f"the body wants either url, or data with a data URI{drawn}")
         draft = await self.fetch(given.url) if given.url else await self._data(given.data)
         said_so = {name: _text(value) for name, value in given.parameters.items()} if options else {}
         return Received(draft, merged(call.query, given), {**_options(call), **said_so} if options else {})
