@@ -154,8 +154,9 @@ class Pool:
     ) -> Finished:
         """Draw the job into `out_fd` from its present position on; `waited` is told the seconds in the queue.
 
-        An SVG gets at most `svg_deadline`. Cancelling this cancels the job. A death of the render process is tried again once,
-        and first without its rendition; when a rendition was to be made it is not, and no reason to quarantine the original.
+        An SVG or PDF gets at most `svg_deadline`. Cancelling this cancels the job. A death of the render process is tried again
+        once, and first without its rendition; when a rendition was to be made it is not, and no reason to quarantine the
+        original.
         Raises ImageError and CapacityError leaves, and OSError when the result cannot be written.
         """
         start = os.lseek(out_fd, 0, os.SEEK_CUR)

@@ -260,6 +260,9 @@ async def test_a_download_counts_until_it_ends(catalogue: Catalogue, tenant: str
     with pytest.raises(QuotaExceeded):
         await downloads.keep(tenant, "png", content, QUOTA + 1)
     assert len([path for path in (tmp_path / "originals").rglob("*") if path.is_file()]) == 1
+    over = await Downloads(catalogue, LocalObjects(tmp_path / "originals"), 0).keep(tenant, "png", content, 10)
+    with pytest.raises(DownloadUnknown):
+        await downloads.find(tenant, over.name)  # before it is swept away
 
 
 async def test_an_account_keeps_its_quota_unless_it_is_given_another(catalogue: Catalogue, tenant: str) -> None:

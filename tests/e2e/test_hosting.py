@@ -44,6 +44,13 @@ algorithm = "HS256"
 key = "{secret}"
 issuer = "https://login.example.com"
 audience = "imgproxy"
+[[library.tokens]]
+id = "shops"
+algorithm = "HS256"
+key = "{secret}"
+issuer = "https://login.example.com"
+audience = "imgproxy"
+tenants = ["shop"]
 [sources.origin]
 type = "http"
 allow = ["127.0.0.1:{port}", "169.254.169.254"]
@@ -487,6 +494,9 @@ GOOD = {"tenant": "shop", "scope": "read", "iss": "https://login.example.com", "
         ({"aud": "another"}, {}, 401),
         ({"tenant": None}, {}, 401),
         ({"tenant": "../x"}, {}, 401),
+        ({"tenant": "another"}, {}, 200),
+        ({}, {"kid": "shops"}, 200),
+        ({"tenant": "another"}, {"kid": "shops"}, 401),
         ({"scope": "write"}, {}, 403),
         ({}, {"kid": "unknown"}, 401),
         ({}, {"algorithm": "HS512"}, 401),

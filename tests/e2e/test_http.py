@@ -96,6 +96,16 @@ async def test_head_is_get_without_the_body(site: Server, target: str) -> None:
             assert head.headers["ETag"] == get_answer.headers["ETag"]
 
 
+@pytest.mark.parametrize("target", [JPEG, "/images/local/scene.jpg", "/images/local/large.jpg"])
+async def test_a_range_is_for_get_alone(site: Server, target: str) -> None:
+    _, body = await get(site, target)
+    async with aiohttp.ClientSession() as session:
+        for given in ("bytes=0-9", f"bytes={len(body)}-"):
+            async with session.head(site.public + target, headers={"Range": given}) as head:
+                assert (head.status, head.headers["Content-Length"]) == (200, str(len(body)))
+                assert "Content-Range" not in head.headers
+
+
 async def test_options_and_other_methods(site: Server) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.options(site.public + JPEG, headers={"Origin": "https://a.example"}) as answer:

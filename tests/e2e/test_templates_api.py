@@ -30,7 +30,15 @@ from tests.e2e.test_hosting import Hosting, jpeg
 
 JSON = "application/json"
 SECONDS = 60
-SHARED = {"title": "A file", "canvas": {"width": 8, "height": 8}, "variables": {"photo": {}}, "layers": []}
+SHARED = {
+    "title": "A file",
+    "canvas": {"width": 8, "height": 8, "picture": "local/a.jpg"},
+    "variables": {"photo": {}, "name": {"default": "a"}},
+    "layers": [
+        {"type": "image", "name": "open", "w": 4, "h": 4, "picture": "{{ photo }}", "when": {"variable": "photo"}},
+        {"type": "image", "name": "placed", "x": 4, "w": 4, "h": 4, "picture": "local/{{ name }}.jpg"},
+    ],
+}
 CARD = {
     "title": "Card",
     "canvas": {"width": 120, "height": 60, "background": "#ffffff"},
@@ -72,9 +80,9 @@ class Receiver(BaseHTTPRequestHandler):
             server.calls.append((self.path, dict(self.headers.items()), body))
             count = sum(path == self.path for path, _, _ in server.calls)
             server.news.notify_all()
-        status = {"/flaky": 500 if count < 3 else 200, "/elsewhere": 302, "/gone": 410}.get(self.path, 204)
+        status = {"/flaky": 500 if count < 3 else 200, "/elsewhere": 307, "/gone": 410}.get(self.path, 204)
         self.send_response(status)
-        if status == 302:
+        if status == 307:  # after which a call would be repeated as it is
             self.send_header("Location", "/taken")
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -307,7 +315,9 @@ async def test_who_may(site: Site) -> None:
         ("", "PUT", "/v1/templates/shared", CARD, 403, "template-read-only"),
         ("", "DELETE", "/v1/templates/shared", None, 403, "template-read-only"),
         ("", "GET", f"{one}/preview?v.photo=library/{theirs['id']}", None, 403, "option-forbidden"),
-        ("", "GET", "/v1/templates/shared/preview?v.photo=local/a.jpg", None, 200, ""),
+        ("", "GET", "/v1/templates/shared/preview?v.photo=local/a.jpg", None, 403, "option-forbidden"),
+        ("", "GET", "/v1/templates/shared/preview?v.photo=shop/a.jpg&v.name=a", None, 200, ""),
+        ("", "GET", f"/v1/templates/shared/preview?v.photo=library/{theirs['id']}", None, 403, "option-forbidden"),
         ("", "GET", f"{one}/preview?nothing=1", None, 400, "invalid-option"),
         (reader, "GET", "/v1/templates/shared/preview", None, 200, ""),
     ]

@@ -260,6 +260,18 @@ async def test_settled_bans_are_forgotten(
     assert Bans(tmp_path).active == bans.active
 
 
+def test_a_ban_that_was_swept_for_is_forgotten_once_it_has_settled(
+    janitor: Callable[..., Janitor], bans: Bans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, now = janitor(), time.time()
+    bans.add(Ban(now, "photos", "0"))
+    keeper.sweep()
+    assert [ban.locator for ban in bans.active] == ["0"]
+    monkeypatch.setattr(time, "time", lambda: now + 9000)
+    keeper.sweep()
+    assert bans.active == ()
+
+
 async def test_every_store_has_its_own_bounds(tmp_path: Path, bans: Bans) -> None:
     budgets = []
     for name, most in (("results", 2), ("originals", 5)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,8 +22,11 @@ class FakeSource:
     headers = MappingProxyType({})
 
 
-def picture(max_age: int = 100, swr: int = 0, sie: int = 0, *, age: int = 0, storable: bool = True) -> Picture:
-    return Picture(None, "image/png", '"tag"', age, Freshness(max_age, swr, sie), FakeSource(), False, storable)  # type: ignore[arg-type]
+def picture(
+    max_age: int = 100, swr: int = 0, sie: int = 0, *, age: int = 0, storable: bool = True, private: bool = False
+) -> Picture:
+    source: Any = FakeSource()
+    return Picture(None, "image/png", '"tag"', age, Freshness(max_age, swr, sie), source, storable=storable, private=private)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,12 @@ def picture(max_age: int = 100, swr: int = 0, sie: int = 0, *, age: int = 0, sto
         (picture(100, 10, 20), 2000, "public, max-age=100, must-revalidate"),
         (picture(100), 999, "public, max-age=0, must-revalidate"),
         (picture(100, storable=False), 0, "no-store"),
+        (picture(100, 10, 20, private=True), 0, "private, max-age=60"),
+        (picture(30, private=True), 0, "private, max-age=30"),
+        (picture(100, private=True), 1040, "private, max-age=40"),
+        (picture(100, private=True), 1090, "private, max-age=90"),
+        (picture(100, private=True), 999, "private, max-age=0"),
+        (picture(100, storable=False, private=True), 0, "no-store"),
     ],
 )
 def test_cache_control(answer: Picture, expires: int, expected: str) -> None:
@@ -65,7 +75,7 @@ def test_parse_range(header: str, length: int, expected: tuple[int, int] | None)
 
 
 @pytest.mark.parametrize(
-    ("header", "length"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100), ("bytes=0-", 0)]
+    ("header", "length"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-5", 0)]
 )
 def test_a_range_outside_names_the_length(header: str, length: int) -> None:
     with pytest.raises(InvalidRange) as refused:
@@ -130,6 +140,7 @@ def test_matches(header: str, tag: str, expected: bool) -> None:
         ("\u202egpj.exe", 'attachment; filename="_gpj.exe.jpg"'),
         ("", 'attachment; filename="picture.jpg"'),
         ("...", 'attachment; filename="picture.jpg"'),
+        ("n" * 200, f'attachment; filename="{"n" * 128}.jpg"'),
     ],
 )
 def test_disposition(name: str, expected: str) -> None:
