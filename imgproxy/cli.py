@@ -160,7 +160,10 @@ def _add_grant(grant: argparse.ArgumentParser) -> None:
     grant.add_argument("--widths", metavar="W,W,…", default="", help="the widths that may be asked for, in device pixels")
     grant.add_argument("--max-pixels", metavar="N", type=int, default=0, help="the largest area, in device pixels")
     grant.add_argument(
-        "--formats", metavar="F,F,…", default="", help="auto, jpg, png, webp, avif, gif, json; default: any picture"
+        "--formats",
+        metavar="F,F,…",
+        default="",
+        help="auto, jpg, png, webp, avif, gif, tiff, jxl, bmp, ico, json; default: any picture",
     )
     grant.add_argument("--expires", metavar="DURATION", default="1d", help='how long it is good; "never"; default: %(default)s')
     grant.add_argument("--key-id", metavar="ID", help="sign with this key; default: the newest")
