@@ -192,9 +192,10 @@ async def test_the_life_of_a_template(site: Site) -> None:
     status, said, response = await site.ask("PUT", one, changed, If_Match=etag)
     assert (status, said["response"]["width"]) == (200, 60)
     assert response.headers["ETag"] != etag
-    for method in ("PUT", "DELETE"):
-        status, said, _ = await site.ask(method, one, changed if method == "PUT" else None, If_Match=etag)
-        assert (status, said["code"]) == (412, "precondition-failed")
+    for tag in (etag, f"W/{response.headers['ETag']}", "nonsense"):
+        for method in ("PUT", "DELETE"):
+            status, said, _ = await site.ask(method, one, changed if method == "PUT" else None, If_Match=tag)
+            assert (status, said["code"]) == (412, "precondition-failed"), tag
     for _ in range(4):  # whichever process answers
         _, drawn, response = await site.ask("GET", f"{one}/preview")
         assert (pictures.opened(drawn).width, response.headers["Cache-Control"]) == (60, "no-store")
