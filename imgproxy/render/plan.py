@@ -162,8 +162,9 @@ def _load_scale(facts: Facts, stored: Box, resized: tuple[int, int]) -> float:
     scale = max(resized[0] / stored.width, resized[1] / stored.height)
     if facts.vector:
         return scale
-    # libwebp scales while it decodes, but whole pixels of each side: below 1/64 the rounding would show.
-    return max(scale, 1 / 64) if facts.format.name == "webp" and scale < 1 else 1.0
+    # libwebp scales while it decodes, but mixes into a lossy picture the colour of its clear pixels, and whole pixels of each
+    # side: below 1/64 the rounding would show.
+    return max(scale, 1 / 64) if facts.format.name == "webp" and scale < 1 and not facts.alpha else 1.0
 
 
 def _refuse_scaled(facts: Facts, scaling: Scaling, resized: tuple[int, int], stored: Box, limits: Limits) -> None:

@@ -255,6 +255,14 @@ def test_resizing_does_not_bleed_the_colour_of_clear_pixels() -> None:
     assert all(image.getpoint(x, 10)[1] < 6 for x in range(20) if image.getpoint(x, 10)[3] > 8)
 
 
+@pytest.mark.parametrize("width", [20, 99])
+def test_a_lossy_webp_does_not_bleed_the_colour_of_clear_pixels(width: int) -> None:
+    source = plain(400, 80, (0, 0, 0, 0)).insert(plain(205, 80, (255, 255, 255, 255)), 0, 0).webpsave_buffer(Q=95, exact=True)
+    image = drawn(source, width=width)
+    seen = [image.getpoint(x, 2) for x in range(width) if image.getpoint(x, 2)[3] > 8]
+    assert min(min(pixel[:3]) for pixel in seen) > 230
+
+
 @pytest.mark.parametrize("asked", [Transform(width=20, format="png"), Transform(blur=2.0, format="png", rotate=90.0)])
 def test_a_render_is_the_same_every_time(asked: Transform) -> None:
     assert render(PNG, asked)[1] == render(PNG, asked)[1]
