@@ -10,6 +10,7 @@ import pyvips
 from imgproxy.render.libvips import ERRORS, forget_errors
 
 MAX_PROFILE = 4 * 1024 * 1024
+_PROFILE_HEADER = 128
 
 # Columns of the matrix of sRGB adapted to D50, as ICC profiles store it (IEC 61966-2-1; ICC.1:2022 §9.2).
 _SRGB_PRIMARIES = {
@@ -55,6 +56,17 @@ def _profile(image: pyvips.Image) -> bytes | None:
         return None
     profile = bytes(image.get("icc-profile-data"))
     return profile if len(profile) <= MAX_PROFILE else None
+
+
+def whole_profile(image: pyvips.Image) -> bytes | None:
+    """The embedded profile, exactly as long as its header says (ICC.1:2022 §7.2.2): libpng writes no other. What follows is
+    filling. None: there is none, or it is cut short."""
+    profile = _profile(image)
+    if profile is None or len(profile) < _PROFILE_HEADER:
+        return None
+    length, version = int.from_bytes(profile[:4], "big"), profile[8]
+    fits = _PROFILE_HEADER <= length <= len(profile) and (version < 4 or length % 4 == 0)
+    return profile[:length] if fits else None
 
 
 def is_srgb(profile: bytes) -> bool:

@@ -7,6 +7,7 @@ import re
 import msgspec
 import pyvips
 
+from imgproxy.render.colour import whole_profile
 from imgproxy.render.facts import Facts
 from imgproxy.spec import Recipe, Transform
 
@@ -120,8 +121,11 @@ def prune(image: pyvips.Image, recipe: Recipe, *, kept_profile: bool) -> pyvips.
         dropped |= {"orientation", "jpeg-thumbnail-data"}
         if "copyright" not in recipe.keep:
             dropped |= set(_COPYRIGHT)
-    if not kept_profile:
+    profile = whole_profile(copied) if kept_profile else None
+    if profile is None:
         dropped.add("icc-profile-data")
+    else:
+        copied.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     for field in dropped & fields:
         copied.remove(field)
     return copied

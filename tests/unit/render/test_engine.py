@@ -74,6 +74,22 @@ def test_a_kept_profile_keeps_its_pixels() -> None:
     assert bytes(image.get("icc-profile-data")) == p3_profile()
 
 
+@pytest.mark.parametrize("format", ["png", "webp", "jpeg", "avif", "tiff"])
+def test_a_kept_profile_is_as_long_as_it_says(format: str) -> None:
+    filled = with_blob(plain(20, 20, (30, 180, 30)), "icc-profile-data", p3_profile() + bytes(2))
+    _, data = render(filled.webpsave_buffer(lossless=True, keep=8), Transform(format=format, profile=True, quality=90))
+    image = opened(data)
+    assert bytes(image.get("icc-profile-data")) == p3_profile()
+    assert close(image.getpoint(5, 5)[:3], (30, 180, 30), 4)
+
+
+@pytest.mark.parametrize("format", ["png", "webp", "jpeg", "avif", "tiff"])
+def test_a_profile_that_is_cut_short_gives_way_to_srgb(format: str) -> None:
+    broken = with_blob(plain(20, 20), "icc-profile-data", p3_profile()[:300] + b"\xff" * 100)
+    image = opened(render(broken.webpsave_buffer(lossless=True, keep=8), Transform(format=format, profile=True, quality=90))[1])
+    assert bytes(image.get("icc-profile-data")) == srgb_profile()
+
+
 def test_srgb_is_known_by_its_numbers() -> None:
     assert is_srgb(srgb_profile())
     assert not is_srgb(p3_profile())
