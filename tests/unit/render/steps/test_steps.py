@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
+import pyvips
 
 from imgproxy.spec import Border, Color, Gravity, Region, Sides, Transform, Trim
 from tests.unit.render.drawing import BLUE, GREEN, RED, WHITE, close, drawn, noise, opened, oriented, plain, quarters, render
@@ -261,6 +264,28 @@ def test_a_lossy_webp_does_not_bleed_the_colour_of_clear_pixels(width: int) -> N
     image = drawn(source, width=width)
     seen = [image.getpoint(x, 2) for x in range(width) if image.getpoint(x, 2)[3] > 8]
     assert min(min(pixel[:3]) for pixel in seen) > 230
+
+
+@pytest.mark.parametrize("kernel", ["lanczos3", "linear"])
+@pytest.mark.parametrize("size", [(41, 31), (41, 30), (40, 31), (41, 15), (101, 77)])
+def test_enlarging_shifts_nothing(size: tuple[int, int], kernel: Literal["lanczos3", "linear"]) -> None:
+    def enlarged(image: pyvips.Image) -> pyvips.Image:
+        return drawn(image.pngsave_buffer(), width=size[0], height=size[1], fit="stretch", enlarge=True, kernel=kernel)
+
+    scene = noise(40, 30)
+    assert (enlarged(scene.rot180()).rot180() - enlarged(scene)).abs().max() <= 2
+
+
+def test_the_nearest_pixel_is_that_below_the_middle() -> None:
+    bars = plain(1, 1).join(plain(2, 1, WHITE), "horizontal")
+    wide = drawn(bars.pngsave_buffer(), width=7, fit="stretch", enlarge=True, kernel="nearest")
+    assert [tuple(wide.getpoint(x, 0)) for x in range(7)] == [RED] * 2 + [WHITE] * 5
+
+
+def test_a_side_that_stays_is_as_sharp_as_it_was() -> None:
+    rows = noise(1, 30).resize(40, vscale=1, kernel="nearest")
+    wider = drawn(rows.pngsave_buffer(), width=41, height=30, fit="stretch", enlarge=True)
+    assert (wider.extract_area(20, 0, 1, 30) - rows.extract_area(20, 0, 1, 30)).abs().max() <= 1
 
 
 @pytest.mark.parametrize("asked", [Transform(width=20, format="png"), Transform(blur=2.0, format="png", rotate=90.0)])
