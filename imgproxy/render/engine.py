@@ -21,7 +21,7 @@ from imgproxy.render.choose import Choice, choose
 from imgproxy.render.costs import Costs
 from imgproxy.render.draw import Drawable, Drawn, Overlays, draw, has_alpha, plan_of, staged
 from imgproxy.render.encode import SAVERS, quality
-from imgproxy.render.facts import Facts, refuse
+from imgproxy.render.facts import Facts, refuse, refuse_size
 from imgproxy.render.libvips import ERRORS, forget_errors, prepare
 from imgproxy.render.load import Original, Watch
 from imgproxy.render.look import look
@@ -162,7 +162,7 @@ def _result(  # noqa: PLR0913 -- one job, and what it is drawn with
             return _as_it_is(original, source)
         job = _seen_small(job)
         first = job.transform.chain[0]
-        first, trimmed = look(original, first)
+        first, trimmed = look(original, first, job.limits)
         drawing = plan_of(job, first, original.facts, trimmed, recipe)
     result = _from(original, drawing, recipe, stages, encoder, Overlays(job, marks, recipe, watch), source)
     if job.rules is not None and not recipe.keep and rendition.wanted(original.facts, drawing, job.rules):
@@ -216,7 +216,7 @@ def _from(  # noqa: PLR0913 -- one picture, and what it is drawn with
     with timed(stages, "steps"):
         for following in job.transform.chain[1:]:
             original = staged(original, drawing, recipe, overlays)
-            following, trimmed = look(original, following)
+            following, trimmed = look(original, following, job.limits)
             drawing = plan_of(job, following, original.facts, trimmed, recipe)
         choice = _choose(job, original.facts, drawing)
         over = overlays.of(drawing)
@@ -302,6 +302,9 @@ def _report(original: Original, job: Job, source: bytes, recipe: Recipe) -> Resu
     transform, facts = job.transform, original.facts
     orientation = transform.orient or facts.orientation
     width, height = facts.upright(orientation)
+    if transform.report and transform.report.alpha == "pixels":
+        # A vector, too, is looked at as large as it says it is.
+        refuse_size(width, height, facts.frames, job.limits)
     if transform.report is None:
         data = metadata.report(original.header, facts, orientation, len(source))
     else:

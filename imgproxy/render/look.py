@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import msgspec
 
+from imgproxy.jobs.wire import Limits
 from imgproxy.render import trim
 from imgproxy.render.boxes import Box, cut_size, orientation_of, stored_box, upright, used
 from imgproxy.render.colour import to_srgb
-from imgproxy.render.facts import transposes
+from imgproxy.render.facts import refuse_size, transposes
 from imgproxy.render.load import Original
 from imgproxy.render.stage import Stage
 from imgproxy.spec import Cut, Gravity, Transform
 
 
-def look(original: Original | Stage, transform: Transform) -> tuple[Transform, Box | None]:
+def look(original: Original | Stage, transform: Transform, limits: Limits) -> tuple[Transform, Box | None]:
     """`transform` with the place of its `cut`, where the picture decides on that, and what trimming leaves, where it is asked
-    for. Of an animation the first frame decides where it is cut."""
-    trimmed = trim.measure(original, transform) if transform.trim else None
+    for. Of an animation the first frame decides where it is cut. Raises ImageTooLarge."""
     cut = transform.cut
-    if cut is None or cut.gravity is None or cut.gravity.kind != "attention":
+    seeks = cut is not None and cut.gravity is not None and cut.gravity.kind == "attention"
+    if transform.trim or seeks:
+        # A vector, too, is looked at as large as it says it is.
+        refuse_size(original.facts.width, original.facts.height, original.facts.frames, limits)
+    trimmed = trim.measure(original, transform) if transform.trim else None
+    if cut is None or not seeks:
         return transform, trimmed
     return msgspec.structs.replace(transform, cut=_found(original, transform, cut, trimmed)), trimmed
 

@@ -10,7 +10,7 @@ import pyvips
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Limits
 from imgproxy.render.colour import to_srgb, with_alpha
-from imgproxy.render.facts import Facts, refuse, refuse_size
+from imgproxy.render.facts import Facts, refuse_size
 from imgproxy.render.frames import page_height
 from imgproxy.render.load import Original
 from imgproxy.render.plan import Plan
@@ -66,7 +66,7 @@ def stacked(original: Original, first: int, count: int, limits: Limits) -> Stage
     drawn: list[pyvips.Image] = []
     for page in range(min(first, last), last + 1):
         original.show(page)
-        refuse(original.facts, limits)
+        refuse_size(original.facts.width, original.facts.height, 1, limits)
         original.whole()
         drawn.append(to_srgb(original.full(1)).copy_memory())
         refuse_size(max(each.width for each in drawn), sum(each.height for each in drawn), 1, limits)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from imgproxy.errors import ImageError, ImageTooLarge, NotAnImage, ResultTooLarge, Undecodable
 from imgproxy.render import engine
-from imgproxy.spec import Recipe, Transform
+from imgproxy.spec import Cut, Gravity, Recipe, Report, Transform, Trim
 from tests.unit.render.drawing import animation, job, noise, opened, render, smooth
 
 SMALL = Transform(width=20, format="png")
@@ -138,8 +138,14 @@ def gif_of(frames: int, width: int = 8, height: int = 8) -> bytes:
         (svg(10_000_000, 10_000_000), Transform(format="png")),
         (svg(1_000_000_000, 1_000_000_000), SMALL),
         (svg(1, 1_000_000), SMALL),
+        (svg(9_000, 9_000), Transform(width=20, format="png", trim=Trim())),
+        (svg(9_000, 9_000), Transform(width=20, format="png", cut=Cut(9, 9, Gravity("attention")))),
+        (svg(9_000, 9_000), Transform(format="json", report=Report(alpha="pixels"))),
     ],
-    ids=["png", "side", "pixels", "frames", "all-frames", "many-frames", "svg", "svg-overflow", "svg-scaled"],
+    ids=[
+        *("png", "side", "pixels", "frames", "all-frames", "many-frames"),
+        *("svg", "svg-overflow", "svg-scaled", "svg-trimmed", "svg-searched", "svg-told"),
+    ],
 )
 def test_bombs_are_refused_from_their_header(source: bytes, asked: Transform) -> None:
     loaded: list[pyvips.Image] = []
