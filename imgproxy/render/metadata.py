@@ -110,15 +110,19 @@ def keep_flags(recipe: Recipe) -> int:
 
 def prune(image: pyvips.Image, recipe: Recipe, *, kept_profile: bool) -> pyvips.Image:
     """The image with only the metadata that `recipe` keeps, and none that turning or scaling made wrong."""
-    if not recipe.keep:
+    if not recipe.keep and not image.get_typeof("orientation"):
         return image
     copied = image.copy()
+    # AVIF and TIFF say how a picture is to be turned outside of its EXIF, and it is upright by now.
+    copied.remove("orientation")
+    if not recipe.keep:
+        return copied
     fields = set(copied.get_fields())
     if "exif" in recipe.keep:
-        dropped = {"orientation", "exif-ifd0-Orientation", "jpeg-thumbnail-data"}
+        dropped = {"exif-ifd0-Orientation", "jpeg-thumbnail-data"}
     else:
         dropped = {field for field in fields if field.startswith("exif-") and field not in _COPYRIGHT}
-        dropped |= {"orientation", "jpeg-thumbnail-data"}
+        dropped.add("jpeg-thumbnail-data")
         if "copyright" not in recipe.keep:
             dropped |= set(_COPYRIGHT)
     profile = whole_profile(copied) if kept_profile else None

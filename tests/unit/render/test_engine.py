@@ -17,7 +17,7 @@ from imgproxy.render.facts import Facts
 from imgproxy.render.frames import sane_delays
 from imgproxy.render.verbatim import strip
 from imgproxy.spec import Color, Recipe, Transform, Trim
-from tests.unit.render.drawing import RED, animation, close, drawn, noise, opened, plain, quarters, render, smooth
+from tests.unit.render.drawing import RED, animation, close, drawn, noise, opened, oriented, plain, quarters, render, smooth
 
 COLORS = ((250, 0, 0), (0, 250, 0), (0, 0, 250))
 CANARY = "CANARY-59.3293N"
@@ -301,6 +301,18 @@ def test_kept_exif_does_not_turn_the_picture_again() -> None:
     image = opened(data)
     assert (image.width, image.height) == (40, 80)
     assert image.get("orientation") == 1
+
+
+@pytest.mark.parametrize("keep", [(), ("copyright",), ("exif",)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("to", ["jpeg", "png", "webp", "avif", "tiff"])
+def test_no_format_turns_an_upright_picture(to: Any, orientation: int, keep: Any) -> None:
+    source = oriented(orientation)
+    upright = drawn(source)
+    image = opened(render(source, Transform(format=to, quality=100), recipe=Recipe(keep=keep))[1])
+    assert (image.width, image.height) == (upright.width, upright.height)
+    assert image.get_typeof("orientation") == 0 or image.get("orientation") == 1
+    assert close(image.getpoint(3, 3)[:3], upright.getpoint(3, 3), 12)
 
 
 @pytest.mark.parametrize(
