@@ -72,7 +72,8 @@ def compose(job: Job, source: bytes, pictures: Sequence[bytes], recipe: Recipe, 
             canvas = canvas.composite(list(images), "over", x=list(across), y=list(down)).cast("uchar")
         if asked.background.alpha == 255:
             canvas = canvas.extract_band(0, n=3)
-        data = canvas.copy(interpretation="srgb").tiffsave_buffer()
+        # What the pictures say of themselves is not said of what is made of them.
+        data = canvas.copy(interpretation="srgb").tiffsave_buffer(keep=0)
     return data, Finished(
         format="tiff",
         width=asked.width,

@@ -144,7 +144,13 @@ def _finished(image: pyvips.Image, layer: Layer, dpr: float) -> Overlay:
     if layer.opacity < 1:
         dense = (image[3] * layer.opacity + 0.5).cast("uchar")
         image = image.extract_band(0, n=3).bandjoin(dense).copy(interpretation="srgb")
-    return Overlay(image.copy_memory(), margin, layer)
+    return Overlay(_bare(image), margin, layer)
+
+
+def _bare(image: pyvips.Image) -> pyvips.Image:
+    """In memory, without metadata: what the picture below has none of would be taken from here."""
+    pixels = pyvips.Image.new_from_memory(image.write_to_memory(), image.width, image.height, 4, "uchar")
+    return pixels.copy(interpretation="srgb")
 
 
 def _place(side: int, own: int, anchor: float, offset: float, pad: int, dpr: float) -> int:

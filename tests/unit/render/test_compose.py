@@ -17,7 +17,7 @@ from imgproxy.render.compose import compose
 from imgproxy.spec import Recipe, Transform
 from imgproxy.templates import composition
 from imgproxy.templates.composition import Box, Composition, Element, PictureElement, QrElement, Ramp, ShapeElement
-from tests.unit.render.drawing import RED, close, plain
+from tests.unit.render.drawing import RED, close, oriented, plain
 from tests.unit.templates.texts import faces, text
 
 LIMITS = Limits(source_pixels=10**7, source_side=5000, source_frames=10, result_pixels=10**6, result_side=2000)
@@ -34,7 +34,9 @@ def composed(*elements: Element, pictures: tuple[bytes, ...] = (), **others: Any
     )
     tiff, finished = compose(job, data, pictures, Recipe(), None)
     assert (finished.length, finished.width, finished.height) == (len(tiff), asked.width, asked.height)
-    return pyvips.Image.new_from_buffer(tiff, "").numpy().astype(int), finished.missing
+    card = pyvips.Image.new_from_buffer(tiff, "")
+    assert not {"exif-data", "xmp-data", "iptc-data", "icc-profile-data"}.intersection(card.get_fields())
+    return card.numpy().astype(int), finished.missing
 
 
 def rectangle(box: Box, **fields: Any) -> ShapeElement:
@@ -118,6 +120,12 @@ def test_pictures_lie_in_the_middle_of_their_box() -> None:
     assert close(list(pixels[30, 40]), RED)
     pixels, _ = composed(picture(Box(10, 10, 0, 0)), pictures=(PICTURE,))
     assert where(pixels) == (10, 10, 50, 30)
+
+
+def test_what_a_picture_says_of_itself_is_not_said_of_the_card() -> None:
+    turned = oriented(6, plain(20, 40, RED).icc_export(output_profile="p3"))
+    pixels, _ = composed(picture(Box(10, 10, 0, 0)), pictures=(turned,))
+    assert (pixels.shape, where(pixels)) == ((60, 100, 3), (10, 10, 50, 30))
 
 
 @pytest.mark.parametrize("broken", [b"", b"<html>", PICTURE[:60]])

@@ -16,7 +16,7 @@ from imgproxy.layers import Mark, Text
 from imgproxy.render import engine
 from imgproxy.spec import Color, Recipe, Transform
 from tests import fonts
-from tests.unit.render.drawing import BLUE, GREEN, RED, WHITE, animation, close, job, opened, plain, quarters
+from tests.unit.render.drawing import BLUE, GREEN, RED, WHITE, animation, close, job, opened, oriented, plain, quarters
 
 GROUND = bytes(plain(100, 60, WHITE).pngsave_buffer())
 LOGO = bytes(plain(20, 10, RED).pngsave_buffer())
@@ -65,6 +65,15 @@ def inked(image: pyvips.Image, color: Sequence[float] = WHITE) -> tuple[int, int
 )
 def test_where_a_mark_lies(layer: dict[str, Any], box: tuple[int, ...]) -> None:
     assert inked(marked(**layer)) == box
+
+
+@pytest.mark.parametrize("to", ["jpeg", "avif", "tiff"])
+def test_what_a_mark_says_of_itself_is_not_said_of_the_picture(to: Any) -> None:
+    logo = plain(20, 10, RED).copy()
+    logo.set_type(pyvips.GValue.gstr_type, "exif-ifd3-GPSLatitude", "59/1 19/1 45/1")
+    image = laid(Transform(format=to, metadata="all", mark=Mark(source="s", locator="l")), oriented(6, logo))
+    assert (image.width, image.height) == (100, 60)
+    assert not [field for field in image.get_fields() if field.startswith("exif-ifd3")]
 
 
 def test_pixels_are_css_pixels() -> None:
