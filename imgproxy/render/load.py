@@ -41,7 +41,10 @@ class Original:
         self._sheet = None if reads(found) else open_sheet(found, source, 0)
         self.header = self._open() if self._sheet is None else _outline(self._sheet)
         self._pixels_unread = True
-        self.facts = _facts(found, self.header, self.header if found.name != "svg" else svg.measured(self.header, self._open))
+        if found.name == "svg":
+            svg.measured(self.header, self._open)
+            self._give_view()
+        self.facts = _facts(found, self.header, self.header)
 
     def show(self, frame: int) -> None:
         """From now on there is only this frame or page, from 1; the last where there are fewer. Raises Undecodable."""
@@ -89,6 +92,13 @@ class Original:
         if self._sheet is not None:
             return self._decoded(self._sheet, 1.0) if self.facts.vector else self.header
         return self._open(n=-1) if self.format.animation and frames > 1 else self._open()
+
+    def _give_view(self) -> None:
+        """So that a drawing can be scaled that does not say how large it is: libvips has measured what is in it."""
+        at = svg.lacks_view(self._source)
+        if at is not None:
+            self._source = svg.with_view(self._source, at, self.header.width, self.header.height)
+            self.header = self._open()
 
     def _turn_page(self) -> None:
         if self._sheet is None:

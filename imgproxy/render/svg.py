@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
+from xml.parsers import expat
 
 import pyvips
 
@@ -19,6 +21,37 @@ def refuse_nested_entities(source: bytes) -> None:
     so far that laying it out takes minutes, in which librsvg cannot be stopped."""
     if _NESTED_ENTITY.search(source):
         raise Undecodable("the drawing defines entities by entities")
+
+
+_LENGTH = re.compile(r"\s*\+?[\d.]+(?:e[+-]?\d+)?(?:px|pt|pc|mm|cm|in|r?em|ex|ch)?\s*", re.IGNORECASE)
+"""Of a size that a drawing has by itself, whatever it is shown in."""
+
+
+class _Found(Exception):
+    """The first element has begun; what follows need not be read."""
+
+
+def lacks_view(source: bytes) -> int | None:
+    """Where a viewBox is to be put into a drawing that says neither by one nor by two lengths how large it is. It would have
+    no scale: librsvg draws it at the same size on however large a ground. None: it says so, or cannot be read."""
+    found: list[int] = []
+    parser = expat.ParserCreate()
+
+    def begin(name: str, attributes: dict[str, str]) -> None:
+        sized = all(_LENGTH.fullmatch(attributes.get(side, "")) for side in ("width", "height"))
+        if name == "svg" and not sized and not attributes.keys() & {"viewBox", "style"}:
+            found.append(parser.CurrentByteIndex + len(b"<svg"))
+        raise _Found
+
+    parser.StartElementHandler = begin
+    # What is wrong with it, or with its encoding, librsvg says.
+    with contextlib.suppress(_Found, expat.ExpatError, LookupError, ValueError):
+        parser.Parse(source, True)
+    return found[0] if found else None
+
+
+def with_view(source: bytes, at: int, width: int, height: int) -> bytes:
+    return source[:at] + f' viewBox="0 0 {width} {height}"'.encode() + source[at:]
 
 
 def measured(header: pyvips.Image, reopen: Callable[..., pyvips.Image]) -> pyvips.Image:

@@ -17,7 +17,20 @@ from imgproxy.render.facts import Facts
 from imgproxy.render.frames import sane_delays
 from imgproxy.render.verbatim import strip
 from imgproxy.spec import Color, Recipe, Transform, Trim
-from tests.unit.render.drawing import RED, animation, close, drawn, noise, opened, oriented, plain, quarters, render, smooth
+from tests.unit.render.drawing import (
+    BLUE,
+    RED,
+    animation,
+    close,
+    drawn,
+    noise,
+    opened,
+    oriented,
+    plain,
+    quarters,
+    render,
+    smooth,
+)
 
 COLORS = ((250, 0, 0), (0, 250, 0), (0, 0, 250))
 CANARY = "CANARY-59.3293N"
@@ -51,6 +64,36 @@ def told(image: pyvips.Image) -> pyvips.Image:
     ):
         copied.set_type(pyvips.GValue.gstr_type, field, value)
     return copied
+
+
+# Drawings.
+
+
+@pytest.mark.parametrize("scale", [0.3, 1, 3])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        'width="100%" height="100%"',
+        'width="100%"',
+        'width="90"',
+        'height="40"',
+        'width="auto" height="auto"',
+        'width="40" height="50%"',
+        'width="40" height="20"',
+        'viewBox="0 0 40 20"',
+        'width="1in" height="0.5in" viewBox="0 0 40 20"',
+        'style="width:40px;height:20px"',
+    ],
+)
+def test_a_drawing_is_scaled_whatever_it_says_of_its_size(said: str, scale: float) -> None:
+    halves = '<rect width="20" height="20" fill="#c81e1e"/><rect x="20" width="20" height="20" fill="#2828d2"/>'
+    drawing = f'<!-- <svg> --><svg xmlns="http://www.w3.org/2000/svg" {said}>{halves}</svg>'.encode()
+    image = drawn(drawing, width=round(40 * scale))
+    assert (image.width, image.height) == (round(40 * scale), round(20 * scale))
+    middle = image.height // 2
+    assert close(image.getpoint(image.width // 4, middle), (*RED, 255))
+    assert close(image.getpoint(image.width * 3 // 4, middle), (*BLUE, 255))
 
 
 # Colours.
