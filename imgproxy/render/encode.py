@@ -145,14 +145,27 @@ def save_gif(image: pyvips.Image, quality: int, transform: Transform, recipe: Re
     if transform.colors:
         bits = _bits(transform.colors)
         return bytes(image.gifsave_buffer(bitdepth=bits, effort=recipe.gif_effort, keep=keep_flags(recipe)))
-    # Reusing the original's palettes where they fit is four times as fast and smaller.
-    return bytes(image.gifsave_buffer(reuse=True, effort=recipe.gif_effort, keep=keep_flags(recipe)))
+    # Reusing the original's palette is four times as fast and smaller. It is used whether or not it fits.
+    reuse = not any(_recolours(each) for each in transform.chain)
+    return bytes(image.gifsave_buffer(reuse=reuse, effort=recipe.gif_effort, keep=keep_flags(recipe)))
+
+
+def _recolours(transform: Transform) -> bool:
+    """Whether colours come up that are neither the original's nor between two of its own that lie side by side."""
+    return any(getattr(transform, name) != getattr(_NOTHING, name) for name in _RECOLOURING)
 
 
 def _bits(colors: int) -> int:
     """Of a palette with at most so many colours: 1, 2, 4 or 8, which is what PNG has."""
     return next((count for count in PALETTES if count <= colors), 2).bit_length() - 1
 
+
+_NOTHING = Transform()
+_RECOLOURING = (
+    *("exposure", "gamma", "highlights", "shadows", "brightness", "contrast", "saturation", "vibrance", "hue", "invert"),
+    *("monochrome", "sepia", "duotone", "colorize", "gradient", "blur", "sharpen", "unsharp", "pixelate"),
+    *("mask", "border", "background", "mark", "text"),
+)
 
 _SUBSAMPLING = {"420": "on", "444": "off"}
 

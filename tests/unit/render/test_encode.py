@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from typing import Any
 
 import pytest
 import pyvips
@@ -14,9 +15,9 @@ from PIL import Image
 
 from imgproxy.errors import ResultTooLarge
 from imgproxy.render.encode import SAVERS
-from imgproxy.spec import Recipe, Transform
+from imgproxy.spec import Border, Color, Recipe, Sides, Transform
 from tests import pictures
-from tests.unit.render.drawing import plain, render
+from tests.unit.render.drawing import RED, WHITE, animation, close, opened, plain, render
 from tests.unit.render.test_engine import p3_profile, with_blob
 
 
@@ -111,6 +112,26 @@ def test_jpeg_xl_has_a_quality_and_can_lose_nothing() -> None:
         assert picture.tobytes() == bytes(pyvips.Image.jpegload_buffer(photo).write_to_memory())
 
 
+@pytest.mark.parametrize("moves", [False, True])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"hue": 120},
+        {"invert": True},
+        {"monochrome": Color(0, 0, 255)},
+        {"border": Border(4, Color(0, 0, 255))},
+        {"padding": Sides(4, 4, 4, 4), "background": Color(0, 255, 0)},
+        {"width": 20, "then": (Transform(saturation=-100),)},
+        {"width": 20},
+    ],
+)
+def test_a_gif_has_colours_that_its_original_has_not(asked: dict[str, Any], moves: bool) -> None:
+    source = animation((RED, WHITE)).gifsave_buffer() if moves else plain(40, 20, RED).gifsave_buffer()
+    found, wanted = (opened(render(source, Transform(format=to, **asked))[1]) for to in ("gif", "png"))
+    for x, y in ((1, 1), (wanted.width // 2, wanted.height // 2)):
+        assert close(found.getpoint(x, y)[:3], tuple(wanted.getpoint(x, y)[:3]), 8)
+
+
 @pytest.mark.parametrize("format", ["gif", "ico", "bmp", "jxl"])
 def test_what_has_no_profile_is_in_srgb(format: str) -> None:
     wide = with_blob(plain(20, 20, (30, 180, 30)), "icc-profile-data", p3_profile()).pngsave_buffer()
@@ -134,7 +155,7 @@ sys.modules["pillow_jxl"] = None
 import pyvips
 from imgproxy.errors import FormatUnavailable
 from imgproxy.render.encode import SAVERS
-from imgproxy.spec import Recipe, Transform
+from imgproxy.spec import Border, Color, Recipe, Sides, Transform
 try:
     SAVERS["jxl"](pyvips.Image.black(9, 9), 80, Transform(format="jxl"), Recipe())
 except FormatUnavailable as error:
