@@ -52,7 +52,7 @@ def test_a_stream_that_ends_early_is_noticed(sixteenths: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
-@pytest.mark.parametrize("after", [b"x", gzip.compress(b"more")])
+@pytest.mark.parametrize("after", [b"x", gzip.compress(b"more", mtime=0)])
 def test_nothing_may_follow_the_end(after: bytes, step: int) -> None:
     with pytest.raises(OriginFailed):
         inflate("gzip", gzip.compress(b"picture") + after, step)
