@@ -145,6 +145,12 @@ class Pool:
         """Whether a further job of this process would have to wait, as far as it knows."""
         return self.waiting + self.running >= self.settings.processes
 
+    @property
+    def queueing(self) -> bool:
+        """Whether jobs of this process wait for others to end, as far as it knows. One that is only on its way to a free
+        process does not."""
+        return self.waiting + self.running > self.settings.processes
+
     async def render(
         self,
         job: Job,

@@ -225,7 +225,7 @@ def make_images(  # noqa: PLR0913 -- every room that a picture goes through
         # A lock file of its own, because of the patience: who waits here keeps nobody waiting, and must not do it once more.
         upgrading: Flights[Outcome] = Flights(directory / "upgrades.lock", bans, patience=3 * settings.upgrade.deadline)
         shared = Shared(storage.results, upgrading, Negatives(RETRY, bans))
-        upgrades = make_upgrades(settings, runtime, shared, originals, marks, background, lambda: pool.waiting > 0)
+        upgrades = make_upgrades(settings, runtime, shared, originals, marks, background, lambda: pool.queueing)
         metrics.sampled(sampling_upgrades(metrics, upgrades))
     drawing = Drawing(storage.results, pool, renditions, marks, settings.render.deadline, upgrades)
     flights: Flights[Entry] = Flights(directory / "results.lock", bans)

@@ -15,6 +15,7 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
 from tests import pictures
+from tests.e2e import test_operations as operations
 from tests.e2e.conftest import Serve, Server
 from tests.e2e.test_origin import Origin, origin, source, sum_of
 from tests.e2e.test_pictures import CHROME, get
@@ -82,6 +83,17 @@ async def test_the_first_answer_is_replaced_by_a_better_one(serve: Serve, settin
         text = await answer.text()
     assert sum_of(text, "imgproxy_upgrade_saved_bytes_total") == len(quick) - len(better)
     assert sum_of(text, "imgproxy_render_seconds_count") == 1, "nobody waited for the better one"
+
+
+async def test_a_large_original_is_made_better_after_one_answer(serve: Serve, tmp_path: Path) -> None:
+    """Nobody waits for the rendition that is drawn of it at the same time."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "large.jpg").write_bytes(pictures.jpeg(1600, 1200))
+    server = serve(f"{AVIF_FIRST}[cache.renditions]\nleast_pixels = 500_000\n", pictures=tmp_path / "own")
+    await get(server, "/images/local/large.jpg?w=160", Accept=CHROME)
+    await until_counted(server, "made")
+    assert await counted(server, "dropped") == 0
+    await operations.counted(server, 'imgproxy_renditions_total{event="made"}', 1)
 
 
 async def test_what_may_not_be_kept_has_a_tag_of_its_own(serve: Serve, origin: Origin) -> None:
