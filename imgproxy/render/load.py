@@ -42,16 +42,16 @@ class Original:
         self.header = self._open() if self._sheet is None else _outline(self._sheet)
         self._pixels_unread = True
         if found.name == "svg":
-            svg.measured(self.header, self._open)
+            svg.refuse_overflow(self.header, self._open)
             self._give_view()
-        self.facts = _facts(found, self.header, self.header)
+        self.facts = _facts(found, self.header)
 
     def show(self, frame: int) -> None:
         """From now on there is only this frame or page, from 1; the last where there are fewer. Raises Undecodable."""
         self._page = min(frame, self.pages) - 1
         if self._page:
             self._turn_page()
-            self.facts = _facts(self.format, self.header, self.header)
+            self.facts = _facts(self.format, self.header)
         self.facts = msgspec.structs.replace(self.facts, frames=1)
 
     @property
@@ -66,7 +66,7 @@ class Original:
         """
         if self._sheet is not None and not self.facts.vector:
             self.header = self._decoded(self._sheet, 1.0)
-            self.facts = _facts(self.format, self.header, self.header)
+            self.facts = _facts(self.format, self.header)
         if self.format.name == "gif":
             require_whole(self._source)
 
@@ -152,12 +152,12 @@ def _outline(sheet: Sheet) -> pyvips.Image:
     return header
 
 
-def _facts(found: Format, header: pyvips.Image, size: pyvips.Image) -> Facts:
+def _facts(found: Format, header: pyvips.Image) -> Facts:
     # Asked for one by one: to list all fields costs more than all else here.
     return Facts(
         format=found,
-        width=size.width,
-        height=page_height(size) if found.animation else size.height,
+        width=header.width,
+        height=page_height(header) if found.animation else header.height,
         frames=int(header.get("n-pages")) if found.animation and header.get_typeof("n-pages") else 1,
         # libheif and libjxl turn upright by themselves.
         orientation=1 if found.name in ("avif", "heic", "jxl") else _orientation(header),

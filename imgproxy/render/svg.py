@@ -54,15 +54,13 @@ def with_view(source: bytes, at: int, width: int, height: int) -> bytes:
     return source[:at] + f' viewBox="0 0 {width} {height}"'.encode() + source[at:]
 
 
-def measured(header: pyvips.Image, reopen: Callable[..., pyvips.Image]) -> pyvips.Image:
-    """`header`, when its size is to be believed. Raises ImageTooLarge.
+def refuse_overflow(header: pyvips.Image, reopen: Callable[..., pyvips.Image]) -> None:
+    """Raises ImageTooLarge where the size in `header` is not to be believed.
 
     A size that overflows C's int is reported as 1×1 by libvips; drawn at a thousandth, such a drawing has a size again.
     """
     if (header.width, header.height) != (1, 1):
-        return header
-    try:
+        return
+    with contextlib.suppress(Undecodable):
         reopen(scale=0.001)
-    except Undecodable:
-        return header
-    raise ImageTooLarge("the drawing is larger than any picture can be")
+        raise ImageTooLarge("the drawing is larger than any picture can be")
