@@ -140,8 +140,7 @@ class Drawing:
             os.close(out_fd)
         if finished.rendition == "used":
             trace.rendition = "used"
-        for stage, seconds in finished.stages.items():
-            trace.add(stage, seconds)
+        trace.include(finished.stages)
         trace.format = finished.format
         return finished
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,6 +35,11 @@ class Trace:
 
     def add(self, name: str, seconds: float) -> None:
         self.stages[name] = self.stages.get(name, 0.0) + seconds
+
+    def include(self, stages: Mapping[str, float]) -> None:
+        """What another process tells of its part."""
+        for name, seconds in stages.items():
+            self.add(name, seconds)
 
 
 class _Stage:

@@ -154,11 +154,8 @@ class Intake:
         Raises ImageError and CapacityError leaves, and of its marks SourceError leaves and InvalidOption.
         """
         self._pool.admit()
-        trace = Trace()
-        try:
+        with self._background.reported() as trace:
             return await self._rendered(draft, transform, trace)
-        finally:
-            self._background.report(trace, None)
 
     async def _rendered(self, draft: Draft, transform: Transform, trace: Trace) -> tuple[Finished, Handle]:
         found = await self._marks.find(transform, trace, trusted=True)
@@ -182,8 +179,7 @@ class Intake:
                     finished = await self._pool.render(job, inputs, out.fd, lambda seconds: trace.add("queue", seconds))
             except OSError as error:
                 raise refused(error) from error
-        for stage, seconds in finished.stages.items():
-            trace.add(stage, seconds)
+        trace.include(finished.stages)
         trace.format = finished.format
         return finished, out
 

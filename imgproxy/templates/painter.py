@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -113,23 +112,14 @@ class Painter:
         for name, value in values.items():
             if len(value) > MOST_CHARACTERS:
                 raise InvalidOption(name, f"{name} has {len(value)} characters, at most {MOST_CHARACTERS} are taken")
-        with self._reported() as trace:
+        with self._background.reported() as trace:
             return await self._sketched(kept.id, origin, resolve(kept.template, values), trace)
 
     async def paint(self, sketch: Sketch) -> Painted:
         """Raises ImageError, SourceError and CapacityError leaves. Where a picture cannot be drawn, what stands for it is: then
         `Painted.sketch` is another one."""
-        with self._reported() as trace:
+        with self._background.reported() as trace:
             return await self._painted(sketch, trace)
-
-    @contextmanager
-    def _reported(self) -> Iterator[Trace]:
-        """For work of its own: the trace of whoever asked is of what is made of the template's picture."""
-        trace = Trace()
-        try:
-            yield trace
-        finally:
-            self._background.report(trace, None)
 
     async def _painted(self, sketch: Sketch, trace: Trace) -> Painted:
         for _ in range(_ATTEMPTS):
@@ -231,8 +221,7 @@ class Painter:
             finally:
                 if base_fd is not None:
                     os.close(base_fd)
-        for stage, seconds in finished.stages.items():
-            trace.add(stage, seconds)
+        trace.include(finished.stages)
         for index in finished.missing:
             self._pictures.undrawable(pictures[index])
         if finished.missing:

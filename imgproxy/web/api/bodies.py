@@ -87,15 +87,11 @@ class Bodies:
     async def fetch(self, url: str) -> Draft:
         """A picture of another server. Raises InvalidTarget and SourceError leaves."""
         self._web.check(url)
-        trace = Trace()
-        try:
-            with trace.stage("fetch"):
-                async with self._web.open(url, None) as answer:
-                    if not isinstance(answer, Fetched) or answer.body is None:
-                        raise OriginFailed("the origin gave no picture")
-                    return await self._intake.receive(_counted(answer.body, trace), answer.length)
-        finally:
-            self._background.report(trace, None)
+        with self._background.reported() as trace, trace.stage("fetch"):
+            async with self._web.open(url, None) as answer:
+                if not isinstance(answer, Fetched) or answer.body is None:
+                    raise OriginFailed("the origin gave no picture")
+                return await self._intake.receive(_counted(answer.body, trace), answer.length)
 
     async def _data(self, uri: str) -> Draft:
         match = _DATA.match(uri)
