@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from msgspec import structs
 from imgproxy.cache.bans import Bans
 from imgproxy.cache.changes import Changes
 from imgproxy.cache.entry import Entry
+from imgproxy.cache.lately import Lately
 
 _OVERHEAD = 1024
 """What an entry weighs beside its body: identity, facts, the objects that hold them."""
@@ -39,22 +39,6 @@ def _weight(kept: _Kept) -> int:
     return kept.entry.length + _OVERHEAD + LEASE * len(kept.leases)
 
 
-class _Lately:
-    """A table of `size` places, one possible for each key, the later in the place of the earlier: which were asked for lately,
-    about as many as it has places."""
-
-    def __init__(self, size: int) -> None:
-        self._marks = array("Q", bytes(8 * size))
-
-    def again(self, key: str) -> bool:
-        """Whether `key` (at least 16 hexadecimal digits) was asked about lately; from now on it was."""
-        mark = int(key[:16], 16)
-        place = mark % len(self._marks)
-        known = self._marks[place] == mark
-        self._marks[place] = mark
-        return known
-
-
 class _Entries(LRUCache[str, _Kept]):
     def popitem(self) -> tuple[str, _Kept]:
         key, kept = super().popitem()
@@ -75,7 +59,7 @@ class HotCache:
         self.changes = changes
         self._generation = bans.generation
         self._entries = self._empty()
-        self._lately = _Lately(1 + max_bytes // _A_PLACE)
+        self._refused = Lately(1 + max_bytes // _A_PLACE)
 
     def mark(self, key: str) -> int:
         """What `put` has to be told: which change of the stored entry was the last one before it was read."""
@@ -109,8 +93,11 @@ class HotCache:
         light = entry if entry.handle is None else structs.replace(entry, handle=None)
         kept = _Kept(light, mark)
         room = self._entries.currsize + _weight(kept) <= self.max_bytes
-        if room or known or self._lately.again(key):
+        number = int(key[:16], 16)
+        if room or known or number in self._refused:
             self._entries[key] = kept
+        else:
+            self._refused.add(number)
 
     def lease(self, key: str, entry: Entry, end: Callable[[], None]) -> int | None:
         """Let an answer that is made of `entry` live as long as `entry` is kept here, and call `end` when it is not any more,

@@ -1,30 +1,25 @@
-"""Verified: which files a process has found to hold what their headers say, in a bounded piece of memory."""
+"""Verified: which files a process has found to hold what their headers say."""
 
 from __future__ import annotations
 
-import mmap
+from imgproxy.cache.lately import Lately
 
-_SLOTS = 1 << 18
-"""Of 8 bytes each, 2 MiB; a page of them takes memory once something in it is remembered."""
+_FILES = 1 << 18
+"""2 MiB at most."""
 
 
 class Verified:
-    """A table of one possible place for everything: the later one drives out the earlier, which is then read through again.
-
-    Two bodies are taken for one with a probability of 2^-64. For many threads.
-    """
+    """Of the last ones; another is read through again. For many threads."""
 
     def __init__(self) -> None:
-        self._table = memoryview(mmap.mmap(-1, 8 * _SLOTS, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)).cast("Q")
+        self._lately = Lately(_FILES)
 
     def add(self, inode: int, digest: bytes) -> None:
         """The file `inode` has a body of this digest (at least 8 random bytes)."""
-        mark = _mark(inode, digest)
-        self._table[mark % _SLOTS] = mark
+        self._lately.add(_mark(inode, digest))
 
     def __contains__(self, found: tuple[int, bytes]) -> bool:
-        mark = _mark(*found)
-        return self._table[mark % _SLOTS] == mark
+        return _mark(*found) in self._lately
 
 
 def _mark(inode: int, digest: bytes) -> int:

@@ -183,10 +183,7 @@ class HotAnswers:
             return None
         table = self._table(plain.accepts)
         self._take(table, line, answer)
-        if table.get(line) is answer:
-            return answer
-        answer.mark = self._changes.mark(answer.entry.identity.key)
-        return answer if self._prepare(answer, now) else None
+        return answer if table.get(line) is answer or self._prepare(answer, now) else None
 
     def close(self) -> None:
         """From now on everything goes the long way."""
@@ -203,9 +200,9 @@ class HotAnswers:
             answer.mark = mark
             table[line] = answer
             return
+        answer.mark = self._changes.mark(key)
         if self._hot.fits(answer.entry):
             return  # its picture is not kept either: others are asked for more
-        answer.mark = self._changes.mark(key)
         if self._keep_on_disk(answer, table, line):
             # Another may have taken its place since it was read, and before the mark was: the file tells.
             if answer.stored is not None and answer.stored.there():
