@@ -217,7 +217,7 @@ class Images:
         if upgrades is None:
             return picture
         upgrades.offer(source, variant, entry)
-        return structs.replace(picture, freshness=upgrades.brief(entry.facts, picture.age))
+        return structs.replace(picture, freshness=upgrades.brief(picture.freshness, picture.age))
 
     async def _cached(self, identity: Identity, mark: int) -> Entry | None:
         """From memory, else from disk: another process may have made or refreshed what memory has an old copy of."""
@@ -343,6 +343,5 @@ async def _head(content: Entry | Spool) -> bytes:
 def _picture(entry: Entry, source: Source, variant: Variant, *, fresh_now: bool) -> Picture:
     facts = entry.facts
     age = 0 if fresh_now else max(0, int(time.time() - facts.validated_at))
-    return Picture(
-        entry, FORMATS[facts.format].media_type, facts.etag, age, facts.freshness, source, variant.vary, facts.storable
-    )
+    freshness = source.freshness(variant.locator) if fresh_now else facts.freshness
+    return Picture(entry, FORMATS[facts.format].media_type, facts.etag, age, freshness, source, variant.vary, facts.storable)

@@ -96,9 +96,8 @@ class Upgrades:
             lambda trace: self._upgrade(source, variant, interim, trace), lambda: self._under_way.discard(key)
         )
 
-    def brief(self, facts: Facts, age: int) -> Freshness:
+    def brief(self, freshness: Freshness, age: int) -> Freshness:
         """How long caches may keep an interim answer of that age in seconds: so long that they soon come for the better one."""
-        freshness = facts.freshness
         return msgspec.structs.replace(
             freshness, max_age=min(freshness.max_age, age + int(self._settings.max_age)), stale_while_revalidate=0
         )

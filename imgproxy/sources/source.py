@@ -77,7 +77,7 @@ class Source(Protocol):
         """Whether only those may have it who show that they may, and no cache that several share. Asked after `version`."""
 
     def freshness(self, locator: str) -> Freshness:
-        """How long an answer is good where the origin does not say. Asked after `version`."""
+        """How long an answer is good from now, where the origin does not say. Asked after `version`."""
 
     def headers(self, locator: str) -> Mapping[str, str]:
         """What goes on every answer. Asked after `version`."""

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from cachetools import TTLCache
+from msgspec import structs
 
 from imgproxy.background import Background
 from imgproxy.cache.entry import Entry, Freshness
@@ -124,12 +125,17 @@ class Pictures:
         return self._sources[name], mended(locator)
 
 
-def brief(found: Sequence[Had], usual: Freshness, after_fallback: int) -> Freshness:
-    """How long what shows these pictures is good: as long as the one that is to be asked for first, and `after_fallback`
-    seconds where one stands for another."""
-    each = [usual, *(picture.original.freshness for picture in found if not picture.local)]
+def brief(found: Sequence[Had], usual: Freshness, after_fallback: int, now: float) -> Freshness:
+    """How long what shows these pictures is good from `now` on: as long as the one that is to be asked for first, and
+    `after_fallback` seconds where one stands for another."""
+    each = [usual, *(_left(picture.original, now) for picture in found if not picture.local)]
     soonest = min(each, key=lambda freshness: freshness.max_age)
     return Freshness(min(soonest.max_age, after_fallback)) if any(picture.instead for picture in found) else soonest
+
+
+def _left(original: Original, now: float) -> Freshness:
+    age = max(0, int(now - original.validated_at))
+    return structs.replace(original.freshness, max_age=max(0, original.freshness.max_age - age))
 
 
 def _head(entry: Entry) -> bytes:

@@ -130,7 +130,7 @@ class TemplateSource:
 
     def _noted(self, sketch: Sketch, until: float, generation: int) -> _Seen:
         headers = {FALLBACK_HEADER: ", ".join(sketch.fallbacks)} if sketch.fallbacks else {}
-        freshness = brief(sketch.pictures, self._freshness, self._brief)
+        freshness = brief(sketch.pictures, self._freshness, self._brief, time.time())
         return _Seen(sketch.version, min(until, sketch.known_until), generation, freshness, headers, sketch.private)
 
 

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 from imgproxy.background import Background
 from imgproxy.cache.changes import Changes
 from imgproxy.cache.disk import DiskStore
-from imgproxy.cache.entry import Entry
+from imgproxy.cache.entry import Entry, Freshness
 from imgproxy.cache.freshness import judge
 from imgproxy.cache.hot import LEASE, HotCache
 from imgproxy.pipeline import Picture
@@ -271,15 +271,21 @@ class HotAnswers:
         given = answer.picture.source.headers(answer.asked.locator)
         if until <= now or (answer.given != given and not self._dress(answer, given)):
             return False
-        facts = answer.entry.facts
-        age = 0 if answer.entry.identity.validator else max(0, int(wall - facts.validated_at))
-        if age != answer.picture.age:
-            answer.picture = structs.replace(answer.picture, age=age)
+        age, freshness = self._ages(answer, wall)
+        if age != answer.picture.age or freshness != answer.picture.freshness:
+            answer.picture = structs.replace(answer.picture, age=age, freshness=freshness)
         now_so = f"{_text(passing(answer.asked, answer.picture, _HIT))}Date: {self._today(wall)}\r\nX-Request-ID: ".encode()
         for ready in (answer.whole, answer.unchanged):
             ready.start = ready.lasting + now_so
         answer.dated_until, answer.until = dated_until, until
         return True
+
+    @staticmethod
+    def _ages(answer: HotAnswer, wall: float) -> tuple[int, Freshness]:
+        """How old it is, and how long it is good: what its source says now, where that knows which version there is."""
+        if answer.entry.identity.validator:
+            return 0, answer.picture.source.freshness(answer.asked.locator)
+        return max(0, int(wall - answer.entry.facts.validated_at)), answer.entry.facts.freshness
 
     def _dress(self, answer: HotAnswer, given: Mapping[str, str]) -> bool:
         """Write what stays of its heads, where `given` is what the source says goes with it; False: it cannot be written."""

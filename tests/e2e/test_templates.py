@@ -18,6 +18,7 @@ import aiohttp
 import numpy
 import pytest
 import zxingcpp
+from aiohttp import web
 
 from tests.e2e.conftest import Serve, Server, configuration, end, small_disk, start, write_pictures
 from tests.e2e.test_origin import PICTURE, Origin, origin, source, sum_of
@@ -92,6 +93,11 @@ def press(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start(directory / "server", configuration(root, directory / "cache", section(shelf)))
     yield server
     end(server)
+
+
+async def metrics(server: Server) -> str:
+    async with aiohttp.ClientSession() as client, client.get(f"{server.admin}/metrics") as answer:
+        return await answer.text()
 
 
 async def drawn(server: Server, target: str) -> Any:
@@ -237,8 +243,7 @@ async def test_another_picture_stands_for_one_that_cannot_be_had(press: Server, 
         assert answer.status == 200, body
         assert answer.headers["Imgproxy-Fallback"] == "photo"
         assert "max-age=10" in answer.headers["Cache-Control"]
-    async with aiohttp.ClientSession() as client, client.get(f"{press.admin}/metrics") as answer:
-        (counted,) = re.findall(r"^imgproxy_template_fallbacks_total (\d+)", await answer.text(), re.MULTILINE)
+    (counted,) = re.findall(r"^imgproxy_template_fallbacks_total (\d+)", await metrics(press), re.MULTILINE)
     assert int(counted) >= 1
 
 
@@ -246,10 +251,41 @@ async def test_what_a_template_takes_is_counted(serve: Serve, origin: Origin, tm
     server = serve(section(write(tmp_path / "templates", card=CARD)) + source(origin))
     answer, body = await get(server, "/images/template/card?photo=web/a.jpg")
     assert (answer.status, "Imgproxy-Fallback" in answer.headers) == (200, False), body
-    async with aiohttp.ClientSession() as client, client.get(f"{server.admin}/metrics") as metrics:
-        text = await metrics.text()
+    text = await metrics(server)
     assert sum_of(text, "imgproxy_origin_bytes_total") == len(PICTURE)
     assert sum_of(text, "imgproxy_render_seconds_count") == 2  # the canvas, and what was made of it
+
+
+async def test_a_picture_on_it_is_as_old_as_it_is(serve: Serve, origin: Origin, tmp_path: Path) -> None:
+    """What was drawn once says at each answer for how long the pictures on it are still good, and not what it was then."""
+    server = serve(section(write(tmp_path / "templates", card=CARD)) + source(origin))
+    told = {"Cache-Control": "max-age=0, stale-while-revalidate=0", "ETag": '"v1"'}
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.headers.get("If-None-Match") == '"v1"':
+            return web.Response(status=304, headers=told)
+        return web.Response(body=PICTURE, headers=told)
+
+    origin.answer = answer
+    target = "/images/template/card?photo=web/a.jpg"
+    first, _ = await get(server, target)
+    assert first.headers["Cache-Control"].startswith("public, max-age=0")
+    told |= {"Cache-Control": "max-age=5000", "Age": "1000"}
+    left = 0
+    async with asyncio.timeout(20):
+        while not left:
+            again, _ = await get(server, target)
+            left = seconds_left(again)
+            assert again.headers["ETag"] == first.headers["ETag"]
+    part, _ = await get(server, target, Range="bytes=0-9")
+    for each, status in (again, 200), (part, 206):
+        assert (each.status, each.headers["Age"]) == (status, "0")
+        assert 3900 < seconds_left(each) <= 4000
+    assert sum_of(await metrics(server), "imgproxy_render_seconds_count") == 2  # the canvas, and what was made of it
+
+
+def seconds_left(answer: aiohttp.ClientResponse) -> int:
+    return int(answer.headers["Cache-Control"].split("max-age=")[1].split(",")[0])
 
 
 async def test_a_picture_that_turns_out_to_be_broken_is_replaced(serve: Serve, tmp_path: Path) -> None:

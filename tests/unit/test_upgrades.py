@@ -100,8 +100,7 @@ def test_what_is_interim(grade: str, interim: bool) -> None:
 )
 def test_caches_come_back_a_minute_after_they_asked(tmp_path: Path, freshness: Freshness, age: int, brief: Freshness) -> None:
     """Whatever the Age that is sent beside it, and never later than the answer is good."""
-    facts = Facts(format="avif", etag="", begun_at=0, validated_at=0, freshness=freshness, grade="interim avif")
-    assert Bench(tmp_path).upgrades.brief(facts, age) == brief
+    assert Bench(tmp_path).upgrades.brief(freshness, age) == brief
 
 
 async def test_one_picture_is_under_way_once(tmp_path: Path) -> None:
