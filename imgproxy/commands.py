@@ -208,8 +208,6 @@ def purge(arguments: Namespace) -> int:
     if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
         why = "cannot be written" if directory.is_dir() else "is not there"
         raise SettingsError(f"cache.directory: {directory} {why}; nothing was purged")
-    if arguments.source is not None:
-        settings.expect_source(arguments.source)
     if arguments.url is not None:
         if arguments.path is not None or arguments.prefix is not None:
             raise InvalidTarget("--path and --prefix go with --source, not with --url")
@@ -218,7 +216,7 @@ def purge(arguments: Namespace) -> int:
         asked = Purge(source=arguments.source, path=arguments.path)
     else:
         asked = Purge(source=arguments.source, prefix=arguments.prefix or "")
-    ban = ban_of(asked, (make_native(settings),), time.time())
+    ban = ban_of(asked, time.time(), (make_native(settings),), settings.expect_source)
     Bans(directory).add(ban)
     what = "everything" if ban.prefix and not ban.locator else ban.locator + ("…" if ban.prefix else "")
     print(f"purged: {what} of {ban.source}")

@@ -22,9 +22,10 @@ from imgproxy.settings import HttpSource, Settings
 from imgproxy.sources.http import Http
 from imgproxy.sources.source import Source
 from imgproxy.templates.painter import Painter
-from imgproxy.templates.pictures import WEB, Pictures
+from imgproxy.templates.pictures import Pictures
 from imgproxy.templates.shelf import Shelf
 from imgproxy.templates.source import TemplateSource
+from imgproxy.urls.native import TEMPLATE_WEB
 
 _log = logging.getLogger("imgproxy.templates")
 
@@ -57,7 +58,7 @@ def open_templates(  # noqa: PLR0913 -- every room that a template goes through
     SettingsError."""
     section, limits = settings.templates, settings.limits
     # The configured source itself: what is purged of it is purged of templates' pictures too.
-    web = sources.get(section.web) or Http(WEB, HttpSource(allow=["*"]), limits)
+    web = sources.get(section.web) or Http(TEMPLATE_WEB, HttpSource(allow=["*"]), limits)
     shelf = open_shelf(settings, fonts, runtime / "templates.msgpack")
     flights: Flights[Entry] = Flights(Path(settings.cache.directory) / "templates.lock", bans)
     pictures = Pictures(sources, web, originals, background)

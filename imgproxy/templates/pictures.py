@@ -34,9 +34,6 @@ from imgproxy.trace import Trace
 from imgproxy.urls.native import TEMPLATE
 from imgproxy.urls.values import mended
 
-WEB = "template.web"
-"""The source of pictures that are named by a whole URL, where the settings name none; no URL can name it."""
-
 _UNDRAWABLE_SECONDS = 60.0
 _UNDRAWABLE = 1024
 

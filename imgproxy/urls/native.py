@@ -36,6 +36,8 @@ LIBRARY = "library"
 """The source of hosted pictures."""
 TEMPLATE = "template"
 """The source of rendered templates. Its locators are an id, and behind a question mark the values of variables."""
+TEMPLATE_WEB = "template.web"
+"""The source of a template's pictures that are named by a whole URL, where the settings name none; no URL can name it."""
 
 _VARIABLE = "v."
 """What names of variables begin with where they are not to be taken for options."""

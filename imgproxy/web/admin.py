@@ -16,6 +16,7 @@ from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.metrics import Metrics
 from imgproxy.spec import encode
 from imgproxy.urls.dialect import Dialect
+from imgproxy.urls.native import TEMPLATE_WEB
 from imgproxy.urls.values import mended
 from imgproxy.web.arrival import Arrival, read_whole
 from imgproxy.web.observe import Handler
@@ -36,8 +37,16 @@ class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix: str | None = None
 
 
-def ban_of(purge: Purge, dialects: Sequence[Dialect], now: float) -> Ban:
-    """What `purge` covers, of everything made until `now`. Raises InvalidTarget or InvalidOption."""
+def ban_of(purge: Purge, now: float, dialects: Sequence[Dialect], expect: Callable[[str], None]) -> Ban:
+    """What `purge` covers, of everything made until `now`. Raises InvalidTarget or InvalidOption, and what `expect` does of a
+    source that is not there."""
+    ban = _ban(purge, dialects, now)
+    if ban.source != TEMPLATE_WEB:
+        expect(ban.source)
+    return ban
+
+
+def _ban(purge: Purge, dialects: Sequence[Dialect], now: float) -> Ban:
     if bool(purge.url) == bool(purge.source):
         raise InvalidTarget("name either url, or source with path or prefix")
     if purge.url:
@@ -64,14 +73,14 @@ class AdminHandler:
         self,
         metrics: Metrics,
         bans: Bans,
-        dialects: Sequence[Dialect],
+        ban_of: Callable[[Purge, float], Ban],
         quarantine: Quarantine,
         ready: Callable[[], dict[str, object]],
         patience: float,
     ) -> None:
         self._metrics = metrics
         self._bans = bans
-        self._dialects = dialects
+        self._ban_of = ban_of
         self._quarantine = quarantine
         self._ready = ready
         self._patience = patience
@@ -102,7 +111,7 @@ class AdminHandler:
             asked = msgspec.json.decode(data, type=Purge)
         except msgspec.MsgspecError as error:
             raise InvalidTarget(f"the body is not a purge: {error}") from error
-        ban = ban_of(asked, self._dialects, time.time())
+        ban = self._ban_of(asked, time.time())
         # Whoever goes away has asked for it all the same.
         await asyncio.shield(self._record(ban))
         return web.json_response({"purged": {"source": ban.source, "locator": ban.locator, "prefix": ban.prefix}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ from imgproxy.sources.http import Http
 from imgproxy.sources.source import Source
 from imgproxy.upgrades import RETRY, Outcome, Shared, Upgrades
 from imgproxy.web.access import AccessLog
-from imgproxy.web.admin import AdminHandler
+from imgproxy.web.admin import AdminHandler, ban_of
 from imgproxy.web.at_hand import AtHand
 from imgproxy.web.connection import HotConnection
 from imgproxy.web.doors import make_doors
@@ -132,11 +133,10 @@ def create(settings: Settings, runtime: Path) -> Site:
     public.cleanup_ctx.append(lifetime_of(metrics, background, sources, observer))
     admin = web.Application()
     Observer(msgspec.structs.replace(settings.server, cors_origins=()), metrics, None).watch(admin)
-    dialects = [door.dialect for door in doors]
     AdminHandler(
         metrics,
         storage.bans,
-        dialects,
+        partial(ban_of, dialects=[door.dialect for door in doors], expect=settings.expect_source),
         quarantine,
         readiness(handler, storage, pool),
         settings.server.write_timeout,

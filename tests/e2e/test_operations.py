@@ -58,7 +58,10 @@ async def test_no_page_of_another_site_changes_anything(
     if origin is not None:
         headers["Origin"] = site.admin if origin == "itself" else origin
     async with aiohttp.ClientSession(headers=headers) as session:
-        for method, path, body in (("POST", "/purge", b'{"source": "nobody", "prefix": ""}'), ("DELETE", "/quarantine", None)):
+        for method, path, body in (
+            ("POST", "/purge", b'{"source": "local", "path": "absent"}'),
+            ("DELETE", "/quarantine", None),
+        ):
             async with session.request(method, site.admin + path, data=body) as answer:
                 assert answer.status == status
                 assert answer.content_type == ("application/json" if status == 200 else "application/problem+json")

@@ -205,8 +205,7 @@ class Pictures:
         return await self._plain(call, (await self._catalogue.add_tags(call.tenant, [_id(call)], call.body.tags))[0])
 
     async def remove_tags(self, call: Call) -> Reply:
-        old = call.query.tags or None
-        return await self._plain(call, (await self._catalogue.remove_tags(call.tenant, [_id(call)], old))[0])
+        return await self._plain(call, (await self._catalogue.remove_tags(call.tenant, [_id(call)], call.query.tags))[0])
 
     async def old_delete(self, call: Call) -> Reply:
         return Reply(DeletedAnswer((await self._intake.delete(call.tenant, _ids(call))).ids))

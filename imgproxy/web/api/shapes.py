@@ -151,9 +151,9 @@ class Which(Given, frozen=True):
 
 
 class MaybeTags(Given, frozen=True):
-    """None: every tag."""
+    """None: every tag. An empty list is a list of none."""
 
-    tags: Tags = ()
+    tags: Tags | None = None
 
 
 class Storage(Struct, frozen=True):
@@ -230,7 +230,7 @@ class HostedSuccess(Success[PictureAnswer], frozen=True, kw_only=True):
 
 def listed(shape: type[Struct]) -> frozenset[str]:
     """The fields that are lists: in a query and in a form with commas between."""
-    return frozenset(each.encode_name for each in msgspec.structs.fields(shape) if each.type in (Tags, Ids))
+    return frozenset(each.encode_name for each in msgspec.structs.fields(shape) if each.type in (Tags, Tags | None, Ids))
 
 
 def cursor_at(text: str | None) -> tuple[int, str] | None:

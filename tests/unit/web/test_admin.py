@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,18 @@ from aiohttp.typedefs import Handler
 from pytest_aiohttp.plugin import AiohttpServer
 
 from imgproxy.cache.bans import Ban, Bans
+from imgproxy.errors import SourceUnknown
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.metrics import Metrics
 from imgproxy.request import Client, Identity, hinted
+from imgproxy.settings import HttpSource, Settings
 from imgproxy.spec import Transform, encode
 from imgproxy.urls.native import Native
 from imgproxy.web.admin import AdminHandler, Purge, ban_of
 
 DIALECT = Native()
+SETTINGS = Settings(sources={"web": HttpSource(allow=["*"])})
+read = partial(ban_of, dialects=[DIALECT], expect=SETTINGS.expect_source)
 
 
 def transform_of(target: str) -> Transform:
@@ -42,17 +47,33 @@ def transform_of(target: str) -> Transform:
         (Purge(url="/images/web/a.jpg"), Ban(9, "web", "a.jpg")),
         (Purge(url="/images/web/a.jpg?w=9"), Ban(9, "web", "a.jpg", transform=encode(transform_of("/images/web/a.jpg?w=9")))),
         (Purge(url="/images/web/a.jpg?w=9&ch=dpr"), Ban(9, "web", "a.jpg")),
+        (Purge(source="template.web", prefix="https://h/"), Ban(9, "template.web", "https://h/", prefix=True)),
     ],
     ids=repr,
 )
 def test_what_a_purge_bans(purge: Purge, ban: Ban) -> None:
-    assert ban_of(purge, [DIALECT], 9) == ban
+    assert read(purge, 9) == ban
+
+
+@pytest.mark.parametrize(
+    "purge",
+    [
+        Purge(source="wbe", path="a.jpg"),
+        Purge(source="wbe", prefix=""),
+        Purge(url="/images/wbe/a.jpg"),
+        Purge(url="/images/library/a"),
+    ],
+    ids=repr,
+)
+def test_a_purge_of_nothing_is_none(purge: Purge) -> None:
+    with pytest.raises(SourceUnknown, match="there are: web"):
+        read(purge, 9)
 
 
 @pytest.mark.parametrize("client", [Client(), Client(dpr=2), Client(width=345), Client(save_data=True)], ids=repr)
 def test_what_hints_have_made_of_a_url_goes_with_it(client: Client) -> None:
     target = "/images/web/a.jpg?w=9&ch=width,dpr,save-data"
-    ban = ban_of(Purge(url=target), [DIALECT], 9)
+    ban = read(Purge(url=target), 9)
     stored = Identity("web:0123", "a.jpg", transform=encode(hinted(transform_of(target), client)))
     assert ban.applies(stored, 9)
 
@@ -69,7 +90,7 @@ async def test_a_purge_is_recorded_after_its_client_has_gone(tmp_path: Path, aio
             ended.set()
 
     bans, app = Bans(tmp_path), web.Application(middlewares=[watch])
-    AdminHandler(Metrics(), bans, [DIALECT], Quarantine(tmp_path / "quarantine", 0), dict, 30).route(app)
+    AdminHandler(Metrics(), bans, read, Quarantine(tmp_path / "quarantine", 0), dict, 30).route(app)
     server = await aiohttp_server(app, host="127.0.0.1")
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(1))
