@@ -64,6 +64,10 @@ class Connection(RequestHandler):
         if self._head > _LONGEST_HEAD and self.transport is not None:
             self.transport.write(_HEAD_TOO_LONG)
             self.transport.close()
+            self.refused(431, new_id())
+
+    def refused(self, status: int, request_id: str) -> None:
+        """That was the answer to what is no request. Here nobody is told."""
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -96,6 +100,7 @@ class Connection(RequestHandler):
             headers=SAFETY | {"Cache-Control": "no-store", "Server": "imgproxy", "X-Request-ID": problem.request_id},
         )
         dressed.force_close()
+        self.refused(400, problem.request_id)
         return dressed
 
     def _watch(self, transport: asyncio.Transport, before: int) -> None:
@@ -139,6 +144,9 @@ class HotConnection(Connection):
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self._remote = str(peer[0]) if isinstance(peer, tuple) else str(peer or "")
+
+    def refused(self, status: int, request_id: str) -> None:
+        self._answers.observer.refused(status, self._remote, request_id)
 
     def close(self) -> None:
         """When what is being sent is out."""

@@ -121,6 +121,13 @@ class Observer:
             members = f'"id":"{request_id}","ms":{seconds * 1000:.2f},"error":"{code}","remote":"{remote}"'
             self._log.add(f"{self._log.opening()}{members}{told}")
 
+    def refused(self, status: int, remote: str, request_id: str) -> None:
+        """What is no request was answered with `status`: there is neither a method nor a target."""
+        self._metrics.request("other", status, 0, 0, Trace())
+        if self._log is not None:
+            members = f'"id":"{request_id}","status":{status},"bytes":0,"ms":0.00,"remote":"{remote}","error":"http-{status}"'
+            self._log.add(f"{self._log.opening()}{members}}}\n")
+
     def watch(self, app: web.Application) -> None:
         @web.middleware
         async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -12,6 +12,7 @@ import pytest
 
 from imgproxy.signing import Policy, Signer
 from tests.e2e.conftest import SECRET, Serve, Server
+from tests.e2e.test_origin import sum_of
 from tests.e2e.test_pictures import get
 
 JPEG = "/images/local/scene.jpg?w=160&fm=jpg"
@@ -193,6 +194,35 @@ async def test_what_http_refuses_has_the_same_code_in_the_log(
     assert (answer.status, problem["detail"], problem["code"]) == (status, detail, f"http-{status}")
     line = site.wait_for("request", lambda line: line["id"] == problem["request_id"])
     assert line["error"] == problem["code"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /images/local/scene.jpg HTTP/9.9\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %b\r\n" % (n, b"x" * 8000) for n in range(12)), 431),
+    ],
+)
+async def test_what_is_no_request_is_in_the_log_and_the_metrics(site: Server, sent: bytes, status: int) -> None:
+    host, port = site.public.removeprefix("http://").split(":")
+
+    async def counted() -> float:
+        async with aiohttp.ClientSession() as session, session.get(site.admin + "/metrics") as answer:
+            return sum_of(await answer.text(), 'imgproxy_requests_total{route="other",status="4xx"}')
+
+    before = await counted()
+    reader, writer = await asyncio.open_connection(host, int(port))
+    sender = writer.get_extra_info("sockname")
+    writer.write(sent)
+    answer = await reader.read()
+    writer.close()
+    assert answer.split()[1] == b"%d" % status
+    line = site.wait_for("request", lambda line: line["status"] == status and (status == 431 or line["id"].encode() in answer))
+    assert (line["error"], line["remote"], "method" in line) == (f"http-{status}", sender[0], False)
+    async with asyncio.timeout(20):  # each process hands on what it counted a while later
+        while await counted() <= before:
+            pass
 
 
 @pytest.mark.parametrize(
