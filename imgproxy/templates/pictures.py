@@ -60,7 +60,7 @@ class Pictures:
         self._web = web
         self._originals = originals
         self._background = background
-        self._undrawable: TTLCache[str, ImgproxyError] = TTLCache(_UNDRAWABLE, _UNDRAWABLE_SECONDS)
+        self._undrawable: TTLCache[str, str] = TTLCache(_UNDRAWABLE, _UNDRAWABLE_SECONDS)
 
     async def find(self, wanted: Sequence[Wanted], trace: Trace) -> tuple[Had, ...]:
         """Each of them. Raises SourceError, ImageError and RequestError leaves, where neither a picture nor one of those that
@@ -82,7 +82,7 @@ class Pictures:
 
     def undrawable(self, picture: Had) -> None:
         """Its bytes are no picture: for a while something else stands for it."""
-        self._undrawable[picture.version] = NotAnImage(f"a picture of {picture.source.name} cannot be drawn")
+        self._undrawable[picture.version] = f"a picture of {picture.source.name} cannot be drawn"
 
     async def _first(self, wanted: Wanted, trace: Trace) -> Had:
         failure: ImgproxyError = SourceNotFound(f"the layer {wanted.layer} has no picture")
@@ -99,8 +99,9 @@ class Pictures:
         identity, original = await self._originals.newest(source, locator, trace, self._background)
         content = await original.whole()
         seen = f"{identity.key} {original.digest}"
-        if seen in self._undrawable:
-            raise self._undrawable[seen]
+        why = self._undrawable.get(seen)
+        if why is not None:
+            raise NotAnImage(why)
         head = await asyncio.to_thread(_head, content) if isinstance(content, Entry) else b""
         if isinstance(content, Entry) and sniff(head) is None:
             raise NotAnImage("it is no picture in any format that this server knows")

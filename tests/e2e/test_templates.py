@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -296,6 +297,26 @@ async def test_a_picture_that_turns_out_to_be_broken_is_replaced(serve: Serve, t
     assert first.status == 200, body
     second, _ = await get(server, "/images/template/card?photo=local/torn.png")
     assert first.headers["Imgproxy-Fallback"] == second.headers["Imgproxy-Fallback"] == "photo"
+
+
+async def test_a_broken_picture_is_let_go_of(serve: Serve, tmp_path: Path) -> None:
+    """For a while it is known that it is broken; whoever hears that keeps no file of it open."""
+    root = write_pictures(tmp_path / "pictures")
+    (root / "torn.png").write_bytes(plain(300, 300, RED).pngsave_buffer()[:200])
+    server = serve(section(write(tmp_path / "templates", card=CARD)), pictures=root)
+    (pid,) = server.children("web")
+
+    def held() -> int:
+        count = 0
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it was closed meanwhile
+                count += each.readlink().name == "torn.png"
+        return count
+
+    for number in range(20):
+        answer, _ = await get(server, f"/images/template/card?photo=local/torn.png&name={number}")
+        assert answer.headers["Imgproxy-Fallback"] == "photo"
+    assert held() == 0
 
 
 async def test_where_nothing_stands_for_a_picture_the_default_one_does(serve: Serve, tmp_path: Path, root: Path) -> None:
