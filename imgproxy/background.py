@@ -49,5 +49,5 @@ class Background:
         try:
             await work(trace)
         except ImgproxyError as error:
-            failed = error.with_traceback(None)  # its frames hold this one
+            failed = error.alone()  # its frames hold this one
         self._report(trace, failed)

@@ -59,13 +59,18 @@ public interface.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ImgproxyError(Exception):
     """The root. `str(error)` is one sentence that may be shown to whoever asked."""
 
     code: ClassVar[str] = "internal"
+
+    def alone(self) -> Self:
+        """Itself, without what it was raised from: the frames of all that, which hold drafts and descriptors."""
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
 
 
 class SettingsError(ImgproxyError):

@@ -125,7 +125,7 @@ class Flights(Generic[T]):
                     self._release(offset)
         except ImgproxyError as error:
             # Its frames hold drafts and descriptors, and those who wait may hold the error for long.
-            flight.crash(error.with_traceback(None))
+            flight.crash(error.alone())
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             if not flight.crash(error):
                 context = {"message": "a job failed after it had published its value", "exception": error}
