@@ -59,16 +59,15 @@ class S3Objects:
             async for chunk in answer.stream(min_chunk_size=256 * 1024):
                 yield bytes(cast("memoryview", chunk))
         except (FileNotFoundError, BaseError) as error:
-            raise (SourceNotFound("the picture is gone") if _is_absence(error) else _FAILED) from error
+            if _is_absence(error):
+                raise SourceNotFound("the picture is gone") from error
+            raise OriginFailed("the store of the hosted pictures did not give one") from error
 
     async def delete(self, place: str) -> None:
         with _translated():
             await obstore.delete_async(self._store, place)
 
     async def close(self) -> None: ...
-
-
-_FAILED = OriginFailed("the store of the hosted pictures did not give one")
 
 
 def _is_absence(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imgproxy.cache.entry import Handle
-from imgproxy.errors import CapacityError, SourceNotFound, StorageFull
+from imgproxy.errors import CapacityError, OriginFailed, SourceNotFound, StorageFull
 from imgproxy.library.objects import LocalObjects, Objects, draft_in
 from imgproxy.library.s3 import S3Objects
 from imgproxy.settings import BucketSettings
@@ -88,3 +88,9 @@ async def test_a_store_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
     gone = S3Objects(BucketSettings(name="b", endpoint="http://127.0.0.1:9", access_key="a", secret_key="b" * 8))
     with pytest.raises(CapacityError):
         await gone.delete(PLACE)
+    failures = []
+    for _ in range(2):
+        with pytest.raises(OriginFailed) as failed:
+            await content(gone, PLACE)
+        failures.append(failed.value)
+    assert failures[0] is not failures[1], "one error for all would gather the frames, and descriptors, of every reading"
