@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import cast
 
@@ -64,7 +64,7 @@ class S3Objects:
             raise OriginFailed("the store of the hosted pictures did not give one") from error
 
     async def delete(self, place: str) -> None:
-        with _translated():
+        with _translated(), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, place)
 
     async def close(self) -> None: ...
@@ -78,7 +78,5 @@ def _is_absence(error: Exception) -> bool:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        return  # deleting what is not there
-    except BaseError as error:
+    except (FileNotFoundError, BaseError) as error:  # the first one where there is no such bucket
         raise CapacityError("the store of the hosted pictures does not answer") from error

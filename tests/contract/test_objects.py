@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from imgproxy.cache.entry import Handle
 from imgproxy.errors import CapacityError, OriginFailed, SourceNotFound, StorageFull
@@ -94,3 +96,18 @@ async def test_a_store_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
             await content(gone, PLACE)
         failures.append(failed.value)
     assert failures[0] is not failures[1], "one error for all would gather the frames, and descriptors, of every reading"
+
+
+@pytest.mark.parametrize("body", [b"x", BODY], ids=["small", "large"])
+async def test_a_bucket_that_is_not_there_takes_nothing(tmp_path: Path, body: bytes) -> None:
+    async def refuse(_request: web.Request) -> web.Response:
+        return web.Response(status=404, text="<Error><Code>NoSuchBucket</Code></Error>", content_type="application/xml")
+
+    app = web.Application(client_max_size=2 * len(BODY))
+    app.router.add_route("*", "/{path:.*}", refuse)
+    async with TestServer(app) as server:
+        endpoint = str(server.make_url("")).rstrip("/")
+        objects = S3Objects(BucketSettings(name="b", endpoint=endpoint, access_key="a", secret_key="b" * 8))
+        with pytest.raises(CapacityError):
+            await objects.put(PLACE, draft(tmp_path, body), len(body))
+        await objects.delete(PLACE)
