@@ -21,11 +21,11 @@ from tests.unit.cache.samples import Child, body, facts, files_below, gather, pi
 UNMOUNTABLE = 77
 
 
-def run(directory: Path, scenario: str) -> None:
-    """Run `scenario` of this module in a process that sees a small disk at `directory`."""
+def run(directory: Path, scenario: str, module: str = "tests.unit.cache.test_full_disk") -> None:
+    """Run `scenario` of that module in a process that sees a small disk at `directory`."""
     mount = f'mount -t tmpfs -o size=1m none "$0" || exit {UNMOUNTABLE}; exec "$@"'
     command = ["unshare", "-Urm", "sh", "-c", mount, str(directory)]
-    command += [sys.executable, "-W", "error", "-c", f"from tests.unit.cache.test_full_disk import {scenario} as it; it()"]
+    command += [sys.executable, "-W", "error", "-c", f"from {module} import {scenario} as it; it()"]
     try:
         done = subprocess.run(command, cwd=directory, env=os.environ | small_disk(directory), capture_output=True, text=True)
     except FileNotFoundError:
