@@ -4,8 +4,8 @@ Counting is additions to plain numbers; `flush` hands them on, because every val
 Whoever makes a Metrics calls it: at most every INTERVAL, and at the end.
 
 Across processes: when PROMETHEUS_MULTIPROC_DIR is in the environment before this module is imported, every process writes into
-files there and `exposition` adds them up. One Metrics a process. No label ever holds a host, a path or a key, so the number of
-series is bounded by the table below, whatever is asked of the server.
+files there and `exposition` adds them up; where the disk takes no more it counts for itself. One Metrics a process. No label
+ever holds a host, a path or a key, so the number of series is bounded by the table below, whatever is asked of the server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Literal
 import msgspec
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+from prometheus_client import values as library
 
+from imgproxy.metric_files import directory_with_room
 from imgproxy.settings import environment
 from imgproxy.trace import Trace
 
@@ -189,7 +191,10 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self._directory = environment().get("PROMETHEUS_MULTIPROC_DIR", "")
+        kinds = ("counter", "histogram", *{f"gauge_{metric.mode}" for metric in TABLE})
+        self._directory = directory_with_room(environment().get("PROMETHEUS_MULTIPROC_DIR", ""), kinds)
+        if not self._directory:
+            library.ValueClass = library.MutexValue
         self._registry = CollectorRegistry()
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
         self._counts: dict[tuple[str, ...], _Count] = {}

@@ -178,7 +178,7 @@ FLOORS = [
     ["errors", "formats", "parts", "layers", "encoding", "typefaces"],
     ["spec"],
     ["canonical"],
-    ["request", "trace", "settings", "logs"],
+    ["request", "trace", "settings", "logs", "metric_files"],
     ["cache.*", "cache", "urls.*", "urls", "sources.*", "sources", "jobs.*", "jobs", "metrics", "signing"],
     ["fonts", *(f"templates.{each}" for each in SCREENED), "templates"],
     ["configuration.*", "configuration", "keysalt"],

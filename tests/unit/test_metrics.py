@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from imgproxy import metrics as module
+from imgproxy.metric_files import BYTES
 from imgproxy.metrics import TABLE, Metrics, table
 from imgproxy.settings import child_environment
 from imgproxy.trace import Trace
+from tests.unit.cache.test_full_disk import disk, fill
+from tests.unit.cache.test_full_disk import run as run_on_small_disk
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -208,3 +211,19 @@ def test_processes_are_added_up_and_the_dead_wait_for_nothing(tmp_path: Path) ->
     assert none_left["imgproxy_requests_total", (("route", "images"), ("status", "2xx"))] == 2
     assert none_left["imgproxy_cache_entries", (("store", "results"),)] == 5
     assert len(none_left) <= 400
+
+
+def test_a_process_that_finds_a_full_disk_counts_for_itself(tmp_path: Path) -> None:
+    run_on_small_disk(tmp_path, "count_on_a_full_disk", __name__)
+
+
+def count_on_a_full_disk() -> None:
+    before = run(disk(), CHILD, "janitor").strip()
+    assert {path.stat().st_size for path in disk().glob("*.db")} == {BYTES}, "what grows takes more room than was made sure of"
+    filler = fill(disk())
+    alone = samples(run(disk(), f"{CHILD}\nsys.stdout.buffer.write(metrics.exposition()[0])", "web").partition("\n")[2])
+    assert alone["imgproxy_requests_total", (("route", "images"), ("status", "2xx"))] == 1
+    assert {path.stem.rpartition("_")[2] for path in disk().glob("*.*")} == {before}
+    filler.unlink()
+    both = samples(run(disk(), f"{CHILD}\nsys.stdout.buffer.write(metrics.exposition()[0])", "web").partition("\n")[2])
+    assert both["imgproxy_requests_total", (("route", "images"), ("status", "2xx"))] == 2
