@@ -229,7 +229,7 @@ class Intake:
     async def _change(self, tenant: str, id: str, tags: Sequence[str] | None, private: bool | None) -> Hosted:
         picture = await self._catalogue.change(tenant, id, tags=tags, private=private)
         if private is not None:
-            await self._purge(id)
+            await self._purge([id])
         return picture
 
     async def delete(self, tenant: str, ids: Sequence[str]) -> Deleted:
@@ -248,15 +248,26 @@ class Intake:
 
     async def _delete(self, deleting: Awaitable[Deleted]) -> Deleted:
         deleted = await deleting
-        for id in deleted.ids:
-            await self._purge(id)
+        try:
+            await self._purge(deleted.ids)
+        except CapacityError:
+            # A full disk has room for it when the bytes are gone.
+            await self.clear(deleted.places)
+            await self._purge(deleted.ids)
         await self.clear(deleted.places)
         return deleted
 
-    async def _purge(self, id: str) -> None:
-        """What was made of it, and what any process knows of it, is no longer good."""
-        await asyncio.to_thread(self._bans.add, Ban(at=time.time(), source=LIBRARY, locator=id))
-        await self._snapshots.forget(id)  # it would be believed again when the ban is retired
+    async def _purge(self, ids: Sequence[str]) -> None:
+        """What was made of them, and what any process knows of them, is no longer good. Raises CapacityError."""
+        failed: CapacityError | None = None
+        for id in ids:
+            try:
+                await asyncio.to_thread(self._bans.add, Ban(at=time.time(), source=LIBRARY, locator=id))
+            except CapacityError as error:
+                failed = error
+            await self._snapshots.forget(id)  # it would be believed again when the ban is retired
+        if failed is not None:
+            raise failed
 
     async def clear(self, places: Sequence[str]) -> None:
         """Bytes of nobody. What cannot be deleted now is left to the next sweep."""

@@ -38,13 +38,18 @@ class Snapshots:
         if kept is not None and kept.picture == picture and not self._banned(kept):
             return
         draft = path.with_name(f"{path.name}.{os.getpid()}.{seen_at:.6f}")
-        with suppress(OSError):
+        try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft.write_bytes(msgspec.msgpack.encode(seen))
             draft.rename(path)
             if self._banned(seen):
                 # A purge since then has looked for what there was to forget, perhaps before this was there.
                 path.unlink(missing_ok=True)
+        except OSError:
+            # The one before is not true any more.
+            for file in (draft, path):
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
 
     async def find(self, id: str) -> Hosted | None:
         return await asyncio.to_thread(self._find, id)

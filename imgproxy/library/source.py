@@ -6,13 +6,13 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from cachetools import LRUCache
 
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.entry import Freshness, Validators
-from imgproxy.errors import CatalogueUnavailable, InvalidTarget, SourceNotFound, SourceTooLarge
+from imgproxy.errors import CapacityError, CatalogueUnavailable, InvalidTarget, SourceNotFound, SourceTooLarge
 from imgproxy.library.catalogue import Catalogue, Hosted
 from imgproxy.library.database import SECONDS
 from imgproxy.library.objects import Objects
@@ -115,7 +115,8 @@ class LibrarySource:
     async def _forget(self, id: str) -> None:
         """A picture that this machine has seen, and that was deleted by way of another: what was made of it here goes too."""
         if await self._snapshots.find(id) is not None:
-            await asyncio.to_thread(self._bans.add, Ban(at=time.time(), source=LIBRARY, locator=id))
+            with suppress(CapacityError):  # it is gone all the same, and nobody is given what was made of it
+                await asyncio.to_thread(self._bans.add, Ban(at=time.time(), source=LIBRARY, locator=id))
             await self._snapshots.forget(id)
 
     async def _asked(self, id: str) -> Hosted | None:

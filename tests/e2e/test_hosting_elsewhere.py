@@ -170,18 +170,20 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield made
 
 
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    filler.write_bytes(b"\0" * 100_000)
+    with filler.open("ab", buffering=0) as file, suppress(OSError):
+        while file.write(b"\0" * 4096):
+            pass
+    return filler
+
+
 async def test_a_full_disk_is_said_so_and_nothing_is_lost(disk: Path, stack: ExitStack, tmp_path: Path) -> None:
     hosting = begin(stack, tmp_path, f'[library]\nenabled = true\ndirectory = "{disk}/library"\n')
     hosting.library = disk / "library"
     kept = await hosting.host(jpeg(72))
-    filler = disk / "filler"
-    filler.write_bytes(b"\0" * 100_000)
-    with filler.open("ab", buffering=0) as file:
-        try:
-            while file.write(b"\0" * 4096):
-                pass
-        except OSError:
-            pass
+    filler = fill(disk)
     files = hosting.files()
     status, said, _ = await hosting.ask("POST", "/v1/images", data=pictures.jpeg(400, 300), Content_Type="image/jpeg")
     assert (status, said["code"]) == (507, "storage-full"), said
@@ -191,3 +193,18 @@ async def test_a_full_disk_is_said_so_and_nothing_is_lost(disk: Path, stack: Exi
     status, said, _ = await hosting.ask("GET", "/v1/account")
     assert (status, said["response"]["num_images"]) == (200, 1), json.dumps(said)
     await hosting.host(jpeg(73))
+
+
+async def test_a_picture_is_deleted_from_a_full_disk(disk: Path, stack: ExitStack, tmp_path: Path) -> None:
+    """The cache is on it as well, which cannot write down what is purged until there is room."""
+    url = stack.enter_context(servers.postgres())
+    (disk / "cache").mkdir()
+    (tmp_path / "cache").symlink_to(disk / "cache")
+    hosting = begin(stack, tmp_path, f'[library]\nenabled = true\ndirectory = "{disk}/library"\ndatabase = "{url}"\n')
+    hosting.library = disk / "library"
+    told = await hosting.host(jpeg(72))
+    assert (await hosting.ask("GET", f"/images/{told['id']}?w=20&fm=png", key=None))[0] == 200
+    fill(disk)
+    status, said, _ = await hosting.ask("DELETE", f"/v1/images/{told['id']}")
+    assert (status, hosting.files()) == (200, []), said
+    assert (await hosting.ask("GET", f"/images/{told['id']}?w=20&fm=png", key=None))[0] == 404

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from imgproxy.errors import CapacityError
 from imgproxy.library.catalogue import Hosted
 from imgproxy.library.templates import Templates
 from tests.contract.test_catalogue import picture
@@ -69,3 +70,19 @@ async def test_what_could_not_be_finished_is_logged_when_nobody_waits(
     (machine.directory / "cache" / "bans").mkdir()
     await cancelled(machine, machine.intake.delete("shop", [hosted.id]))
     assert "a change was not finished" in caplog.messages
+
+
+async def test_what_is_deleted_goes_though_the_purge_cannot_be_recorded(machine: Machine) -> None:
+    hosted = [await machine.catalogue.add(picture("shop", digest=digest * 64)) for digest in "ab"]
+    for each in hosted:
+        path = machine.directory / "originals" / each.place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        await machine.snapshots.keep(each, time.time())
+    (machine.directory / "cache" / "bans").mkdir()
+    with pytest.raises(CapacityError):
+        await machine.intake.delete("shop", [each.id for each in hosted])
+    (machine.directory / "cache" / "bans").rmdir()
+    assert [path for path in (machine.directory / "originals").rglob("*") if path.is_file()] == []
+    assert await machine.catalogue.stray(int((time.time() + 1) * 1e6)) == []
+    assert [await machine.snapshots.find(each.id) for each in hosted] == [None, None]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from imgproxy.cache.bans import Ban, Bans
@@ -114,6 +116,26 @@ async def test_what_is_found_banned_is_not_believed_when_the_ban_is_retired(mach
     assert await machine.snapshots.find(seen.id) is None
     machine.bans.retire(time.time() + 1)
     assert await machine.snapshots.find(seen.id) is None
+
+
+async def test_what_cannot_be_kept_takes_the_one_before_with_it(machine: Machine) -> None:
+    seen = picture("shop")
+    await machine.snapshots.keep(seen, 1.0)
+    (machine.directory / "snapshots" / seen.id[:2] / f"{seen.id}.{os.getpid()}.{2:.6f}").mkdir()  # where the draft would be
+    await machine.snapshots.keep(msgspec.structs.replace(seen, private=True), 2.0)
+    assert await machine.snapshots.find(seen.id) is None
+
+
+async def test_what_is_gone_is_not_found_though_the_purge_cannot_be_recorded(machine: Machine) -> None:
+    hosted = await machine.catalogue.add(picture("shop"))
+    await machine.source.find(hosted.id)
+    await machine.catalogue.delete("shop", [hosted.id])
+    (machine.directory / "cache" / "bans").mkdir()
+    machine.now += 1.1
+    with pytest.raises(SourceNotFound):
+        await machine.source.find(hosted.id)
+    (machine.directory / "cache" / "bans").rmdir()
+    assert await machine.snapshots.find(hosted.id) is None
 
 
 async def test_it_looks_again_while_what_it_knew_may_still_be_believed(machine: Machine) -> None:
