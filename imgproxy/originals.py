@@ -80,7 +80,7 @@ class Originals:
         is copied where it is on this machine. Raises SourceError leaves."""
         async with source.open(identity.locator, None) as fetched:
             if isinstance(fetched, Fetched) and fetched.handle is not None:
-                return _local(source, identity, fetched)
+                return _local(source, identity, fetched, self._store.moment())
         # The bytes are on another machine, and that very version may be stored here.
         return with_bytes(await self.fresh(source, identity, trace))
 
@@ -93,7 +93,9 @@ class Originals:
             async with source.open(identity.locator, None) as fetched:
                 if not isinstance(fetched, Fetched) or fetched.version != identity.validator:
                     return None
-                return _local(source, identity, fetched) if fetched.handle is not None else await self.stored(identity)
+                if fetched.handle is None:
+                    return await self.stored(identity)
+                return _local(source, identity, fetched, self._store.moment())
         except SourceError:
             return None
 
@@ -183,7 +185,7 @@ class Originals:
         have: Facts | None,
         publish: Callable[[Original | Unchanged], None],
     ) -> Original | Unchanged:
-        begun_at = time.time()
+        begun_at, asked_at = self._store.moment(), time.time()
         entry = await self._store.open(identity)
         known = entry.facts if entry is not None else have
         validators = known.validators if known is not None else Validators()
@@ -191,11 +193,11 @@ class Originals:
             if isinstance(answer, NotModified):
                 freshness = _confirmed(answer, known)
                 if entry is None:
-                    return Unchanged(begun_at, freshness, answer.validators)
-                return _original(await self._store.refresh(entry, begun_at, freshness, answer.validators))
+                    return Unchanged(asked_at, freshness, answer.validators)
+                return _original(await self._store.refresh(entry, asked_at, freshness, answer.validators))
             spool = self._store.draft(identity)
             spool.expected = answer.length
-            original = Original(spool, begun_at, begun_at, answer.freshness, answer.validators, answer.storable)
+            original = Original(spool, begun_at, asked_at, answer.freshness, answer.validators, answer.storable)
             if not answer.storable:
                 await self._outdate(identity)
             publish(original)
@@ -204,7 +206,7 @@ class Originals:
             format="",
             etag=etag(identity, answer.validators, spool.digest),
             begun_at=begun_at,
-            validated_at=begun_at,
+            validated_at=asked_at,
             freshness=answer.freshness,
             validators=answer.validators,
             digest=spool.digest,
@@ -241,16 +243,15 @@ def _confirmed(answer: NotModified, known: Facts | None) -> Freshness:
     )
 
 
-def _local(source: Source, identity: Identity, fetched: Fetched | NotModified) -> Original:
+def _local(source: Source, identity: Identity, fetched: Fetched | NotModified, begun_at: float) -> Original:
     if not isinstance(fetched, Fetched) or fetched.handle is None or fetched.length is None:
         raise OriginFailed("a source that knows versions gave no file")
-    now = time.time()
     exact = fetched.version == identity.validator
     facts = Facts(
         format="",
         etag=etag(identity) if exact else "",
-        begun_at=now,
-        validated_at=now,
+        begun_at=begun_at,
+        validated_at=time.time(),
         freshness=fetched.freshness,
         storable=fetched.storable and exact,
     )

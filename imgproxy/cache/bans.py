@@ -1,7 +1,8 @@
 """Bans: what was purged, and when. Whatever was begun before that moment is dead, in every process. Safe for many processes and
 threads.
 
-`bans` has one JSON object a line; `generation` is an 8-byte counter that every process has mapped, and moves with every purge.
+`bans` has one JSON object a line; `generation` is two 8-byte numbers that every process has mapped: a counter that moves with
+every purge, and the latest moment at which anything was begun or purged, in microseconds since the epoch.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from imgproxy.cache.files import write_all
 from imgproxy.errors import CapacityError
 from imgproxy.request import Identity
 
+_CELLS = 16
+"""Bytes of both numbers."""
 _LOOK = 1.0
 """Seconds between two looks whether the directory is still the same."""
 
@@ -93,7 +96,7 @@ class Bans:
         self._index = _Index()
         self._seen = -1
         self._shared: Handle | None = None
-        self._cell = memoryview(bytearray(8)).cast("Q")
+        self._cell = memoryview(bytearray(_CELLS)).cast("Q")
         with contextlib.suppress(OSError):
             self._share()
 
@@ -106,10 +109,16 @@ class Bans:
 
     @property
     def counter(self) -> memoryview:
-        """The one number that `generation` gives, where it is mapped now. For who has no time to look whether it still is the
-        shared one, and asks for `generation` once a second beside it.
+        """Its first number is the one that `generation` gives, where it is mapped now. For who has no time to look whether it
+        still is the shared one, and asks for `generation` once a second beside it.
         """
         return self._cell
+
+    def moment(self) -> float:
+        """Now, for `Facts.begun_at`, in seconds since the epoch: later than every purge and than all that any process has begun
+        so far, although the clock may have been set back."""
+        self._cell[1] = max(int(time.time() * 1e6), self._cell[1] + 1)
+        return self._cell[1] / 1e6
 
     @property
     def active(self) -> tuple[Ban, ...]:
@@ -118,13 +127,16 @@ class Bans:
         return tuple(self._index.bans())
 
     def add(self, ban: Ban) -> None:
-        """Durable, and effective in every process, when it returns. Blocks for the disk.
+        """Durable, and effective in every process, when it returns: also for what was begun by a clock that is set back by now.
+        Blocks for the disk.
 
         Raises CapacityError when it cannot be recorded; then it may be forgotten.
         """
         self._share_anew(wait=True)
         try:
             with self._exclusive() as shared:
+                ban = msgspec.structs.replace(ban, at=max(ban.at, self._cell[1] / 1e6))
+                self._cell[1] = max(self._cell[1], int(ban.at * 1e6))
                 if shared:
                     self._append(msgspec.json.encode(ban) + b"\n")
                 else:
@@ -168,7 +180,7 @@ class Bans:
             self._look_at = self._clock() + _LOOK
             if self._shared is not None and not self._is_there(self._shared):
                 # Whoever has compared with the old counter has to see that it moved.
-                self._share(self._cell[0] + 1, wait=wait)
+                self._share((self._cell[0] + 1, self._cell[1]), wait=wait)
                 self._seen = -1
         except OSError:
             pass
@@ -181,17 +193,18 @@ class Bans:
         except FileNotFoundError:
             return False
 
-    def _share(self, least: int = 0, *, wait: bool = True) -> None:
-        """Map the counter, which is at least `least` then. Raises OSError; without `wait`, also while its lock is another's."""
+    def _share(self, least: tuple[int, int] = (0, 0), *, wait: bool = True) -> None:
+        """Map the numbers, which are at least `least`. Raises OSError; without `wait`, also while the lock is another's."""
         directory = self._path.parent
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = Handle(os.open(directory / "generation", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         with _locked(handle, wait=wait):
-            if os.fstat(handle.fd).st_size < 8:
+            whole = os.fstat(handle.fd).st_size // 8 * 8
+            if whole < _CELLS:
                 # Written, not just made longer: touching a hole of a full disk through the mapping would kill the process.
-                os.pwrite(handle.fd, bytes(8), 0)
-            cell = memoryview(mmap.mmap(handle.fd, 8)).cast("Q")
-            cell[0] = max(cell[0], least)
+                os.pwrite(handle.fd, bytes(_CELLS - whole), whole)
+            cell = memoryview(mmap.mmap(handle.fd, _CELLS)).cast("Q")
+            cell[0], cell[1] = max(cell[0], least[0]), max(cell[1], least[1])
         self._cell, self._shared = cell, handle
 
     @contextlib.contextmanager

@@ -104,6 +104,10 @@ class DiskStore:
             return None if found is None else self._judged(identity, handle, *found)
         return None
 
+    def moment(self) -> float:
+        """See `Bans.moment`."""
+        return self._bans.moment()
+
     def again(self, entry: Entry) -> StoredFile:
         """To read `entry`, which was given before, as long as it is stored."""
         return StoredFile(self._path(entry.identity.key), msgspec.structs.replace(entry, handle=None, body=None), self._window)

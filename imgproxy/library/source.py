@@ -87,7 +87,7 @@ class LibrarySource:
         believed = self._believed(id)
         if believed is not None:
             return believed
-        until, seen_at = self._clock() + _KNOWN_SECONDS, time.time()
+        until, seen_at = self._clock() + _KNOWN_SECONDS, self._bans.moment()
         try:
             found = await self._asked(id)
         except CatalogueUnavailable:

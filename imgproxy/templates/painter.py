@@ -176,7 +176,7 @@ class Painter:
             return await self._bases.open(identity)
 
         async def make(_publish: object) -> Entry:
-            began = time.time()
+            began = self._bases.moment()
             spool = self._bases.draft(identity)
             out_fd = spool.output_fd()
             try:
@@ -184,7 +184,7 @@ class Painter:
             finally:
                 os.close(out_fd)
             spool.finish_external(length)
-            facts = Facts(format="tiff", etag="", begun_at=began, validated_at=began, freshness=Freshness(0))
+            facts = Facts(format="tiff", etag="", begun_at=began, validated_at=time.time(), freshness=Freshness(0))
             return await self._bases.commit(spool, facts)
 
         entry = await look()

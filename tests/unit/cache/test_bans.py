@@ -258,3 +258,30 @@ def test_a_directory_deleted_under_running_processes_is_shared_again(tmp_path: P
         assert bans.covers(picture("c.jpg"), 15.0)
         assert bans.covers(picture("d.jpg"), 15.0)
     assert first.generation == second.generation
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_clock_that_is_set_back_neither_saves_from_a_purge_nor_makes_one_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, shared: bool
+) -> None:
+    directory = tmp_path if shared else tmp_path / "file" / "nowhere"
+    (tmp_path / "file").write_bytes(b"")
+    bans = Bans(directory)
+    there = Bans(directory) if shared else bans
+    begun = [bans.moment(), there.moment()]
+    before = time.time()
+    monkeypatch.setattr(time, "time", lambda: before - 3600)
+    for _ in range(2):
+        begun.append(bans.moment())
+        there.add(Ban(time.time(), "photos", "a/b.jpg"))
+        assert [bans.covers(VARIANT, at) for at in begun] == [True] * len(begun)
+        assert not bans.covers(VARIANT, bans.moment())
+        assert not there.covers(VARIANT, there.moment())
+    if shared:
+        assert not Bans(directory).covers(VARIANT, Bans(directory).moment()), "as it was when all were stopped"
+
+
+def test_what_an_older_version_has_left_is_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "generation").write_bytes((7).to_bytes(8, "little"))
+    bans = Bans(tmp_path)
+    assert (bans.generation, bans.moment() < bans.moment()) == (7, True)
