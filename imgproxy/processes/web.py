@@ -30,6 +30,9 @@ SETTLE = 0.2, 1.0
 """Seconds after the word to stop in which connections that had begun are still accepted and may ask: at least, and at most as
 long as there are any."""
 
+_OWN = 64
+"""Descriptors that a web process has open anyway; it begins with about forty."""
+
 _REQUEST_LINE = 64
 """Bytes of a request line beside its target."""
 
@@ -67,22 +70,35 @@ Create = Callable[[Settings, Path], Site]
 
 def main(create: Create) -> NoReturn:
     handoff, control = enter(WebHandoff)
-    _raise_descriptor_limit()
+    descriptors = _raise_descriptor_limit()
     site = create(handoff.settings, Path(handoff.runtime))
     # All that is there now stays: looking through it for garbage is a pause of 5 to 8 ms each time.
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(site, handoff, control))
+        runner.run(_serve(site, handoff, control, _most_connections(handoff, descriptors)))
     sys.exit(Exit.CLEAN)
 
 
-def _raise_descriptor_limit() -> None:
+def _raise_descriptor_limit() -> int:
+    """How many descriptors this process may have now."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
-async def _serve(site: Site, handoff: WebHandoff, control: Control) -> None:
+def _most_connections(handoff: WebHandoff, descriptors: int) -> int:
+    """This process's share, as far as it leaves each connection a second descriptor to be answered with: or clients that only
+    connect would keep it from opening anything, and from being watched."""
+    share = handoff.settings.server.max_connections // handoff.processes
+    room = (descriptors - _OWN) // 2
+    if room < share and descriptors != resource.RLIM_INFINITY:
+        log(logging.WARNING, "few-descriptors", limit=descriptors, connections=max(1, room))
+        share = room
+    return max(1, share)
+
+
+async def _serve(site: Site, handoff: WebHandoff, control: Control, share: int) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -94,7 +110,6 @@ async def _serve(site: Site, handoff: WebHandoff, control: Control) -> None:
             response.headers[hdrs.CONNECTION] = "close"  # the headers have been made ready before this is asked
 
     site.public.on_response_prepare.append(last_answer)
-    share = max(1, settings.max_connections // handoff.processes)
     public = await _listen(site.public, handoff.public, settings, share, connect=site.connect)
     admin = await _listen(site.admin, handoff.admin, settings, share, 0.5)
     loop.add_reader(control.sock, _follow, control, site.reload)

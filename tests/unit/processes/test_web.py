@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import resource
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -91,3 +94,22 @@ def test_a_target_has_a_greatest_length(server: Server, length: int, status: byt
     with connect(server) as sock:
         sock.sendall(b"GET /" + b"x" * (length - 1) + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert read_to_end(sock).split(maxsplit=2)[1] == status
+
+
+def test_connections_leave_descriptors_for_their_answers() -> None:
+    running = Server(settings(server={"header_timeout": 60}))
+    running.expect("ready")
+    resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (128, 128))
+    os.kill(running.children("tiny_web")[0], signal.SIGKILL)
+    running.expect("few-descriptors", limit=128, connections=32)
+    with contextlib.ExitStack() as held:
+        for _ in range(31):
+            held.enter_context(connect(running))
+        sock = held.enter_context(connect(running))
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+        assert busy(running)
+        with socket.create_connection(running.address("admin"), 10) as watching:
+            watching.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert read_to_end(watching).startswith(b"HTTP/1.1 200")
+    assert running.stop() == 0
