@@ -167,9 +167,7 @@ class Imgproxy:
         Raises InvalidTarget and SourceUnknown.
         """
         url, extension = self._source(segments)
-        for replacement in self._replacements:
-            url = replacement.of(url)
-        return *self._place(url if url.startswith(self._base_url) else self._base_url + url), extension
+        return *self._place(self._whole(url)), extension
 
     def segments(self, payload: str) -> list[str]:
         """Of a mended path. Raises InvalidTarget."""
@@ -244,11 +242,17 @@ class Imgproxy:
             raise InvalidTarget("this server has no key for encrypted URLs")
         try:
             url = self._cipher.decrypt(read_bytes(encoded))
-            self._place(url)
+            self._place(self._whole(url))
         except (ValueError, InvalidTarget, SourceUnknown):
             # One answer, whatever is wrong with it: see `Cipherer.decrypt`.
             raise InvalidTarget("the encrypted URL is not one of this server's") from None
         return url
+
+    def _whole(self, url: str) -> str:
+        """What a URL stands for, by the replacements and the base."""
+        for replacement in self._replacements:
+            url = replacement.of(url)
+        return url if url.startswith(self._base_url) else self._base_url + url
 
     def _place(self, url: str) -> tuple[str, str]:
         scheme = _SCHEME.fullmatch(url)

@@ -440,6 +440,16 @@ def test_whatever_is_wrong_with_an_encrypted_url_is_said_in_the_same_words() -> 
     assert len(said) == 1
 
 
+@pytest.mark.parametrize("url", ["b.jpg", "http://a.test/b.jpg", "cdn://b.jpg"])
+def test_an_encrypted_url_is_replaced_and_has_a_base_as_others(url: str) -> None:
+    cipher = Cipherer(bytes(range(32)))
+    encrypted = base64.urlsafe_b64encode(cipher.encrypt(url, bytes(16))).decode().rstrip("=")
+    door = Imgproxy(
+        web="web", cipher=cipher, base_url="http://a.test/", replacements=read_replacements(["cdn://=http://a.test/"])
+    )
+    assert door.parse(f"/enc/{encrypted}").locator == door.parse(f"/plain/{url}").locator == "http://a.test/b.jpg"
+
+
 PRESETS = read_presets(["# comment", "", "default=q:50", "small = rs:fill:30:20", "sharp=sh:1/pr:small", "webp=f:webp"])
 
 
