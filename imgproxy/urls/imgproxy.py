@@ -170,11 +170,11 @@ class Imgproxy:
         return *self._place(self._whole(url)), extension
 
     def segments(self, payload: str) -> list[str]:
-        """Of a mended path. Raises InvalidTarget."""
+        """Of a mended path, at least one. Raises InvalidTarget."""
         stray = _STRAY.search(payload)
         if stray:
             raise InvalidTarget(f"the character at position {stray.start()} of the URL must be percent-encoded")
-        return payload.split("/")[1:]
+        return payload.removeprefix("/").split("/")
 
     def options(self, segments: Sequence[str]) -> int:
         """How many of a path's segments are options, or between links of a chain: those before the first that is neither."""

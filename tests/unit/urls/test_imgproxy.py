@@ -463,6 +463,9 @@ def test_presets() -> None:
     with pytest.raises(InvalidOption, match="no preset w"):
         parse("w:40", only)
     only.try_presets()
+    # Nothing behind the signature, not even a slash.
+    with pytest.raises(InvalidOption, match="no preset nothing"):
+        only.parse(only.split("/unsafe").payload)
 
 
 @pytest.mark.parametrize(
