@@ -21,7 +21,10 @@ MOST_QR_BYTES = 1000
 LARGEST = 4096
 """Pixels of a side of the canvas, and of a layer."""
 
-Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,63}$", description="Small letters, digits, - and _")]
+END = r"(?!\n)$"
+"""Of a pattern: Python's `$` alone is also before a line break at the end, which JavaScript's and so OpenAPI's is not."""
+
+Name = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9_-]{{0,63}}{END}", description="Small letters, digits, - and _")]
 Words = Annotated[str, Meta(max_length=MOST_CHARACTERS, description="May have {{ variables }} in it")]
 Paint = Annotated[
     str,

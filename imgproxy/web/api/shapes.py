@@ -10,20 +10,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from imgproxy.errors import InvalidOption
 from imgproxy.library.catalogue import LONGEST_PAGE, MOST_IDS, MOST_TAGS
-from imgproxy.templates.document import MOST_CHARACTERS
+from imgproxy.templates.document import END, MOST_CHARACTERS
 from imgproxy.templates.modify import MOST_MODIFICATIONS, Modification
 from imgproxy.urls.native import MOST_VARIABLES
 
-_END = r"(?!\n)$"
-"""Of a pattern: Python's `$` alone is also before a line break at the end, which JavaScript's and so OpenAPI's is not."""
-
-Id = Annotated[str, Meta(pattern=f"^[a-z0-9]{{16}}{_END}", description="The id of a hosted picture")]
+Id = Annotated[str, Meta(pattern=f"^[a-z0-9]{{16}}{END}", description="The id of a hosted picture")]
 Tag = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=64,
-        pattern=f"^[^\\x00-\\x1f\\x7f-\\x9f,]+{_END}",
+        pattern=f"^[^\\x00-\\x1f\\x7f-\\x9f,]+{END}",
         description="Without commas and control characters",
     ),
 ]
@@ -33,10 +30,10 @@ Size = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Address = Annotated[str, Meta(max_length=8192, description="A picture to import from another server, http:// or https://")]
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
-Moment = Annotated[str, Meta(pattern=_MOMENT + _END, description="RFC 3339")]
+Moment = Annotated[str, Meta(pattern=_MOMENT + END, description="RFC 3339")]
 
-TemplateId = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9_-]{{0,63}}{_END}", description="The id of a template")]
-Cursor = Annotated[str, Meta(pattern=f"^[0-9]{{1,16}}-[a-z0-9]{{16}}{_END}")]
+TemplateId = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9_-]{{0,63}}{END}", description="The id of a template")]
+Cursor = Annotated[str, Meta(pattern=f"^[0-9]{{1,16}}-[a-z0-9]{{16}}{END}")]
 Values = Annotated[dict[str, Annotated[str, Meta(max_length=MOST_CHARACTERS)]], Meta(max_length=MOST_VARIABLES)]
 Modifications = Annotated[tuple[Modification, ...], Meta(max_length=MOST_MODIFICATIONS)]
 Webhook = Annotated[str, Meta(max_length=2048, description="Where the job is told of when it is done, http:// or https://")]
@@ -117,7 +114,7 @@ class Listing(Flags, frozen=True):
     APIs do; use POST."""
 
     tags: Tags = ()
-    format: Annotated[str, Meta(pattern=f"^[a-z0-9]{{0,8}}{_END}")] = ""
+    format: Annotated[str, Meta(pattern=f"^[a-z0-9]{{0,8}}{END}")] = ""
     min_width: Size = 0
     max_width: Size = 0
     min_height: Size = 0

@@ -54,6 +54,8 @@ def document(*layers: dict[str, Any], **others: Any) -> bytes:
         (document({"type": "shape", "name": "a", "fill": {"stops": [{"at": 0, "color": "#000"}]}}), r"layers\[0\].fill"),
         (document({"type": "qr", "name": "a", "data": "x", "error": "Z"}), r"layers\[0\].error: Invalid enum value 'Z'"),
         (document(variables={"Bad Name": {}}), "^variables: Expected `str` matching"),
+        (document(variables={"name\n": {}}), "^variables: Expected `str` matching"),
+        (document(TEXT | {"name": "a\n"}), r"layers\[0\].name: Expected `str` matching"),
         (document(layer=[]), "^the template: Object contains unknown field `layer`"),
     ],
 )
