@@ -17,7 +17,7 @@ from imgproxy.pipeline import Images
 from imgproxy.request import Client, ImageRequest
 from imgproxy.settings import FallbackSettings, ServerSettings
 from imgproxy.signing import authorize
-from imgproxy.urls.native import LIBRARY
+from imgproxy.urls.native import LIBRARY, TEMPLATE
 from imgproxy.web.doors import Door, door_of
 from imgproxy.web.headers import PREFLIGHT, SAFETY, has
 from imgproxy.web.hot import HotAnswers
@@ -92,6 +92,8 @@ class ImageHandler:
         marks = asked.transform.marks if asked.transform is not None else ()
         if not self._unsigned and any(mark.source != LIBRARY for mark in marks):
             raise SignatureMissing("the URL is not signed")
+        if any(mark.source == TEMPLATE for mark in marks):
+            return False  # it may show what is private to its author, who is somebody else
         ids = [asked.locator, *(mark.locator for mark in marks if mark.source == LIBRARY)]
         return self._keys is not None and await self._keys(request, ids)
 

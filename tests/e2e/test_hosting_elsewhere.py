@@ -17,10 +17,10 @@ from tests.e2e.conftest import configuration, small_disk, start
 from tests.e2e.test_hosting import Hosting, jpeg
 
 
-def begin(stack: ExitStack, directory: Path, section: str) -> Hosting:
+def begin(stack: ExitStack, directory: Path, section: str, *, unsigned: str = "never") -> Hosting:
     """A server with that section; stopped with `stack`."""
     (directory / "root").mkdir(parents=True)
-    text = configuration(directory / "root", directory / "cache", section, web=2, unsigned="never")
+    text = configuration(directory / "root", directory / "cache", section, web=2, unsigned=unsigned)
     server = start(directory / "server", text)
 
     def end() -> None:
@@ -131,6 +131,26 @@ async def test_public_pictures_may_want_a_signature_or_a_key_too(stack: ExitStac
             assert got == status, (key, asked)
             kept_by = {200: "private" if key else "public"}.get(status, "no-store")
             assert response.headers["Cache-Control"].split(",")[0] == kept_by
+
+
+async def test_a_key_does_not_vouch_for_what_a_template_shows(stack: ExitStack, tmp_path: Path) -> None:
+    library = f'[library]\nenabled = true\ndirectory = "{tmp_path}/library"\n'
+    hosting = begin(stack, tmp_path, library, unsigned="loopback")
+    theirs = await hosting.host(jpeg(74), "?private=true")
+    showing = {"canvas": {"width": 60, "height": 45, "picture": f"library/{theirs['id']}"}, "layers": []}
+    _, made, _ = await hosting.ask("POST", "/v1/templates", data=json.dumps(showing), Content_Type="application/json")
+    mark = f"mark=template/{made['response']['id']}"
+    other = hosting.apikey("create", "--tenant", "other")
+    own, shown = await hosting.host(jpeg(75), "?private=true", key=other), await hosting.host(jpeg(76), key=other)
+    for target, status in (
+        (f"/images/{own['id']}?w=20&fm=png", 200),
+        (f"/images/{own['id']}?w=20&fm=png&{mark}", 404),
+        (f"/images/{shown['id']}?w=20&fm=png&{mark}", 404),
+        (hosting.server.sign(f"/images/{own['id']}?w=20&fm=png&{mark}"), 200),
+        (f"/images/{own['id']}?w=20&fm=png&{mark}", 404),
+    ):
+        got, said, _ = await hosting.ask("GET", target, key=other)
+        assert got == status, (target, said)
 
 
 async def test_a_picture_lives_in_s3(stack: ExitStack, tmp_path: Path) -> None:
