@@ -26,7 +26,7 @@ class Permits:
             await self.check(kept.template, values, kept.tenant, everybodys=False)
 
     async def check(self, template: Template, values: Mapping[str, str], tenant: str, *, everybodys: bool) -> None:
-        """`everybodys`: the template is a file. Raises OptionForbidden and CatalogueUnavailable."""
+        """`everybodys`: the template is a file. Raises OptionForbidden, InvalidOption and CatalogueUnavailable."""
         for reference in references(template, values):
             if not (everybodys and reference.fixed) and not reference.remote:
                 await self._check(reference, tenant, everybodys=everybodys)

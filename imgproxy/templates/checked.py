@@ -11,8 +11,8 @@ import msgspec
 from imgproxy.errors import InvalidOption, RequestError, TemplateInvalid
 from imgproxy.fonts import Fonts
 from imgproxy.parts import Color
-from imgproxy.templates.document import AnyLayer, Canvas, ImageLayer, Template, TextLayer, words_of
-from imgproxy.templates.expressions import Misspelt, names_in
+from imgproxy.templates.document import MOST_FILTERS, AnyLayer, Canvas, ImageLayer, Template, TextLayer, words_of
+from imgproxy.templates.expressions import Misspelt, filters_in, names_in
 from imgproxy.templates.options import read_transform
 
 MOST_BYTES = 256 * 1024
@@ -41,7 +41,7 @@ def read(data: bytes) -> Template:
 
 
 def check(template: Template) -> None:
-    """What types cannot say: names that are there once, variables that are declared, colours, options.
+    """What types cannot say: names that are there once, variables that are declared, colours, options, how many filters.
 
     Raises TemplateInvalid.
     """
@@ -60,6 +60,10 @@ def check(template: Template) -> None:
         if not isinstance(part, Canvas) and part.when is not None:
             _check_variable(template, f"{path}.when.variable", part.when.variable)
     _check_text(template, "fallback", template.fallback)
+    words = (template.fallback, *(text for _, part in _parts(template) for _, text in words_of(part)))
+    count = sum(map(filters_in, words))
+    if count > MOST_FILTERS:
+        raise TemplateInvalid(f"the template: its words have {count} filters, at most {MOST_FILTERS} are run")
 
 
 def paint(text: str) -> Color:

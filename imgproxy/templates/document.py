@@ -17,6 +17,10 @@ from imgproxy.urls.native import MOST_VARIABLES
 MOST_LAYERS = 32
 MOST_CHARACTERS = 2000
 """Of one text, and of the value of one variable."""
+MOST_FILTERS = 256
+"""Of a template, in all of its words. They are run for each reader, in a web process."""
+MOST_IN_NAMES = 8192
+"""Characters of what names a picture, once its variables are filled in."""
 MOST_QR_BYTES = 1000
 LARGEST = 4096
 """Pixels of a side of the canvas, and of a layer."""

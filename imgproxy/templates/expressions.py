@@ -99,6 +99,11 @@ def parse(words: str) -> tuple[str | Expression, ...]:
     return tuple(pieces)
 
 
+def filters_in(words: str) -> int:
+    """How many filters `words` put values through. Raises Misspelt."""
+    return sum(len(piece.filters) for piece in parse(words) if isinstance(piece, Expression))
+
+
 def names_in(words: str) -> frozenset[str]:
     """The variables that `words` depend on. Raises Misspelt."""
     return frozenset(piece.name for piece in parse(words) if isinstance(piece, Expression))
@@ -106,15 +111,20 @@ def names_in(words: str) -> frozenset[str]:
 
 def fill(words: str, values: Mapping[str, str]) -> str:
     """`words` with each expression's value in its place. Raises Misspelt."""
-    return "".join(piece if isinstance(piece, str) else piece.value(values) for piece in parse(words))
+    return "".join(_filled(words, values))
 
 
 def bounded(name: str, words: str, values: Mapping[str, str], most: int) -> str:
     """As `fill`. Raises InvalidOption where that has more than `most` characters; `name` is what it is the text of."""
-    filled = fill(words, values)
-    if len(filled) > most:
-        raise InvalidOption(name, f"{name} has {len(filled)} characters, at most {most} are drawn")
-    return filled
+    pieces = _filled(words, values)
+    length = sum(map(len, pieces))  # before they are put together: of one value there may be hundreds
+    if length > most:
+        raise InvalidOption(name, f"{name} has {length} characters, at most {most} are drawn")
+    return "".join(pieces)
+
+
+def _filled(words: str, values: Mapping[str, str]) -> list[str]:
+    return [piece if isinstance(piece, str) else piece.value(values) for piece in parse(words)]
 
 
 def _plain(text: str, pieces: list[str | Expression]) -> None:

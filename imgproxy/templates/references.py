@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from imgproxy.templates.document import Canvas, ImageLayer, Template
-from imgproxy.templates.expressions import fill, names_in
+from imgproxy.templates.document import MOST_IN_NAMES, Canvas, ImageLayer, Template
+from imgproxy.templates.expressions import bounded, names_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,13 @@ class Reference:
 
 
 def references(template: Template, values: Mapping[str, str]) -> Iterator[Reference]:
-    """All that may be shown, fallbacks too; whether or not the layer is, and without those that come to nothing."""
+    """All that may be shown, fallbacks too; whether or not the layer is, and without those that come to nothing.
+
+    Raises InvalidOption for one that is too long.
+    """
     filled = {**{name: variable.default for name, variable in template.variables.items()}, **values}
     for name, said in _said(template):
-        text = fill(said, filled).strip()
+        text = bounded(name, said, filled, MOST_IN_NAMES).strip()
         if text:
             source, slash, _ = said.strip().partition("/")
             yield Reference(name, text, not names_in(said), bool(slash) and "{{" not in source)

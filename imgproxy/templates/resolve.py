@@ -24,6 +24,7 @@ from imgproxy.templates.composition import (
 )
 from imgproxy.templates.document import (
     MOST_CHARACTERS,
+    MOST_IN_NAMES,
     MOST_QR_BYTES,
     AnyLayer,
     Canvas,
@@ -160,7 +161,8 @@ def _picture(  # noqa: PLR0913 -- a picture, and all that says which
     pictures: list[Wanted],
 ) -> PictureElement:
     said = (part.picture, part.fallback, template.fallback)
-    candidates = tuple(dict.fromkeys(text for text in (fill(each, values).strip() for each in said) if text))
+    filled = (bounded(name, each, values, MOST_IN_NAMES).strip() for each in said)
+    candidates = tuple(dict.fromkeys(text for text in filled if text))
     pictures.append(Wanted(name, candidates))
     return PictureElement(box=box, index=len(pictures) - 1, transform=transform)
 

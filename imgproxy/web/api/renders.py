@@ -77,7 +77,8 @@ class Renders:
         return kept
 
     async def permit(self, tenant: str, template: Template) -> None:
-        """Whether a template of this tenant may show what it names itself. Raises OptionForbidden and CatalogueUnavailable."""
+        """Whether a template of this tenant may show what it names itself. Raises OptionForbidden, InvalidOption and
+        CatalogueUnavailable."""
         await self._permits.check(template, {}, tenant, everybodys=False)
 
     async def fill(self, tenant: str, kept: Kept, asked: Drawn) -> Filled:

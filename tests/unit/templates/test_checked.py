@@ -56,6 +56,12 @@ def document(*layers: dict[str, Any], **others: Any) -> bytes:
         (document(variables={"Bad Name": {}}), "^variables: Expected `str` matching"),
         (document(variables={"name\n": {}}), "^variables: Expected `str` matching"),
         (document(TEXT | {"name": "a\n"}), r"layers\[0\].name: Expected `str` matching"),
+        (
+            document(
+                *(TEXT | {"name": f"a{n}", "text": "{{ v" + "|title" * 9 + " }}"} for n in range(29)), variables={"v": {}}
+            ),
+            "the template: its words have 261 filters, at most 256 are run",
+        ),
         (document(layer=[]), "^the template: Object contains unknown field `layer`"),
     ],
 )

@@ -115,3 +115,5 @@ def test_what_is_shown_and_by_whose_word() -> None:
     }
     (face,) = (each for each in references(TEMPLATE, {"photo": "a.jpg"}) if each.layer == "face")
     assert (face.text, face.fixed, face.placed) == ("local/a.jpg", False, True)
+    with pytest.raises(InvalidOption, match="face has 8198 characters, at most 8192"):
+        list(references(TEMPLATE, {"photo": "x" * 8192}))

@@ -140,6 +140,16 @@ def test_shapes_and_codes() -> None:
         (text(color="{{ a }}"), {}, "t: a colour is written"),
         (text(text="{{ a }}{{ a }}"), {"a": "x" * 1500}, "t has 3000 characters, at most 2000"),
         ({"type": "qr", "name": "q", "data": "{{ a }}"}, {"a": "é" * 501}, "q has 1002 bytes, at most 1000"),
+        (
+            {"type": "image", "name": "i", "picture": "https://a.test/" + "{{ a }}" * 200},
+            {"a": "x" * 1500},
+            "i has 300015 characters, at most 8192",
+        ),
+        (
+            {"type": "image", "name": "i", "picture": "local/a.jpg", "fallback": "{{ a }}" * 200},
+            {"a": "x" * 1500},
+            "i has 300000 characters, at most 8192",
+        ),
     ],
 )
 def test_what_cannot_be_filled_in(layer: dict[str, Any], values: dict[str, str], message: str) -> None:
