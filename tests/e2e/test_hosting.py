@@ -234,6 +234,14 @@ REFUSED = {
     "elf": (b"\x7fELF" + bytes(200), "application/octet-stream", 422, "not-an-image"),
     "script": (SVG % b"<script>alert(1)</script>", "image/svg+xml", 422, "not-an-image"),
     "handler": (SVG % b'<g onload="x()"/>', "image/svg+xml", 422, "not-an-image"),
+    "handler in capitals": (SVG % b"<g\nONLOAD\n= 'x()'/>", "image/svg+xml", 422, "not-an-image"),
+    # It is looked at in pieces.
+    "handler where two meet": (
+        SVG % (b" " * (65_532 - SVG.index(b"%")) + b'<g onload="x()"/>'),
+        "image/svg+xml",
+        422,
+        "not-an-image",
+    ),
     "cut": (pictures.jpeg()[:4000], "image/jpeg", 422, "undecodable"),
     "large": (bytes(1_000_001), "image/jpeg", 413, "body-too-large"),
     "text": (b"hello", "text/plain", 415, "media-type-unsupported"),
