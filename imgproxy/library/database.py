@@ -23,6 +23,9 @@ from imgproxy.errors import CapacityError, CatalogueUnavailable, RequestError, S
 SECONDS = 1.8
 """In which a transaction has ended, or the catalogue is taken to be gone."""
 
+CATALOGUE = "catalogue.db"
+"""The file of SQLite's."""
+
 _BUSY_MS = 1500
 _LOST = (DBAPIError, PoolTimeout, OSError, TimeoutError)
 _OURS = (IntegrityError, DataError, ProgrammingError)
@@ -37,7 +40,7 @@ Result = TypeVar("Result")
 def address(url: str, directory: Path) -> str:
     """The one that SQLAlchemy takes. `url` is "" for SQLite in `directory`, or that of a PostgreSQL. Raises SettingsError."""
     if not url:
-        return f"sqlite+aiosqlite:///{directory / 'catalogue.db'}"
+        return f"sqlite+aiosqlite:///{directory / CATALOGUE}"
     try:
         parsed = make_url(url)
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from imgproxy.cache.bans import Bans
 from imgproxy.errors import CapacityError, SettingsError
 from imgproxy.library.catalogue import Catalogue, now
-from imgproxy.library.database import Database, address
+from imgproxy.library.database import CATALOGUE, Database, address
 from imgproxy.library.downloads import Downloads
 from imgproxy.library.jobs import Jobs
 from imgproxy.library.keys import Callers
@@ -70,11 +71,14 @@ class Library:
 
 
 def prepare(settings: LibrarySettings) -> Path:
-    """The directory, made if it is not there. Raises SettingsError."""
+    """The directory, made if it is not there, and in it a file for SQLite. Raises SettingsError."""
     directory = Path(settings.directory)
     try:
         for path in (directory, directory / "originals", directory / "snapshots"):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not settings.database:
+            # SQLite would make one that everybody may read, with the secrets of webhooks in it; what it puts beside is like it.
+            os.close(os.open(directory / CATALOGUE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise SettingsError(f"library.directory: {error.strerror}: {directory}") from error
     return directory

@@ -35,6 +35,11 @@ async def library(tmp_path: Path) -> AsyncIterator[Library]:
     await close(made.catalogue.database)
 
 
+async def test_nobody_else_may_read_the_catalogue(library: Library) -> None:
+    found = {path.name: path.stat().st_mode & 0o777 for path in library.directory.glob("catalogue.db*")}
+    assert found == dict.fromkeys(("catalogue.db", "catalogue.db-shm", "catalogue.db-wal"), 0o600)
+
+
 async def test_it_is_swept_again_after_an_error_nobody_foresaw(
     library: Library, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
