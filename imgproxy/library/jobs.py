@@ -5,7 +5,7 @@ the disk, and any web process may keep the promise: one at a time has a job's le
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -122,10 +122,11 @@ class Jobs:
             rows = (await connection.execute(there.order_by(job_rows.c.number))).all()
         return {row.number: msgspec.json.decode(row.result, type=Outcome) for row in rows}
 
-    async def take(self) -> Promised | None:
-        """The lease of the job that has been due longest and that nobody works at; None where there is none."""
+    async def take(self, without: Collection[str] = ()) -> Promised | None:
+        """The lease of the job that has been due longest and that nobody works at, of a tenant that is not among these; None
+        where there is none."""
         at = now()
-        free = and_(jobs.c.due_at <= at, jobs.c.leased_until < at)
+        free = and_(jobs.c.due_at <= at, jobs.c.leased_until < at, jobs.c.tenant.not_in(without))
         oldest = select(jobs.c.id).where(free).order_by(jobs.c.due_at).limit(1)
         async with self._database.reading() as connection:
             if (await connection.execute(oldest)).first() is None:

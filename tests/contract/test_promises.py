@@ -119,6 +119,13 @@ async def test_a_job_is_done_row_by_row(catalogue: Catalogue, tenant: str) -> No
     assert lease is not None
     assert (lease.status, lease.order) == ("working", ORDER)
     assert await taken(jobs, job) is None
+    await jobs.release(lease)
+    passed_over = await jobs.take([tenant])
+    assert passed_over is None or passed_over.tenant != tenant
+    if passed_over is not None:
+        await jobs.release(passed_over)
+    lease = await taken(jobs, job)
+    assert lease is not None
     assert await jobs.pending(job.id) == [(0, "{}"), (1, '{"a":1}')]
     good, bad = Outcome(id="p" * 16, created_at=5), Outcome(code="image", detail="no")
     await jobs.settle(lease, 0, good)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -14,7 +15,7 @@ import pytest
 
 from tests import pictures, servers
 from tests.e2e.conftest import configuration, small_disk, start
-from tests.e2e.test_hosting import Hosting, jpeg
+from tests.e2e.test_hosting import JSON, Hosting, jpeg
 
 
 def begin(stack: ExitStack, directory: Path, section: str, *, unsigned: str = "never") -> Hosting:
@@ -138,7 +139,7 @@ async def test_a_key_does_not_vouch_for_what_a_template_shows(stack: ExitStack, 
     hosting = begin(stack, tmp_path, library, unsigned="loopback")
     theirs = await hosting.host(jpeg(74), "?private=true")
     showing = {"canvas": {"width": 60, "height": 45, "picture": f"library/{theirs['id']}"}, "layers": []}
-    _, made, _ = await hosting.ask("POST", "/v1/templates", data=json.dumps(showing), Content_Type="application/json")
+    _, made, _ = await hosting.ask("POST", "/v1/templates", data=json.dumps(showing), Content_Type=JSON)
     mark = f"mark=template/{made['response']['id']}"
     other = hosting.apikey("create", "--tenant", "other")
     own, shown = await hosting.host(jpeg(75), "?private=true", key=other), await hosting.host(jpeg(76), key=other)
@@ -151,6 +152,48 @@ async def test_a_key_does_not_vouch_for_what_a_template_shows(stack: ExitStack, 
     ):
         got, said, _ = await hosting.ask("GET", target, key=other)
         assert got == status, (target, said)
+
+
+async def test_webhooks_that_never_answer_hold_up_their_own_tenant_alone(stack: ExitStack, tmp_path: Path) -> None:
+    called = asyncio.Event()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+        called.set()
+
+    silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+    answering = await asyncio.start_server(take, "127.0.0.1", 0)
+    ports = silent.getsockname()[1], answering.sockets[0].getsockname()[1]
+    hosting = begin(
+        stack,
+        tmp_path,
+        f"""
+[library]
+enabled = true
+directory = "{tmp_path}/library"
+[library.webhooks]
+allow = ["127.0.0.1:{ports[0]}", "127.0.0.1:{ports[1]}"]
+allow_networks = ["127.0.0.0/8"]
+timeout = "10m"
+""",
+    )
+
+    async def promised(key: str, port: int) -> None:
+        document = {"canvas": {"width": 8, "height": 8}, "layers": []}
+        _, made, _ = await hosting.ask("POST", "/v1/templates", key=key, data=json.dumps(document), Content_Type=JSON)
+        asked = {"template_id": made["response"]["id"], "rows": [{}], "webhook": f"http://127.0.0.1:{port}/"}
+        status, said, _ = await hosting.ask("POST", "/v1/images/batch", key=key, data=json.dumps(asked), Content_Type=JSON)
+        assert status == 202, said
+
+    # More than both web processes work at, all of them due before the other's.
+    for _ in range(44):
+        await promised(hosting.key, ports[0])
+    await promised(hosting.apikey("create", "--tenant", "other"), ports[1])
+    await asyncio.wait_for(called.wait(), servers.SECONDS)
+    answering.close()
+    await answering.wait_closed()
 
 
 async def test_a_picture_lives_in_s3(stack: ExitStack, tmp_path: Path) -> None:

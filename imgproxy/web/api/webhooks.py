@@ -19,7 +19,8 @@ from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.guard import ForbiddenAddress, Guard
 from imgproxy.sources.places import Places
 
-_CONNECTIONS = 16
+_CONNECTIONS = 32
+"""More than the jobs that one process works at."""
 _GONE = 410
 _STEP = 4
 """So many times as long is waited before each attempt more."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -23,8 +24,10 @@ from imgproxy.web.api.shapes import Drawn
 from imgproxy.web.api.telling import message
 from imgproxy.web.api.webhooks import Webhooks
 
-_MOST_JOBS = 16
+_MOST_JOBS = 20
 """That one process works at: most of the time of each is spent waiting, for its turn to draw or for its webhook."""
+_MOST_OF_ONE = 16
+"""Of them, of one tenant: where its webhooks never answer, those of others are still drawn."""
 _LOOK = 1.0
 """Seconds between two looks for jobs that other processes have left or accepted."""
 _CALM = 0.05
@@ -57,15 +60,15 @@ class Worker:
         self._news.set()
 
     async def run_for_ever(self) -> None:
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: dict[asyncio.Task[None], str] = {}
         try:
             while True:
                 self._news.clear()
-                job = await self._next() if len(tasks) < _MOST_JOBS else None
+                job = await self._next(Counter(tasks.values())) if len(tasks) < _MOST_JOBS else None
                 if job is not None:
                     task = asyncio.ensure_future(self._keep(job))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
+                    tasks[task] = job.tenant
+                    task.add_done_callback(tasks.pop)
                     continue
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), _LOOK)
@@ -74,9 +77,10 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _next(self) -> Promised | None:
+    async def _next(self, working: Mapping[str, int]) -> Promised | None:
+        """`working`: how many of each tenant are under way."""
         try:
-            return await self._jobs.take()
+            return await self._jobs.take([tenant for tenant, count in working.items() if count >= _MOST_OF_ONE])
         except CapacityError:
             return None  # the catalogue's own log has it
         except Exception:  # noqa: BLE001 -- and is logged
