@@ -14,7 +14,7 @@ import msgspec
 from imgproxy import errors, metrics
 from imgproxy.configuration import aliases
 from imgproxy.formats import FORMATS
-from imgproxy.templates.document import Template
+from imgproxy.templates.document import END, Template
 from imgproxy.templates.expressions import FILTERS
 from imgproxy.urls import info, native, processing
 from imgproxy.web.errors import status_of
@@ -63,7 +63,8 @@ def filters_table() -> str:
 def template_schema() -> str:
     """The JSON Schema of templates, for editors."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(Template)
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    # What reads it knows `$` as the end and nothing else.
+    return json.dumps(schema, indent=2, ensure_ascii=False).replace(json.dumps(END)[1:-1], "$") + "\n"
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -21,11 +21,15 @@ from imgproxy.errors import (
     ScopeMissing,
 )
 from imgproxy.library.catalogue import MOST_IDS
+from imgproxy.templates.document import END, MOST_CHARACTERS
 from imgproxy.urls.options import OPTIONS
 from imgproxy.web.api.operation import Operation
 from imgproxy.web.api.processing import OPERATIONS
 from imgproxy.web.api.shapes import Given, Success, listed
 from imgproxy.web.errors import PROBLEM_TYPE, Problem, status_of
+
+_END = msgspec.json.encode(END)[1:-1]
+"""As the document would have it. There `$` is the end and nothing else, and what reads it in Go or Rust knows no `(?!`."""
 
 _REF = "#/components/schemas/{name}"
 _VARIABLE = re.compile(r"\{(\w+)\}")
@@ -97,7 +101,7 @@ def document(operations: Sequence[Operation]) -> bytes:
                 },
             },
         }
-    )
+    ).replace(_END, b"$")
 
 
 def _enveloped(answer: Any) -> Any:
@@ -151,12 +155,23 @@ def _options(operation: Operation) -> Iterator[dict[str, Any]]:
 
 def _others(operation: Operation) -> Iterator[dict[str, Any]]:
     yield from _options(operation)
+    yield from _values(operation)
     yield from _headers(operation)
+
+
+def _values(operation: Operation) -> Iterator[dict[str, Any]]:
+    """One object, each of whose members is a parameter: what no name is known of can be said in no other way."""
+    if operation.values:
+        names = {"pattern": "^v\\.[a-z0-9][a-z0-9_-]{0,63}$"}
+        value = {"type": "string", "maxLength": MOST_CHARACTERS}
+        schema = {"type": "object", "propertyNames": names, "additionalProperties": value}
+        told = {"description": "Values of variables", "style": "form", "explode": True, "schema": schema}
+        yield {"name": "v.NAME", "in": "query", "required": False, **told}
 
 
 def _headers(operation: Operation) -> Iterator[dict[str, Any]]:
     if operation.accepted is not None and operation.upload:
-        preference = {"type": "string", "const": "respond-async"}
+        preference = {"type": "string", "examples": ["respond-async"]}
         yield {"name": "Prefer", "in": "header", "required": False, "description": "Later (RFC 7240)", "schema": preference}
     if operation.conditional:
         version = {"type": "string", "pattern": '^("[0-9a-f]{1,64}"|\\*)$'}

@@ -213,7 +213,8 @@ class MadeAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Success(Struct, Generic[T], frozen=True, kw_only=True):
-    success: Literal[True] = True
+    # A constant, which generators of clients know; of truth values in an enum some make nothing.
+    success: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
     response: T
 
 

@@ -60,6 +60,25 @@ def test_bounds_of_the_types_are_bounds_of_the_document(told: dict[str, Any]) ->
     assert {"401", "403", "429", "503"} <= set(told["paths"]["/v1/images/{id}"]["get"]["responses"])
 
 
+def test_generators_of_clients_understand_it(told: dict[str, Any]) -> None:
+    """Go and Rust have no lookahead in patterns; openapi-python-client no constants in headers or enums of truth values."""
+    text = json.dumps(told)
+    assert "(?" not in text
+    assert told["components"]["schemas"]["Success_PictureAnswer_"]["properties"]["success"]["const"] is True
+    assert '"enum": [true]' not in text
+    headers = [
+        each for path in told["paths"].values() for one in path.values() for each in one["parameters"] if each["in"] == "header"
+    ]
+    assert {each["name"] for each in headers} == {"If-Match", "Prefer"}
+    assert [each["name"] for each in headers if "const" in each["schema"] or "enum" in each["schema"]] == []
+
+
+def test_values_of_a_template_are_parameters(told: dict[str, Any]) -> None:
+    parameters = told["paths"]["/v1/templates/{template}/preview"]["get"]["parameters"]
+    values = next(each for each in parameters if each["schema"].get("type") == "object")
+    assert (values["in"], values["style"], values["explode"]) == ("query", "form", True)
+
+
 def test_old_ways_are_said_to_be_old(told: dict[str, Any]) -> None:
     old = {path for path, methods in told["paths"].items() if methods.get("get", {}).get("deprecated")}
     assert old == {f"/v1/images/{{ids}}/{verb}" for verb in ("delete", "add_tags", "remove_tags")}
