@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from imgproxy.errors import InvalidOption, RequestError, TemplateInvalid
 from imgproxy.fonts import Fonts
 from imgproxy.parts import Color
-from imgproxy.templates.document import MOST_FILTERS, AnyLayer, Canvas, ImageLayer, Template, TextLayer, words_of
+from imgproxy.templates.document import (
+    MOST_FILTERS,
+    NAME,
+    NAMED,
+    AnyLayer,
+    Canvas,
+    ImageLayer,
+    Template,
+    TextLayer,
+    words_of,
+)
 from imgproxy.templates.expressions import Misspelt, filters_in, names_in
 from imgproxy.templates.options import read_transform
 
@@ -32,12 +42,20 @@ def read(data: bytes) -> Template:
     try:
         template = _decode(data)
     except msgspec.ValidationError as error:
-        match = _PLACE.fullmatch(str(error))
-        raise TemplateInvalid(f"{match[2]}: {match[1]}" if match else f"the template: {error}") from None
+        message = in_words(str(error), {NAME: NAMED})
+        match = _PLACE.fullmatch(message)
+        raise TemplateInvalid(f"{match[2]}: {match[1]}" if match else f"the template: {message}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TemplateInvalid(f"the template is not JSON: {str(error)[:200]}") from None
     check(template)
     return template
+
+
+def in_words(message: str, patterns: Mapping[str, str]) -> str:
+    """msgspec's `message`, in which what `patterns` match is said instead of them."""
+    for pattern, words in patterns.items():
+        message = message.replace(f"`str` matching regex {pattern!r}", words)
+    return message
 
 
 def check(template: Template) -> None:

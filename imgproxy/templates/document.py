@@ -28,7 +28,11 @@ LARGEST = 4096
 END = r"(?!\n)$"
 """Of a pattern: Python's `$` alone is also before a line break at the end, which JavaScript's and so OpenAPI's is not."""
 
-Name = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9_-]{{0,63}}{END}", description="Small letters, digits, - and _")]
+NAME = f"^[a-z0-9][a-z0-9_-]{{0,63}}{END}"
+NAMED = "1 to 64 small letters, digits, - and _, of which - and _ are not the first"
+"""What `NAME` matches."""
+
+Name = Annotated[str, Meta(pattern=NAME, description="Small letters, digits, - and _")]
 Words = Annotated[str, Meta(max_length=MOST_CHARACTERS, description="May have {{ variables }} in it")]
 Paint = Annotated[
     str,

@@ -10,30 +10,27 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from imgproxy.errors import InvalidOption
 from imgproxy.library.catalogue import LONGEST_PAGE, MOST_IDS, MOST_TAGS
-from imgproxy.templates.document import END, MOST_CHARACTERS
+from imgproxy.templates.checked import in_words
+from imgproxy.templates.document import END, MOST_CHARACTERS, NAME, NAMED
 from imgproxy.templates.modify import MOST_MODIFICATIONS, Modification
 from imgproxy.urls.native import MOST_VARIABLES
 
-Id = Annotated[str, Meta(pattern=f"^[a-z0-9]{{16}}{END}", description="The id of a hosted picture")]
-Tag = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=64,
-        pattern=f"^[^\\x00-\\x1f\\x7f-\\x9f,]+{END}",
-        description="Without commas and control characters",
-    ),
-]
+_ID = f"^[a-z0-9]{{16}}{END}"
+_TAG = f"^[^\\x00-\\x1f\\x7f-\\x9f,]+{END}"
+Id = Annotated[str, Meta(pattern=_ID, description="The id of a hosted picture")]
+Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=_TAG, description="Without commas and control characters")]
 Tags = Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS)]
 Ids = Annotated[tuple[Id, ...], Meta(max_length=MOST_IDS)]
 Size = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Address = Annotated[str, Meta(max_length=8192, description="A picture to import from another server, http:// or https://")]
-_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
-Moment = Annotated[str, Meta(pattern=_MOMENT + END, description="RFC 3339")]
+_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})" + END
+Moment = Annotated[str, Meta(pattern=_MOMENT, description="RFC 3339")]
 
-TemplateId = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9_-]{{0,63}}{END}", description="The id of a template")]
-Cursor = Annotated[str, Meta(pattern=f"^[0-9]{{1,16}}-[a-z0-9]{{16}}{END}")]
+TemplateId = Annotated[str, Meta(pattern=NAME, description="The id of a template")]
+_CURSOR = f"^[0-9]{{1,16}}-[a-z0-9]{{16}}{END}"
+Cursor = Annotated[str, Meta(pattern=_CURSOR)]
+_FORMAT = f"^[a-z0-9]{{0,8}}{END}"
 Values = Annotated[dict[str, Annotated[str, Meta(max_length=MOST_CHARACTERS)]], Meta(max_length=MOST_VARIABLES)]
 Modifications = Annotated[tuple[Modification, ...], Meta(max_length=MOST_MODIFICATIONS)]
 Webhook = Annotated[str, Meta(max_length=2048, description="Where the job is told of when it is done, http:// or https://")]
@@ -114,7 +111,7 @@ class Listing(Flags, frozen=True):
     APIs do; use POST."""
 
     tags: Tags = ()
-    format: Annotated[str, Meta(pattern=f"^[a-z0-9]{{0,8}}{END}")] = ""
+    format: Annotated[str, Meta(pattern=_FORMAT)] = ""
     min_width: Size = 0
     max_width: Size = 0
     min_height: Size = 0
@@ -240,6 +237,15 @@ def cursor_at(text: str | None) -> tuple[int, str] | None:
 
 
 _PLACE = re.compile(r"(.*) - at `\$(.*)`")
+_PATTERNS = {
+    _ID: "an id, 16 small letters and digits",
+    _TAG: "text without commas and control characters",
+    _MOMENT: "a moment as RFC 3339 has it, such as 2026-05-01T12:00:00Z",
+    _CURSOR: "`next` of the page before",
+    _FORMAT: "a format such as jpg",
+    NAME: NAMED,
+}
+"""What each is a pattern of."""
 
 
 def convert(given: dict[str, object], shape: type[T], *, strict: bool) -> T:
@@ -251,7 +257,7 @@ def convert(given: dict[str, object], shape: type[T], *, strict: bool) -> T:
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidOption:
-    text = str(error)
+    text = in_words(str(error), _PATTERNS)
     match = _PLACE.fullmatch(text)
     if match is None:
         unknown = re.search("unknown field `(.*)`", text)

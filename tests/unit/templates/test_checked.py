@@ -53,9 +53,9 @@ def document(*layers: dict[str, Any], **others: Any) -> bytes:
         (document({"type": "image", "name": "a", "picture": "x/y", "transform": "q=3"}), "quality is for whole pictures"),
         (document({"type": "shape", "name": "a", "fill": {"stops": [{"at": 0, "color": "#000"}]}}), r"layers\[0\].fill"),
         (document({"type": "qr", "name": "a", "data": "x", "error": "Z"}), r"layers\[0\].error: Invalid enum value 'Z'"),
-        (document(variables={"Bad Name": {}}), "^variables: Expected `str` matching"),
-        (document(variables={"name\n": {}}), "^variables: Expected `str` matching"),
-        (document(TEXT | {"name": "a\n"}), r"layers\[0\].name: Expected `str` matching"),
+        (document(variables={"Bad Name": {}}), "^variables: Expected 1 to 64 small letters, digits, - and _"),
+        (document(variables={"name\n": {}}), "^variables: Expected 1 to 64 small letters, digits, - and _"),
+        (document(TEXT | {"name": "a\n"}), r"layers\[0\].name: Expected 1 to 64 small letters"),
         (
             document(
                 *(TEXT | {"name": f"a{n}", "text": "{{ v" + "|title" * 9 + " }}"} for n in range(29)), variables={"v": {}}
