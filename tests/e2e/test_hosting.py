@@ -446,6 +446,16 @@ async def test_a_refusal_of_the_api(hosting: Hosting, method: str, path: str, st
     assert ("Allow" in response.headers) == (status == 405)
 
 
+async def test_every_answer_to_a_key_says_how_many_are_left(hosting: Hosting) -> None:
+    asked = "/v1/image/resize?w=8&store=true"
+    _, said, stored = await hosting.ask("POST", asked, data=jpeg(20), Content_Type="image/jpeg")
+    download = said["response"]["upload_url"].removeprefix(hosting.server.public)
+    paths = ("/v1/account", download, "/v1/images/0000000000000000", "/v1/images?limit=0")
+    answers = [stored, *[(await hosting.ask("GET", path))[2] for path in paths]]
+    assert [each.status for each in answers] == [200, 200, 200, 404, 400]
+    assert all(re.match(r'"key";r=[0-9]+;t=', each.headers.get("RateLimit", "")) for each in answers)
+
+
 async def test_no_character_of_a_tag_stands_for_others(hosting: Hosting) -> None:
     key = hosting.apikey("create", "--tenant", "wild")
     told = await hosting.host(jpeg(69), "?tags=100%25,a_b,'--", key)

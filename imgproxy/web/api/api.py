@@ -23,6 +23,9 @@ DEPRECATED_SINCE = 1_764_547_200
 DEPRECATED = web.RequestKey("deprecated", bool)
 """Whether what is asked for is there for scripts that were written for older APIs."""
 
+_LEFT = web.RequestKey("left", dict[str, str])
+"""What the answer says of how many requests the key has left."""
+
 _JSON = "application/json"
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -39,7 +42,7 @@ class Api:
         self.draining = False
 
     def route(self, app: web.Application, operations: Sequence[Operation]) -> None:
-        app.on_response_prepare.append(_warn)
+        app.on_response_prepare.append(_tell)
         methods: dict[str, list[str]] = {}
         for operation in operations:
             app.router.add_route(operation.method, operation.path, self._handler(operation))
@@ -61,10 +64,9 @@ class Api:
             if self.draining:
                 raise Draining("this server is shutting down")
             caller = await self.identify(request)
-            told = self._rates.spend(caller.id)
+            request[_LEFT] = self._rates.spend(caller.id)
             caller.needs(operation.scope)
-            answer = await operation.run(await self._call(operation, request, caller))
-            return _dressed(answer, told)
+            return _dressed(await operation.run(await self._call(operation, request, caller)))
 
         return handle
 
@@ -131,10 +133,10 @@ def _refusing(known: Sequence[str]) -> Handler:
     return handle
 
 
-def _dressed(answer: Reply | web.StreamResponse, told: dict[str, str]) -> web.StreamResponse:
+def _dressed(answer: Reply | web.StreamResponse) -> web.StreamResponse:
     if isinstance(answer, web.StreamResponse):
         return answer
-    headers = {"Cache-Control": "no-store"} | SAFETY | told | dict(answer.headers)
+    headers = {"Cache-Control": "no-store"} | SAFETY | dict(answer.headers)
     if isinstance(answer.response, bytes):
         return web.Response(status=answer.status, body=answer.response, headers=headers)
     told_so = answer.response if isinstance(answer.response, Success) else Success(response=answer.response)
@@ -142,8 +144,9 @@ def _dressed(answer: Reply | web.StreamResponse, told: dict[str, str]) -> web.St
     return web.Response(status=answer.status, body=body, content_type=_JSON, headers=headers)
 
 
-async def _warn(request: web.Request, response: web.StreamResponse) -> None:
-    """RFC 9745, on refusals too."""
+async def _tell(request: web.Request, response: web.StreamResponse) -> None:
+    """What refusals say too: what is left of the key's requests, and RFC 9745."""
+    response.headers.update(request.get(_LEFT, {}))
     if request.get(DEPRECATED):
         response.headers["Deprecation"] = f"@{DEPRECATED_SINCE}"
         response.headers["Link"] = '</docs>; rel="deprecation"; type="text/html"'
