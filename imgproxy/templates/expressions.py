@@ -11,12 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from unicodedata import normalize
+
+from icu4py.breakers import CharacterBreaker
 
 from imgproxy.errors import InvalidOption
 
 _EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _FILTER = re.compile(r"""\s*\|\s*([a-z]+)\s*(?:\(\s*(?:'([^'{}]*)'|"([^"{}]*)"|(-?[0-9]{1,9}))?\s*\))?\s*""")
+
+_SHORTENED = re.compile(r"(?<=\w['’])(?:S|T|D|M|Ll|Re|Ve)\b")
 
 
 class Misspelt(ValueError):
@@ -27,9 +32,18 @@ def _default(value: str, argument: str) -> str:
     return value or argument
 
 
+def _title(value: str, _argument: str) -> str:
+    """With O'Neil's capitals: what an apostrophe has shortened is no word. Composed, because an accent would end one."""
+    return _SHORTENED.sub(lambda found: found[0].lower(), normalize("NFC", value).title())
+
+
 def _truncate(value: str, argument: str) -> str:
+    """Characters as they are seen (UAX #29): flags, families and letters with marks are one, and not cut in two."""
     most = int(argument)
-    return value if len(value) <= most else f"{value[: max(0, most - 1)].rstrip()}…"
+    if len(value) <= most:
+        return value
+    seen = list(CharacterBreaker(value, "en"))
+    return value if len(seen) <= most else f"{''.join(seen[: max(0, most - 1)]).rstrip()}…"
 
 
 def _number(value: str, argument: str) -> str:
@@ -63,8 +77,10 @@ FILTERS = {
     "default": _Filter(_default, "text", "default('friend')", "what stands where there is no value"),
     "upper": _Filter(lambda value, _: value.upper(), "no", "upper", "in capitals"),
     "lower": _Filter(lambda value, _: value.lower(), "no", "lower", "in small letters"),
-    "title": _Filter(lambda value, _: value.title(), "no", "title", "each word with a capital"),
-    "truncate": _Filter(_truncate, "number", "truncate(20)", "at most so many characters, the last one an ellipsis"),
+    "title": _Filter(_title, "no", "title", "each word with a capital"),
+    "truncate": _Filter(
+        _truncate, "number", "truncate(20)", "at most so many characters as they are seen, the last one an ellipsis"
+    ),
     "date": _Filter(_date, "maybe text", "date('%d %B %Y')", "an ISO 8601 date as strftime(3) writes it; anything else stays"),
     "number": _Filter(
         _number, "maybe number", "number(2)", "with commas between thousands and so many decimal places; anything else stays"

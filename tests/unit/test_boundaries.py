@@ -74,7 +74,7 @@ def ours(name: str, *, lazy: bool = True) -> set[str]:
         ("fontTools", ["imgproxy.fonts", "imgproxy.templates.shaping"]),
         ("segno", ["imgproxy.render.qr"]),
         ("uharfbuzz", ["imgproxy.templates.shaping", "imgproxy.render.lettering"]),
-        ("icu4py", ["imgproxy.templates.paragraph"]),
+        ("icu4py", ["imgproxy.templates.expressions", "imgproxy.templates.paragraph"]),
         ("itsdangerous", ["imgproxy.signing"]),
         ("sqlalchemy", ["imgproxy.library.*"]),
         ("alembic", ["imgproxy.library.migrations.*", "imgproxy.library.migrations"]),

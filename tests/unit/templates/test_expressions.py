@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from imgproxy.templates.expressions import Misspelt, fill, names_in, parse
 
-VALUES = {"name": "alex müller", "empty": "", "amount": "1234567.891", "day": "2027-06-21", "code": "{{ name }}"}
+VALUES = {
+    "name": "alex müller",
+    "empty": "",
+    "amount": "1234567.891",
+    "day": "2027-06-21",
+    "code": "{{ name }}",
+    "short": "ann o'neil's, they’re d'angelo's; DON'T 'tis",
+    "accent": "zoe\u0308l",
+    "family": "👨‍👩‍👧‍👦👩‍🚀 at home",
+    "flags": "🇩🇪🇫🇷🇮🇹",
+    "marks": "नमस्ते दुनिया",
+}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +40,13 @@ VALUES = {"name": "alex müller", "empty": "", "amount": "1234567.891", "day": "
         ("{{ name | truncate(5) }}", "alex…"),
         ("{{ name | truncate(50) }}", "alex müller"),
         ("{{ name | truncate(0) }}", "…"),
+        ("{{ short | title }}", "Ann O'Neil's, They’re D'Angelo's; Don't 'Tis"),
+        ("{{ accent | title }}", "Zoël"),
+        ("{{ family | truncate(3) }}", "👨‍👩‍👧‍👦👩‍🚀…"),
+        ("{{ family | truncate(1) }}", "…"),
+        ("{{ flags | truncate(2) }}", "🇩🇪…"),
+        ("{{ flags | truncate(3) }}", "🇩🇪🇫🇷🇮🇹"),
+        ("{{ marks | truncate(4) }}", "नमस्ते…"),
         ("{{ amount | number }}", "1,234,568"),
         ("{{ amount | number(2) }}", "1,234,567.89"),
         ("{{ name | number(2) }}", "alex müller"),
