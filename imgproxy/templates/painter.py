@@ -33,7 +33,7 @@ from imgproxy.templates.resolve import Resolved, resolve
 from imgproxy.templates.shelf import Kept
 from imgproxy.trace import Trace
 
-LAYOUT_EPOCH = 1
+LAYOUT_EPOCH = 2
 """Bump it when templates are drawn otherwise than before."""
 
 _ATTEMPTS = 3

@@ -24,6 +24,10 @@ _WIDE = 0.6
 """Ems: a space between words is a quarter of one, a third at most."""
 
 
+_SOFT_HYPHEN = "\u00ad"
+"""Seen only where a line ends with it."""
+
+
 class Placed(NamedTuple):
     """A glyph and where it lies: pixels from the left of the line, and upward from the base line."""
 
@@ -69,7 +73,7 @@ class Paragraph:
         for item in self._items(0, len(words), self._levels):
             for glyph in self._shaped(words, item):
                 ems[glyph.at + 1] += glyph.advance
-                gaps[glyph.at + 1] = int(not cursive(item.script))
+                gaps[glyph.at + 1] = int(_spaced(words[glyph.at], item))
         self._ems, self._gaps = list(accumulate(ems)), list(accumulate(gaps))
         self._solid = list(accumulate((at if not each.isspace() else 0 for at, each in enumerate(words, 1)), max, initial=0))
 
@@ -78,9 +82,20 @@ class Paragraph:
         return max(start, self._solid[end])
 
     def width(self, start: int, end: int, size: float) -> float:
-        """Pixels, as far as it can be told from the whole: letters that are parted may be of another form."""
+        """Pixels of it as a line, as far as it can be told from the whole: letters that are parted may be of another form."""
+        hyphen = self._hyphen(end)
+        return self._bare(start, end, size) + (hyphen * size + self._spacing if hyphen else 0.0)
+
+    def _bare(self, start: int, end: int, size: float) -> float:
+        """As `width`, without a hyphen at its end."""
         gaps = max(0, self._gaps[end] - self._gaps[start] - 1)
         return (self._ems[end] - self._ems[start]) * size + gaps * self._spacing
+
+    def _hyphen(self, end: int) -> float:
+        """Ems of the hyphen of a line that ends there; 0: it has none."""
+        if end == len(self.words) or self.words[end - 1 : end] != _SOFT_HYPHEN:
+            return 0.0
+        return face_of(self._faces[end - 1]).hyphen
 
     def widest_unit(self, size: float) -> float:
         """Of what is not to be broken."""
@@ -89,8 +104,11 @@ class Paragraph:
     def lines(self, size: float, across: float) -> Iterator[tuple[int, int]]:
         """Where lines start and end that are at most `across` pixels wide (0: as wide as they are), without blanks at their
         end. A word that is wider is broken between clusters."""
-        start = fitting = 0
+        start = fitting = short = 0
         for end in self.breaks:
+            if across and self._bare(start, end, size) <= across < self.width(start, end, size):
+                short = end  # there is room for the letters, and none for their hyphen
+                continue
             while across and self.width(start, self.solid(start, end), size) > across:
                 if fitting == start:
                     fitting = self.cut(start, end, size, across)
@@ -98,6 +116,8 @@ class Paragraph:
                         break
                 yield start, self.solid(start, fitting)
                 start = fitting
+                if short > start and self.width(start, short, size) <= across:
+                    fitting = short
             fitting = end
         yield start, self.solid(start, len(self.words))
 
@@ -118,6 +138,8 @@ class Paragraph:
         """A line of it, and its width in pixels."""
         words = self.words[start:end]
         levels = bidi.ends_as(words, self._levels[start:end], self._level)
+        if self._hyphen(end):
+            words = f"{words[:-1]}-"
         items = list(self._items(start, end, levels))
         pen, space, runs = 0.0, 0.0, []
         for at in bidi.ordered([item.level for item in items]):
@@ -127,7 +149,8 @@ class Paragraph:
             for number, glyph in enumerate(glyphs):
                 placed.append(Placed(glyph.glyph, pen + glyph.x * size, glyph.y * size))
                 pen += glyph.advance * size
-                if number + 1 == len(glyphs) or glyphs[number + 1].at != glyph.at:
+                ends = number + 1 == len(glyphs) or glyphs[number + 1].at != glyph.at
+                if ends and (_spaced(words[glyph.at], item) or cursive(item.script)):
                     space = 0.0 if cursive(item.script) else self._spacing
                     pen += space
             runs.append(Run(self.words[item.start : item.end], item.face, bool(item.level % 2), tuple(placed)))
@@ -166,6 +189,11 @@ class Paragraph:
             if at + 1 == end or here != (self._faces[at + 1], self._scripts[at + 1], levels[at + 1 - start]):
                 yield _Item(first, at + 1, *here)
                 first = at + 1
+
+
+def _spaced(letter: str, item: _Item) -> bool:
+    """Whether there is space behind it where letters are spaced."""
+    return not cursive(item.script) and (letter.isspace() or not invisible(letter))
 
 
 def _boundaries(breaker: CharacterBreaker | LineBreaker, words: str) -> list[int]:

@@ -36,7 +36,7 @@ class Glyph(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Face:
     """`ascent` and `descent` are what the face says of itself, `above` and `below` how far its letters usually go from the
-    base line, `space` how wide its space is; all in ems and positive."""
+    base line, `space` and `hyphen` how wide these are (0: there is none); all in ems and positive."""
 
     font: uharfbuzz.Font
     ascent: float
@@ -45,6 +45,7 @@ class Face:
     below: float
     colored: bool
     space: float
+    hyphen: float
     _known: dict[str, bool] = field(default_factory=dict)
 
     def covers(self, cluster: str) -> bool:
@@ -74,7 +75,9 @@ def face_of(font: Font) -> Face:
     above = highest[0] if highest else ascent
     below = -deepest[1] if deepest else descent
     space = shaper.get_glyph_h_advance(shaper.get_nominal_glyph(ord(" ")) or 0) / EM
-    return Face(shaper, ascent, descent, above, below, colored, space)
+    hyphen = shaper.get_nominal_glyph(ord("-"))
+    wide = shaper.get_glyph_h_advance(hyphen) / EM if hyphen else 0.0
+    return Face(shaper, ascent, descent, above, below, colored, space, wide)
 
 
 def _reach(font: uharfbuzz.Font, letter: str) -> tuple[float, float] | None:

@@ -50,6 +50,38 @@ def test_lines_are_broken_where_they_may_be(words: str, width: float, expected: 
     assert lines(words, width) == expected
 
 
+@pytest.mark.parametrize("spacing", [0, 5, -1])
+@pytest.mark.parametrize(
+    ("words", "drawn"),
+    [
+        ("hyphen\u00adated words", ["hyphenated words"]),
+        ("hyphen\u00adated words", ["hyphen-", "ated words"]),
+        ("a super\u00adcali\u00adfragi\u00adlistic", ["a super-", "califragi-", "listic"]),
+        ("ends\u00ad", ["ends"]),
+    ],
+)
+def test_a_soft_hyphen_is_seen_at_the_end_of_a_line(words: str, drawn: list[str], spacing: float) -> None:
+    widths = [typeset(text(each, letter_spacing=spacing), FACES).width for each in drawn]
+    asked = typeset(text(words, max(widths) + 1, letter_spacing=spacing), FACES)
+    assert [line.width for line in asked.lines] == pytest.approx(widths, abs=0.1)
+
+
+def test_a_hyphen_that_has_no_room_does_not_part_a_word_that_has() -> None:
+    whole, hyphened = (typeset(text(each), FACES).width for each in ("a wilful", "a wilfu-"))
+    assert whole < hyphened
+    middle = (whole + hyphened) / 2
+    assert lines("a wilfu\u00adl", middle) == ["a wilfu\u00adl"]
+    assert lines("a wilfu\u00adl wish", middle) == ["a wilfu\u00adl", "wish"]
+    assert lines("a wilfu\u00adlmindedness", middle)[:2] == ["a", "wilfu\u00ad"]
+
+
+@pytest.mark.parametrize("sign", ["\u00ad", "\u200b", "\u200e", "\u2060"])
+def test_what_is_not_seen_takes_no_space_between_letters(sign: str) -> None:
+    for words in ("ab{}cd", "ab{}", "{}ab", "של{}ום"):
+        plain, signed = (typeset(text(words.format(each), letter_spacing=7), FACES).width for each in ("", sign))
+        assert signed == pytest.approx(plain, abs=0.01)
+
+
 def test_lines_of_one_that_does_not_wrap_end_with_an_ellipsis() -> None:
     (line,) = lines("one two three four", 160, wrap=False)
     assert line.endswith("…")
