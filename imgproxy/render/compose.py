@@ -142,7 +142,9 @@ def _picture(element: PictureElement, job: Job, source: bytes, recipe: Recipe, w
     refuse(original.facts, job.limits)
     original.whole()
     planned = plan(element.transform, original.facts, job.limits)
-    return with_alpha(draw(original, planned, _PNG, recipe).image).copy_memory()
+    drawn = draw(original, planned, _PNG, recipe).image
+    # A grey one has one channel, beside that of its clear parts.
+    return with_alpha(drawn if drawn.bands > 2 else drawn.colourspace("srgb")).copy_memory()
 
 
 def _centred(image: pyvips.Image, box: Box) -> Placed:

@@ -122,6 +122,20 @@ def test_pictures_lie_in_the_middle_of_their_box() -> None:
     assert where(pixels) == (10, 10, 50, 30)
 
 
+@pytest.mark.parametrize("clear", [False, True])
+@pytest.mark.parametrize("placing", [{}, {"opacity": 0.5}, {"rotation": 30}, {"opacity": 0.5, "rotation": 90}])
+def test_a_grey_picture_is_laid_like_any_other(placing: dict[str, Any], clear: bool) -> None:
+    grey = (pyvips.Image.black(20, 20) + 128).cast("uchar").copy(interpretation="b-w")
+    colour = grey.bandjoin([grey, grey]).copy(interpretation="srgb")
+    # A pixel that is not grey keeps all of it from being taken for a grey one.
+    colour = colour.draw_rect([127, 128, 128], 0, 0, 1, 1)
+    either = [each.bandjoin(255) if clear else each for each in (grey, colour)]
+    box = Box(10, 5, 20, 20, **placing)
+    one, other = (composed(picture(box), pictures=(each.pngsave_buffer(),)) for each in either)
+    assert one[1] == other[1] == ()
+    assert abs(one[0] - other[0]).max() <= 1
+
+
 def test_what_a_picture_says_of_itself_is_not_said_of_the_card() -> None:
     turned = oriented(6, plain(20, 40, RED).icc_export(output_profile="p3"))
     pixels, _ = composed(picture(Box(10, 10, 0, 0)), pictures=(turned,))
