@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pyvips
 
 from imgproxy.parts import Color
@@ -25,16 +26,18 @@ def shape(element: ShapeElement) -> tuple[pyvips.Image, int]:
 
 def _outline(element: ShapeElement, stroke: float) -> str:
     width, height = element.box.w, element.box.h
+    if element.stroke is not None and element.shape != "line" and stroke >= min(width, height):
+        # It covers all of the inside; of what has no extent left between strokes librsvg draws nothing.
+        element, stroke = msgspec.structs.replace(element, fill=element.stroke, ramp=None, stroke=None), 0.0
     paint = f"{_fill(element)} {_stroke(element.stroke, stroke)}"
     if element.shape == "line":
         return f'<line x1="0" y1="0" x2="{width:g}" y2="{height:g}" {paint} stroke-linecap="round"/>'
-    inside = min(stroke, width, height)
     if element.shape == "ellipse":
-        across, down = ((length - inside) / 2 for length in (width, height))
+        across, down = ((length - stroke) / 2 for length in (width, height))
         return f'<ellipse cx="{width / 2:g}" cy="{height / 2:g}" rx="{across:g}" ry="{down:g}" {paint}/>'
-    radius = max(0, min(element.radius, width / 2, height / 2) - inside / 2)
+    radius = max(0, min(element.radius, width / 2, height / 2) - stroke / 2)
     return (
-        f'<rect x="{inside / 2:g}" y="{inside / 2:g}" width="{width - inside:g}" height="{height - inside:g}" '
+        f'<rect x="{stroke / 2:g}" y="{stroke / 2:g}" width="{width - stroke:g}" height="{height - stroke:g}" '
         f'rx="{radius:g}" {paint}/>'
     )
 

@@ -110,6 +110,16 @@ def test_ellipses_lines_strokes_and_ramps() -> None:
     assert (list(pixels[0, 0]), list(pixels[0, 50])) == ([255] * 3, [0] * 3)
 
 
+@pytest.mark.parametrize("shape", ["rectangle", "ellipse"])
+@pytest.mark.parametrize("stroke", [20, 40, 1000])
+def test_a_stroke_as_wide_as_its_shape_is_all_of_it(shape: str, stroke: float) -> None:
+    box, fields = Box(10, 10, 60, 20), {"shape": shape, "radius": 5}
+    stroked, _ = composed(rectangle(box, **fields, fill=BLACK, stroke=GREEN, stroke_width=stroke))
+    filled, _ = composed(rectangle(box, **fields, fill=GREEN))
+    assert abs(stroked - filled).max() <= 1
+    assert where(stroked) == (10, 10, 70, 30)
+
+
 def picture(box: Box, index: int = 0, **options: Any) -> PictureElement:
     return PictureElement(box=box, index=index, transform=Transform(**options))
 
