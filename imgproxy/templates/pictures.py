@@ -29,6 +29,7 @@ from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs.wire import Extent
 from imgproxy.originals import Original, Originals
 from imgproxy.sources.source import Source
+from imgproxy.spec import Transform
 from imgproxy.templates.resolve import Wanted
 from imgproxy.trace import Trace
 from imgproxy.urls.native import TEMPLATE
@@ -40,13 +41,14 @@ _UNDRAWABLE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Had:
-    """One picture: `version` tells it from all others; `instead` of the one that was wanted. `until`: see
-    `Source.known_until`."""
+    """One picture: `version` tells it from all others, `transform` is to draw it; `instead` of the one that was wanted.
+    `until`: see `Source.known_until`."""
 
     original: Original
     version: str
     source: Source
     locator: str
+    transform: Transform
     local: bool
     instead: bool
     until: float
@@ -60,7 +62,7 @@ class Pictures:
         self._web = web
         self._originals = originals
         self._background = background
-        self._undrawable: TTLCache[str, str] = TTLCache(_UNDRAWABLE, _UNDRAWABLE_SECONDS)
+        self._undrawable: TTLCache[tuple[str, Transform], str] = TTLCache(_UNDRAWABLE, _UNDRAWABLE_SECONDS)
 
     async def find(self, wanted: Sequence[Wanted], trace: Trace) -> tuple[Had, ...]:
         """Each of them. Raises SourceError, ImageError and RequestError leaves, where neither a picture nor one of those that
@@ -81,25 +83,27 @@ class Pictures:
             yield tuple(descriptors), tuple(extents)
 
     def undrawable(self, picture: Had) -> None:
-        """Its bytes are no picture: for a while something else stands for it."""
-        self._undrawable[picture.version] = f"a picture of {picture.source.name} cannot be drawn"
+        """Its bytes are no picture, or none that can be drawn like this: for a while something else stands for it where it is
+        to be. Drawn otherwise, it may be shown."""
+        why = f"a picture of {picture.source.name} cannot be drawn"
+        self._undrawable[picture.version, picture.transform] = why
 
     async def _first(self, wanted: Wanted, trace: Trace) -> Had:
         failure: ImgproxyError = SourceNotFound(f"the layer {wanted.layer} has no picture")
         for place, candidate in enumerate(wanted.candidates):
             try:
-                return await self._had(candidate, instead=place > 0, trace=trace)
+                return await self._had(candidate, wanted.transform, instead=place > 0, trace=trace)
             except (SourceError, ImageError, RequestError) as error:
                 failure = failure if place else type(error)(f"the picture of {wanted.layer}: {error}")
         raise failure
 
-    async def _had(self, reference: str, *, instead: bool, trace: Trace) -> Had:
+    async def _had(self, reference: str, transform: Transform, *, instead: bool, trace: Trace) -> Had:
         source, locator = self._place(reference)
         source.check(locator)
         identity, original = await self._originals.newest(source, locator, trace, self._background)
         content = await original.whole()
         seen = f"{identity.key} {original.digest}"
-        why = self._undrawable.get(seen)
+        why = self._undrawable.get((seen, transform))
         if why is not None:
             raise NotAnImage(why)
         head = await asyncio.to_thread(_head, content) if isinstance(content, Entry) else b""
@@ -107,7 +111,7 @@ class Pictures:
             raise NotAnImage("it is no picture in any format that this server knows")
         local = bool(identity.validator)
         until = source.known_until(locator) if local else math.inf
-        return Had(original, seen, source, locator, local, instead, until)
+        return Had(original, seen, source, locator, transform, local, instead, until)
 
     def _place(self, reference: str) -> tuple[Source, str]:
         if reference.startswith(("https://", "http://")):

@@ -47,10 +47,11 @@ _CANVAS = "canvas"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A picture that `layer` shows: the first of `candidates` (NAME/PATH, or a URL) that can be had."""
+    """A picture that `layer` shows: the first of `candidates` (NAME/PATH, or a URL) that `transform` can draw."""
 
     layer: str
     candidates: tuple[str, ...]
+    transform: Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _picture(  # noqa: PLR0913 -- a picture, and all that says which
     said = (part.picture, part.fallback, template.fallback)
     filled = (bounded(name, each, values, MOST_IN_NAMES).strip() for each in said)
     candidates = tuple(dict.fromkeys(text for text in filled if text))
-    pictures.append(Wanted(name, candidates))
+    pictures.append(Wanted(name, candidates, transform))
     return PictureElement(box=box, index=len(pictures) - 1, transform=transform)
 
 

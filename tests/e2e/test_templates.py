@@ -289,6 +289,20 @@ def seconds_left(answer: aiohttp.ClientResponse) -> int:
     return int(answer.headers["Cache-Control"].split("max-age=")[1].split(",")[0])
 
 
+async def test_a_picture_that_one_template_cannot_draw_is_shown_by_others(serve: Serve, tmp_path: Path) -> None:
+    photo = {"type": "image", "name": "photo", "w": 80, "h": 80, "picture": "local/scene.jpg"}
+    beside = photo | {"transform": "rect=9000,9000,10,10"}
+    canvas = {"width": 80, "height": 80}
+    shelf = write(
+        tmp_path / "templates",
+        fine={"canvas": canvas, "layers": [photo]},
+        beside={"canvas": canvas, "layers": [beside]},
+    )
+    server = serve(section(shelf))
+    answers = [(await get(server, f"/images/template/{id}?fm=png"))[0] for id in ("beside", "fine", "beside")]
+    assert [each.status for each in answers] == [422, 200, 422]
+
+
 async def test_a_picture_that_turns_out_to_be_broken_is_replaced(serve: Serve, tmp_path: Path) -> None:
     root = write_pictures(tmp_path / "pictures")
     (root / "torn.png").write_bytes(plain(300, 300, RED).pngsave_buffer()[:200])

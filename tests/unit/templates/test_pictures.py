@@ -8,6 +8,7 @@ import pytest
 
 from imgproxy.cache.entry import Freshness, Validators
 from imgproxy.originals import Original
+from imgproxy.spec import Transform
 from imgproxy.templates.pictures import Had, brief
 
 NOW = 1_000_000.0
@@ -17,7 +18,7 @@ USUAL = Freshness(500, 60, 70)
 def had(max_age: int, age: float, *, local: bool = False, instead: bool = False) -> Had:
     nothing: Any = None
     original = Original(nothing, NOW - age, NOW - age, Freshness(max_age, 1, 2), Validators())
-    return Had(original, "", nothing, "", local, instead, 0.0)
+    return Had(original, "", nothing, "", Transform(), local, instead, 0.0)
 
 
 @pytest.mark.parametrize(
