@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from imgproxy.errors import InvalidOption
+from imgproxy.errors import InvalidOption, InvalidTarget
 from imgproxy.spec import ONCE, Transform
 from imgproxy.urls.native import Native
 
@@ -14,11 +14,15 @@ _PLAIN = Transform()
 
 @lru_cache(maxsize=1024)
 def read_transform(options: str) -> Transform:
-    """`options` as in a URL, without the question mark. Raises InvalidOption and InvalidTarget.
+    """`options` as in a URL, without the question mark. Raises InvalidOption.
 
     What says how a result is encoded means nothing for a layer, and layers have no layers of their own.
     """
-    asked = _NATIVE.parse(f"/images/x/x?{options}")
+    try:
+        asked = _NATIVE.parse(f"/images/x/x?{options}")
+    except InvalidTarget:
+        wanted = "options are written as in a URL, such as blur=20&bri=-10, and have no variables"
+        raise InvalidOption("transform", f"a layer's {wanted}; got {options[:40]!a}") from None
     transform = asked.transform
     if transform is None or asked.download is not None or asked.expires:
         raise InvalidOption("transform", "a layer's options are those that draw, such as blur=20&bri=-10")

@@ -49,6 +49,10 @@ def document(*layers: dict[str, Any], **others: Any) -> bytes:
         (document(TEXT | {"opacity": 2}), r"layers\[0\].opacity: Expected `float` <= 1"),
         (document(TEXT | {"size": float("1e400")}), "is not JSON|Expected"),
         (document({"type": "image", "name": "a", "picture": "x/y", "transform": "blurr=1"}), r"layers\[0\].transform: .*blur"),
+        (
+            document({"type": "image", "name": "a", "picture": "x/y", "transform": "blur={{ b }}"}, variables={"b": {}}),
+            r"layers\[0\].transform: .* as in a URL, .* no variables; got 'blur={{ b }}'",
+        ),
         (document({"type": "image", "name": "a", "picture": "x/y", "transform": "mark=x/y"}), "mark is for whole pictures"),
         (document({"type": "image", "name": "a", "picture": "x/y", "transform": "q=3"}), "quality is for whole pictures"),
         (document({"type": "shape", "name": "a", "fill": {"stops": [{"at": 0, "color": "#000"}]}}), r"layers\[0\].fill"),
