@@ -82,7 +82,7 @@ __all__ = [
     "encode",
 ]
 
-PIXEL_EPOCH = 5
+PIXEL_EPOCH = 6
 """Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
 
 Fit = Literal["fit", "cover", "cover-down", "stretch", "auto"]

@@ -129,5 +129,10 @@ def premultiplied(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.I
     return change(image.premultiply()).unpremultiply().cast(image.format)
 
 
+def straight(image: pyvips.Image) -> pyvips.Image:
+    """`image`, whose colours are multiplied by its alpha, without that."""
+    return (image.unpremultiply() + 0.5).cast(image.format)
+
+
 def with_alpha(image: pyvips.Image) -> pyvips.Image:
     return image if image.hasalpha() else image.bandjoin(255).copy(interpretation=image.interpretation)

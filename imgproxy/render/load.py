@@ -9,7 +9,8 @@ import pyvips
 
 from imgproxy.errors import ImageError, NotAnImage, Undecodable
 from imgproxy.formats import SNIFF_BYTES, Format, sniff
-from imgproxy.render import svg
+from imgproxy.render import heif, svg
+from imgproxy.render.colour import straight
 from imgproxy.render.decoders import Sheet, open_sheet, undecodable
 from imgproxy.render.facts import Facts
 from imgproxy.render.frames import page_height
@@ -35,6 +36,7 @@ class Original:
         self._watch = watch
         self._page = 0
         self._thumbnail = thumbnail and found.loader == "heifload"
+        self._premultiplied = found.loader == "heifload" and heif.premultiplied(source)
         self.format: Format = found
         if found.name == "svg":
             svg.refuse_nested_entities(source)
@@ -115,9 +117,7 @@ class Original:
         except Exception as error:  # what these libraries raise over a bad file is not written down anywhere
             forget_errors()
             raise undecodable(self.format) from error
-        if self._watch:
-            self._watch(image)
-        return image
+        return self._shown(image)
 
     def _open(self, **options: object) -> pyvips.Image:
         if self._page:
@@ -136,9 +136,13 @@ class Original:
         except ERRORS as error:
             forget_errors()
             raise Undecodable(f"the original begins like {self.format.name.upper()} but cannot be read") from error
+        return self._shown(image)
+
+    def _shown(self, image: pyvips.Image) -> pyvips.Image:
+        """As everything here takes it."""
         if self._watch:
             self._watch(image)
-        return image
+        return straight(image) if self._premultiplied and image.hasalpha() else image
 
 
 def _outline(sheet: Sheet) -> pyvips.Image:

@@ -195,6 +195,29 @@ def test_what_is_clear_stays_clear(kind: str, mode: str) -> None:
     assert alpha.getpoint(94, 30)[0] > 235
 
 
+def _premultiplied(kind: str, color: tuple[int, int, int, int]) -> bytes:
+    """One colour, stored multiplied by its alpha."""
+    buffer = io.BytesIO()
+    picture = Image.new("RGBA", (64, 48), color)
+    if kind == "AVIF":
+        picture.save(buffer, kind, quality=100, alpha_premultiplied=True)
+        return buffer.getvalue()
+    file = pillow_heif.HeifFile()
+    file.add_frombytes("RGBa", picture.size, picture.convert("RGBa").tobytes())
+    file.save(buffer, quality=100)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+@pytest.mark.parametrize("width", [64, 20])
+def test_colours_that_are_multiplied_by_their_alpha_are_the_colours_that_were_meant(kind: str, width: int) -> None:
+    source = _premultiplied(kind, (200, 120, 40, 100))
+    assert b"prem" in source
+    _, out = draw(source, Transform(format="png", width=width))
+    found = pictures.opened(out).getpoint(width // 2, width // 3)
+    assert all(abs(one - other) <= 8 for one, other in zip(found, (200, 120, 40, 100), strict=True)), found
+
+
 @pytest.mark.parametrize(
     ("kind", "mode"), [("JXL", "L"), ("JPEG2000", "L"), ("BMP", "L"), ("BMP", "1"), ("HEIF", "L"), ("BMP", "P")]
 )
