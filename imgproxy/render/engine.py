@@ -177,10 +177,10 @@ def _opened(job: Job, source: bytes, watch: Watch | None) -> Original | Stage:
     refusal.refuse_frames(original.facts, transform.bounds)
     if transform.pages > 1:
         return stacked(original, transform.frame or 1, transform.pages, job.limits)
-    original.whole()
     if transform.frame:
         original.show(transform.frame)
         refuse(original.facts, job.limits)
+    original.whole()
     return original
 
 

@@ -9,7 +9,7 @@ import pyvips
 
 from imgproxy.errors import ImageError, NotAnImage, Undecodable
 from imgproxy.formats import SNIFF_BYTES, Format, sniff
-from imgproxy.render import heif, svg
+from imgproxy.render import heif, svg, tiff
 from imgproxy.render.colour import straight
 from imgproxy.render.decoders import Sheet, open_sheet, undecodable
 from imgproxy.render.facts import Facts
@@ -62,7 +62,7 @@ class Original:
         return int(self.header.get("n-pages")) if self.header.get_typeof("n-pages") else 1
 
     def whole(self) -> None:
-        """Raises Undecodable when the file is cut short in a way that its decoder would pass over.
+        """Raises Undecodable when the file is cut short in a way that its decoder would pass over, and FormatUnavailable.
 
         The size must have been found acceptable: what libvips cannot read is decoded here, and only then are its facts known.
         """
@@ -71,6 +71,8 @@ class Original:
             self.facts = _facts(self.format, self.header)
         if self.format.name == "gif":
             require_whole(self._source)
+        elif self.format.name == "tiff":
+            tiff.require_whole(self._source, self._page)
 
     def load(self, plan: Plan, frames: int) -> pyvips.Image:
         """The pixels, lazily: the first frame, or all of them one below the other."""
