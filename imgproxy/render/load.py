@@ -9,7 +9,7 @@ import pyvips
 
 from imgproxy.errors import ImageError, NotAnImage, Undecodable
 from imgproxy.formats import SNIFF_BYTES, Format, sniff
-from imgproxy.render import heif, svg, tiff
+from imgproxy.render import gif, heif, svg, tiff
 from imgproxy.render.colour import straight
 from imgproxy.render.decoders import Sheet, open_sheet, undecodable
 from imgproxy.render.facts import Facts
@@ -144,6 +144,8 @@ class Original:
         """As everything here takes it."""
         if self._watch:
             self._watch(image)
+        if self.format.name == "gif" and not image.hasalpha():
+            return gif.on_canvas(image, self._source, self._page)
         return straight(image) if self._premultiplied and image.hasalpha() else image
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from imgproxy.errors import Undecodable
 
 
-class _NotUnderstood(Exception):
+class NotUnderstood(Exception):
     """The structure is not what the format's standard says."""
 
 
@@ -27,16 +27,16 @@ def strip(source: bytes, name: str, keep: Collection[str] = ()) -> bytes | None:
         return None
     try:
         return b"".join(stripper(source, keep))
-    except (_NotUnderstood, struct.error, IndexError):
+    except (NotUnderstood, struct.error, IndexError):
         return None
 
 
 def require_whole(gif: bytes) -> None:
     """Raises Undecodable when a GIF ends within a block. One that only lacks its trailer shows whole in every browser."""
     try:
-        for _ in _gif_blocks(gif):
+        for _ in gif_blocks(gif):
             pass
-    except (_NotUnderstood, IndexError) as error:
+    except (NotUnderstood, IndexError) as error:
         raise Undecodable("the original is cut short") from error
 
 
@@ -51,7 +51,7 @@ def _jpeg(source: bytes, keep: Collection[str]) -> Iterator[bytes]:
     at = 2
     while True:
         if source[at] != 0xFF:
-            raise _NotUnderstood
+            raise NotUnderstood
         marker = source[at + 1]
         if marker == 0xFF:
             at += 1
@@ -62,13 +62,13 @@ def _jpeg(source: bytes, keep: Collection[str]) -> Iterator[bytes]:
         (length,) = struct.unpack_from(">H", source, at + 2)
         end = at + 2 + length
         if length < 2 or end > len(source):
-            raise _NotUnderstood
+            raise NotUnderstood
         yield _jpeg_segment(source[at:end], marker, keep)
         at = end
         if marker == _SOS:
             found = _MARKER_IN_SCAN.search(source, at)
             if found is None:
-                raise _NotUnderstood
+                raise NotUnderstood
             yield source[at : found.start()]
             at = found.end() - 2
 
@@ -89,7 +89,7 @@ def _jpeg_segment(segment: bytes, marker: int, keep: Collection[str]) -> bytes:
         )
         return segment if kept else b""
     if marker in (_SOI, 0x01) or 0xD0 <= marker <= 0xD7:
-        raise _NotUnderstood
+        raise NotUnderstood
     return segment
 
 
@@ -105,7 +105,7 @@ def _png(source: bytes, keep: Collection[str]) -> Iterator[bytes]:
         length, kind = struct.unpack_from(">I4s", source, at)
         end = at + 12 + length
         if end > len(source):
-            raise _NotUnderstood
+            raise NotUnderstood
         xmp = kind == b"iTXt" and source[at + 8 : end].startswith(b"XML:com.adobe.xmp\x00")
         if kind in _PNG_CHUNKS or (kind == b"eXIf" and "exif" in keep) or (xmp and "xmp" in keep):
             yield source[at:end]
@@ -124,7 +124,7 @@ _EXIF_FLAG, _XMP_FLAG = 0x08, 0x04
 def _webp(source: bytes, keep: Collection[str]) -> Iterator[bytes]:
     (size,) = struct.unpack_from("<I", source, 4)
     if 8 + size > len(source):
-        raise _NotUnderstood
+        raise NotUnderstood
     allowed = _WEBP_CHUNKS | ({b"EXIF"} if "exif" in keep else set()) | ({b"XMP "} if "xmp" in keep else set())
     body = b"".join(_webp_chunk(kind, payload, keep) for kind, payload in _riff(source[12 : 8 + size]) if kind in allowed)
     yield b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
@@ -135,7 +135,7 @@ def _riff(chunks: bytes) -> Iterator[tuple[bytes, bytes]]:
     while at + 8 <= len(chunks):
         kind, length = struct.unpack_from("<4sI", chunks, at)
         if at + 8 + length > len(chunks):
-            raise _NotUnderstood
+            raise NotUnderstood
         yield kind, chunks[at + 8 : at + 8 + length]
         at += 8 + length + (length & 1)
 
@@ -154,7 +154,7 @@ def _webp_chunk(kind: bytes, payload: bytes, keep: Collection[str]) -> bytes:
 
 
 def _gif(source: bytes, keep: Collection[str]) -> Iterator[bytes]:
-    for kind, start, end in _gif_blocks(source):
+    for kind, start, end in gif_blocks(source):
         application = source[start + 3 : start + 14] if kind == 0xFF else b""
         looping = application in (b"NETSCAPE2.0", b"ANIMEXTS1.0")
         if kind in (0, 0x2C, 0xF9) or looping or (application == b"XMP DataXMP" and "xmp" in keep):
@@ -162,7 +162,7 @@ def _gif(source: bytes, keep: Collection[str]) -> Iterator[bytes]:
     yield b";"
 
 
-def _gif_blocks(source: bytes) -> Iterator[tuple[int, int, int]]:
+def gif_blocks(source: bytes) -> Iterator[tuple[int, int, int]]:
     """(kind, start, end) of each block up to the trailer: 0 the head and palette, 0x2C an image, else an extension's label."""
     at = _gif_palette(source, 10, 13)
     yield 0, 0, at
@@ -179,7 +179,7 @@ def _gif_blocks(source: bytes) -> Iterator[tuple[int, int, int]]:
             kind, at = 0x2C, _gif_data(source, _gif_palette(source, at + 9, at + 10) + 1)
             images += 1
         else:
-            raise _NotUnderstood
+            raise NotUnderstood
         yield kind, start, at
 
 

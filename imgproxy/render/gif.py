@@ -1,0 +1,60 @@
+"""GIF: what of its canvas no frame has drawn on yet, which is clear (89a §§18, 20, 23). libvips, where no pixel of the frames
+themselves is clear, leaves it black."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from itertools import islice
+
+import pyvips
+
+from imgproxy.render.frames import page_height
+from imgproxy.render.verbatim import NotUnderstood, gif_blocks
+
+_CONTROL, _IMAGE = 0xF9, 0x2C
+_RESTORES = (3, 4)
+"""Ways of disposal: to what was before the frame. Of the first one there was nothing, and libvips lets it stay."""
+
+_Place = tuple[int, int, int, int]
+"""Left, top, width, height."""
+
+
+def on_canvas(image: pyvips.Image, source: bytes, first: int) -> pyvips.Image:
+    """`image`, which has no alpha, the frames of `source` from `first` on, from 0, below each other: with alpha, where one of
+    them leaves anything of the canvas free."""
+    width, height = image.width, page_height(image)
+    drawn = list(islice(_drawn(source, width, height), first, first + image.height // height))
+    if all(each is None for each in drawn) or len(drawn) * height != image.height:
+        return image
+    full = pyvips.Image.black(width, height).invert()
+    alpha = pyvips.Image.arrayjoin([full if each is None else each for each in drawn], across=1)
+    return image.bandjoin(alpha).copy(interpretation=image.interpretation)
+
+
+def _drawn(source: bytes, width: int, height: int) -> Iterator[pyvips.Image | None]:
+    """255 where something is drawn when a frame is shown, else 0; None where that is everywhere."""
+    kept: pyvips.Image | None = pyvips.Image.black(width, height)
+    for number, ((left, top, across, down), disposal) in enumerate(_places(source)):
+        covered = left <= 0 and top <= 0 and left + across >= width and top + down >= height
+        shown = None if kept is None or covered else kept.draw_rect(255, left, top, across, down, fill=True)
+        yield shown
+        if not number or disposal not in _RESTORES:
+            kept = shown
+
+
+def _places(source: bytes) -> Iterator[tuple[_Place, int]]:
+    """Where each frame lies, and its way of disposal. Ends where the file is broken."""
+    disposal = 0
+    try:
+        for kind, start, _ in gif_blocks(source):
+            if kind == _CONTROL:
+                disposal = source[start + 3] >> 2 & 7
+            elif kind == _IMAGE:
+                left, top, across, down = (
+                    int.from_bytes(source[at : at + 2], "little") for at in range(start + 1, start + 9, 2)
+                )
+                yield (left, top, across, down), disposal
+                disposal = 0
+    except (NotUnderstood, IndexError, struct.error):
+        return
