@@ -15,6 +15,7 @@ from imgproxy.jobs.wire import Job
 from imgproxy.render import frames, metadata
 from imgproxy.render.boxes import Box
 from imgproxy.render.choose import Choice
+from imgproxy.render.colour import to_srgb
 from imgproxy.render.depth import keeps_depth
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.libvips import ERRORS, forget_errors
@@ -146,7 +147,9 @@ def _laid(image: pyvips.Image, overlays: tuple[Overlay, ...], planned: Plan) -> 
 
 def _smart_crop(image: pyvips.Image, planned: Plan, box: Box) -> Plan:
     """The plan with the crop where libvips finds most to see, in all frames where it is in the first."""
-    found = image.smartcrop(box.width, box.height, interesting=planned.smart)
+    # Of 16 bits a channel every level would count, and a sky would be as full as a crowd.
+    seen = image if image.format == "uchar" else to_srgb(image)
+    found = seen.smartcrop(box.width, box.height, interesting=planned.smart)
     # What is cut off at the left and top is remembered as a negative offset.
     return msgspec.structs.replace(planned, crop=Box(-found.xoffset, -found.yoffset, box.width, box.height), smart=None)
 

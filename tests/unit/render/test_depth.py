@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import pyvips
 
-from imgproxy.spec import Color, Sides, Transform
+from imgproxy.spec import Color, Gravity, Sides, Transform
 from tests.unit.render.drawing import opened, render
 
 
@@ -57,6 +57,21 @@ def test_it_may_be_cut_scaled_and_turned(asked: dict[str, Any]) -> None:
     image = drawn(format="png", deep=True, **asked)
     assert image.format == "ushort"
     assert 20000 <= image.min() <= image.max() <= 22600
+
+
+@pytest.mark.parametrize("kind", ["entropy", "attention"])
+def test_what_is_seen_in_it_is_what_eight_bits_show(kind: Literal["entropy", "attention"]) -> None:
+    """A field of stripes, beside a ground of many shades that nobody can tell apart."""
+    axes = pyvips.Image.xyz(400, 200)
+    ground = (axes[0] * 7 + axes[1] * 3 + 20000).cast("ushort")
+    stripes = (axes[1] % 16 / 4).cast("uchar").cast("ushort") * 20000
+    field = (axes[0] >= 300).ifthenelse(stripes.cast("ushort"), ground)
+    source = bytes(field.bandjoin([field, ground]).copy(interpretation="rgb16").pngsave_buffer())
+    asked = {"format": "png", "width": 100, "height": 200, "fit": "cover", "gravity": Gravity(kind)}
+    kept, plain = drawn(source, deep=True, **asked), drawn(source, **asked)
+    assert kept.format == "ushort"
+    assert (kept.colourspace("srgb") - plain).abs().max() <= 1
+    assert kept[0].deviate() > 10_000
 
 
 def test_avif_has_ten_bits() -> None:
