@@ -67,7 +67,8 @@ def _best(save: Save, image: pyvips.Image, format: Format, asked: AutoQuality) -
 
 
 def _close(image: pyvips.Image, data: bytes, format: Format, asked: AutoQuality) -> bool:
-    again = pyvips.Operation.call(f"{format.loader}_buffer", data)
+    # All frames, as in `image`; where the encoder has made one of equal ones, they are not found alike.
+    again = pyvips.Operation.call(f"{format.loader}_buffer", data, **({"n": -1} if format.animation else {}))
     alike = ssim(image, again)
     if asked.method == "ssim":
         return alike >= asked.target - asked.error

@@ -76,6 +76,18 @@ def test_by_likeness_the_lowest_quality_that_is_like_enough(
     assert one_lower is None or alike(render(PHOTO, Transform(format=format, quality=max(1, one_lower - 3)))[1]) < alike(found)
 
 
+def test_the_likeness_of_an_animation_is_that_of_all_its_frames() -> None:
+    """A plain one first: by itself it is like enough at any quality."""
+    scene = pyvips.Image.jpegload_buffer(PHOTO)
+    strip = pyvips.Image.arrayjoin([plain(320, 240, RED), scene, scene.fliphor()], across=1).copy(interpretation="srgb")
+    strip.set_type(pyvips.GValue.gint_type, "page-height", 240)
+    source = bytes(strip.webpsave_buffer(lossless=True))
+    low, middle, high = (
+        size(source, format="webp", auto_quality=AutoQuality("ssim", target, 10, 95)) for target in (0.01, 0.98, 1)
+    )
+    assert low == size(source, format="webp", quality=10) < middle < high == size(source, format="webp", quality=95)
+
+
 def test_likeness() -> None:
     picture, other = smooth(300, 200), noise(300, 200)
     assert ssim(picture, picture) == pytest.approx(1)
