@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pyvips
@@ -121,7 +122,9 @@ class Original:
             raise undecodable(self.format) from error
         return self._shown(image)
 
-    def _open(self, **options: object) -> pyvips.Image:
+    def _open(self, **options: Any) -> pyvips.Image:
+        if self.format.name == "svg":
+            options |= svg.load_options(options.get("scale", 1.0))
         if self._page:
             options["page"] = self._page
         if self._thumbnail:

@@ -54,6 +54,15 @@ def with_view(source: bytes, at: int, width: int, height: int) -> bytes:
     return source[:at] + f' viewBox="0 0 {width} {height}"'.encode() + source[at:]
 
 
+_INCH, _VIPS_INCH = 96.0, 72.0
+"""Pixels: by CSS (Values and Units 4, §6.2) and browsers, and by libvips where it is told nothing else."""
+
+
+def load_options(scale: float) -> dict[str, object]:
+    """For lengths in all units to be those of browsers: libvips, which is told how long an inch is, scales the pixels too."""
+    return {"dpi": _INCH, "scale": scale * _VIPS_INCH / _INCH}
+
+
 def refuse_overflow(header: pyvips.Image, reopen: Callable[..., pyvips.Image]) -> None:
     """Raises ImageTooLarge where the size in `header` is not to be believed.
 

@@ -96,6 +96,17 @@ def test_a_drawing_is_scaled_whatever_it_says_of_its_size(said: str, scale: floa
     assert close(image.getpoint(image.width * 3 // 4, middle), (*BLUE, 255))
 
 
+@pytest.mark.parametrize("scale", [0.5, 1, 2.5])
+@pytest.mark.parametrize("length", ["48", "48px", "0.5in", "36pt", "3pc", "12.7mm", "1.27cm"])
+def test_a_length_in_a_drawing_is_as_long_as_browsers_have_it(length: str, scale: float) -> None:
+    """An inch is 96 pixels, of the drawing's own size and of what is in it."""
+    begin = '<svg xmlns="http://www.w3.org/2000/svg" height="20"'
+    assert drawn(f'{begin} width="{length}"/>'.encode()).width == 48
+    image = drawn(f'{begin} width="96"><rect width="{length}" height="20"/></svg>'.encode(), width=96 * scale)
+    assert image.width == 96 * scale
+    assert [image.getpoint(round(x * scale), image.height // 2)[3] for x in (2, 46, 50, 94)] == [255, 255, 0, 0]
+
+
 # Colours.
 
 
