@@ -129,6 +129,14 @@ def premultiplied(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.I
     return change(image.premultiply()).unpremultiply().cast(image.format)
 
 
+def in_p3(image: pyvips.Image) -> pyvips.Image:
+    """`image`, which has no profile, with that of Display P3."""
+    pixel = pyvips.Image.black(1, 1, bands=3).copy(interpretation="srgb").icc_export(output_profile="p3")
+    tagged = image.copy()
+    tagged.set_type(pyvips.GValue.blob_type, "icc-profile-data", pixel.get("icc-profile-data"))
+    return tagged
+
+
 def straight(image: pyvips.Image) -> pyvips.Image:
     """`image`, whose colours are multiplied by its alpha, without that."""
     return (image.unpremultiply() + 0.5).cast(image.format)

@@ -11,7 +11,7 @@ import pyvips
 from imgproxy.errors import ImageError, NotAnImage, Undecodable
 from imgproxy.formats import SNIFF_BYTES, Format, sniff
 from imgproxy.render import gif, heif, svg, tiff
-from imgproxy.render.colour import straight
+from imgproxy.render.colour import in_p3, straight
 from imgproxy.render.decoders import Sheet, open_sheet, undecodable
 from imgproxy.render.facts import Facts
 from imgproxy.render.frames import page_height
@@ -38,6 +38,7 @@ class Original:
         self._page = 0
         self._thumbnail = thumbnail and found.loader == "heifload"
         self._premultiplied = found.loader == "heifload" and heif.premultiplied(source)
+        self._p3 = found.loader == "heifload" and heif.display_p3(source)
         self.format: Format = found
         if found.name == "svg":
             svg.refuse_nested_entities(source)
@@ -149,6 +150,8 @@ class Original:
             self._watch(image)
         if self.format.name == "gif" and not image.hasalpha():
             return gif.on_canvas(image, self._source, self._page)
+        if self._p3 and not image.get_typeof("icc-profile-data"):
+            image = in_p3(image)
         return straight(image) if self._premultiplied and image.hasalpha() else image
 
 

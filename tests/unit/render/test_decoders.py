@@ -218,6 +218,27 @@ def test_colours_that_are_multiplied_by_their_alpha_are_the_colours_that_were_me
     assert all(abs(one - other) <= 8 for one, other in zip(found, (200, 120, 40, 100), strict=True)), found
 
 
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_colours_of_display_p3_by_numbers_are_those_of_its_profile(kind: str) -> None:
+    """As browsers show them; a profile goes before the numbers."""
+    plain, buffer, tagged = Image.new("RGB", (64, 64), (60, 180, 60)), io.BytesIO(), io.BytesIO()
+    plain.save(buffer, kind, quality=100)
+    plain.save(tagged, kind, quality=100, icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+
+    def green(source: bytes) -> list[float]:
+        point: list[float] = pictures.opened(draw(source, Transform(format="png", width=20))[1]).getpoint(9, 9)
+        return point
+
+    assert buffer.getvalue().count(b"nclx\0\1\0\x0d") == 1
+    numbered = buffer.getvalue().replace(b"nclx\0\1\0\x0d", b"nclx\0\x0c\0\x0d")
+    wanted = pyvips.Image.black(1, 1).new_from_image([60, 180, 60]).cast("uchar").copy(interpretation="srgb")
+    wanted = wanted.icc_transform("srgb", input_profile="p3", intent="relative")
+    assert wanted.getpoint(0, 0)[0] < 20
+    assert max(abs(one - other) for one, other in zip(green(numbered), wanted.getpoint(0, 0), strict=True)) < 5
+    assert abs(green(buffer.getvalue())[0] - 60) < 5
+    assert abs(green(tagged.getvalue().replace(b"nclx\0\1\0\x0d", b"nclx\0\x0c\0\x0d"))[0] - 60) < 5
+
+
 @pytest.mark.parametrize(
     ("kind", "mode"), [("JXL", "L"), ("JPEG2000", "L"), ("BMP", "L"), ("BMP", "1"), ("HEIF", "L"), ("BMP", "P")]
 )
