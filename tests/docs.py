@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -64,7 +65,16 @@ def template_schema() -> str:
     """The JSON Schema of templates, for editors."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(Template)
     # What reads it knows `$` as the end and nothing else.
-    return json.dumps(schema, indent=2, ensure_ascii=False).replace(json.dumps(END)[1:-1], "$") + "\n"
+    return json.dumps(_unindented(schema), indent=2, ensure_ascii=False).replace(json.dumps(END)[1:-1], "$") + "\n"
+
+
+def _unindented(part: Any) -> Any:
+    """Descriptions are docstrings, which keep their indentation up to Python 3.12."""
+    if isinstance(part, dict):
+        return {key: _unindented(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_unindented(each) for each in part]
+    return inspect.cleandoc(part) if isinstance(part, str) else part
 
 
 PARTS: dict[str, Callable[[], str]] = {
