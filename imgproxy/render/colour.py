@@ -129,6 +129,16 @@ def premultiplied(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.I
     return change(image.premultiply()).unpremultiply().cast(image.format)
 
 
+_COLOURS = {"cmyk": 4, "b-w": 1, "grey16": 1}
+"""Channels, where they are not three."""
+
+
+def without_extras(image: pyvips.Image) -> pyvips.Image:
+    """The channels of its colours, and the first of others, which is alpha: a TIFF may have spot colours and selections."""
+    most = _COLOURS.get(image.interpretation, 3) + 1
+    return image.extract_band(0, n=most) if image.bands > most else image
+
+
 def in_p3(image: pyvips.Image) -> pyvips.Image:
     """`image`, which has no profile, with that of Display P3."""
     pixel = pyvips.Image.black(1, 1, bands=3).copy(interpretation="srgb").icc_export(output_profile="p3")

@@ -11,7 +11,7 @@ import pyvips
 from imgproxy.errors import ImageError, NotAnImage, Undecodable
 from imgproxy.formats import SNIFF_BYTES, Format, sniff
 from imgproxy.render import gif, heif, svg, tiff
-from imgproxy.render.colour import in_p3, straight
+from imgproxy.render.colour import in_p3, straight, without_extras
 from imgproxy.render.decoders import Sheet, open_sheet, undecodable
 from imgproxy.render.facts import Facts
 from imgproxy.render.frames import page_height
@@ -152,6 +152,8 @@ class Original:
             return gif.on_canvas(image, self._source, self._page)
         if self._p3 and not image.get_typeof("icc-profile-data"):
             image = in_p3(image)
+        if self.format.name == "tiff":
+            image = without_extras(image)
         return straight(image) if self._premultiplied and image.hasalpha() else image
 
 

@@ -1,10 +1,12 @@
-"""A TIFF that has its directory before its pixels, as scanners and microscopes write it: it can be cut short behind it."""
+"""A TIFF that has its directory before its pixels, as scanners and microscopes write it: it can be cut short behind it. And one
+of more channels than a picture has."""
 
 from __future__ import annotations
 
 import contextlib
 import struct
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 
 from imgproxy.errors import FormatUnavailable, ImageError, Undecodable
 from imgproxy.render.tiff import require_whole
-from imgproxy.spec import Transform
-from tests.unit.render.drawing import opened, render
+from imgproxy.spec import Color, Transform
+from tests.unit.render.drawing import opened, render, smooth
 
 SIDE = 32
 GREY = 90
@@ -99,6 +101,23 @@ def test_the_only_strip_may_say_that_it_is_longer_than_its_rows() -> None:
 def test_what_is_packed_as_nothing_here_unpacks_is_not_drawn_black(compression: int, tiled: bool) -> None:
     with pytest.raises(FormatUnavailable, match=str(compression)):
         render(tiff(compression=compression, tiled=tiled), DRAWN)
+
+
+@pytest.mark.parametrize("space", ["srgb", "rgb16", "b-w", "cmyk"])
+@pytest.mark.parametrize("asked", [{}, {"saturation": -40}, {"background": Color(0, 0, 255)}, {"width": 20, "rotate": 30.0}])
+def test_channels_beyond_alpha_change_nothing(space: str, asked: dict[str, Any]) -> None:
+    """Spot colours, and what was selected in it once."""
+    scene = smooth(40, 30).colourspace(space)
+    most = 65535 if space == "rgb16" else 255
+    sources = [
+        bytes(scene.bandjoin(extras).copy(interpretation=scene.interpretation).tiffsave_buffer())
+        for extras in ([most], [most, most // 3], [most, most // 3, 0])
+    ]
+    for format in ("png", "jpeg", "webp"):
+        plain, *others = (opened(render(source, Transform(format=format, **asked))[1]) for source in sources)
+        for other in others:
+            assert (other.bands, other.interpretation) == (plain.bands, plain.interpretation)
+            assert (other - plain).abs().max() == 0
 
 
 @given(st.sampled_from(SHAPES), st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255)), max_size=4), st.integers(0, 3))
