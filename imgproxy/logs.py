@@ -4,17 +4,25 @@ take for a command.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import re
-import sys
+import select
+import termios
 import time
 import warnings
 from json.encoder import encode_basestring_ascii
+from select import PIPE_BUF
+from struct import unpack
 from urllib.parse import unquote
 
 MAX_FIELD = 1024
 """Characters of any one field; a longer one is cut."""
+
+PATIENCE = 0.1
+"""Seconds that a line waits for room."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str).encode
 
@@ -79,6 +87,61 @@ class JsonFormatter(logging.Formatter):
         return _encode(cut).replace("\x7f", "\\u007f")
 
 
+class PatientHandler(logging.Handler):
+    """Writes lines to `descriptor`, which may be a pipe whose reader has stopped. What it does not take within PATIENCE is
+    dropped, and a line says how many as soon as one can be written: whoever waited would serve nobody, or replace nobody.
+    """
+
+    def __init__(self, descriptor: int = 2) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self._descriptor = descriptor
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
+        self._dropped = 0
+        self._torn = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 -- as every handler of the library does
+            self.handleError(record)
+            return
+        if self._dropped and self._write(self.format(dropped("imgproxy.logs", self._dropped)), 0):
+            self._dropped = 0
+        if self._dropped or not self._write(line, PATIENCE):
+            self._dropped += 1
+
+    def _write(self, line: str, patience: float) -> bool:
+        """Whether all of it could be written; nobody may be reading any more, or the disk be full."""
+        rest = memoryview((self._torn * "\n" + line + "\n").encode("ascii"))
+        whole = len(rest)
+        try:
+            while rest and self._room.poll(patience * 1000):
+                rest = rest[os.write(self._descriptor, rest[: self._piece()]) :]
+        except OSError:
+            pass
+        self._torn = bool(rest) and (self._torn or len(rest) < whole)
+        return not rest
+
+    def _piece(self) -> int:
+        """Bytes that are taken without waiting, where any are: many, or another process's line would come in between."""
+        try:
+            capacity = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ)
+        except OSError:
+            return 1 << 20  # a file, or a socket, which is not writable before most of it is free
+        (queued,) = unpack("i", fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)))
+        # Each two pages that follow each other have more than one page of bytes: half of the pages are free at least.
+        return capacity // 4 if queued <= capacity // 4 else PIPE_BUF
+
+
+def dropped(logger: str, lines: int) -> logging.LogRecord:
+    """That so many lines of `logger` could not be written."""
+    record = logging.LogRecord(logger, logging.WARNING, "", 0, "lines-dropped", None, None)
+    record.fields = {"lines": lines}
+    return record
+
+
 def to_the_second(seconds: int) -> str:
     """Seconds since the epoch as RFC 3339 has them, without what comes after the seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
@@ -86,9 +149,7 @@ def to_the_second(seconds: int) -> str:
 
 def configure(level: str) -> None:
     """Send everything at or above `level` (a name as in `logging`, lower case) to standard error, Python's warnings too."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[PatientHandler()], force=True)
     logging.captureWarnings(True)
     # A malformed request is the sender's fault and not news: aiohttp would log a traceback with the sender's bytes in it, and
     # warn of forms with them, of which Python keeps every one that it has not seen before.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import select
 import stat
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 from select import PIPE_BUF
 
-from imgproxy.logs import JsonFormatter, to_the_second
+from imgproxy.logs import JsonFormatter, dropped, to_the_second
 
 DELAY = 0.1
 """Seconds that a line of the access log may wait for others to be written with."""
@@ -118,13 +117,11 @@ class AccessLog:
                 self._failed += count
 
     def _tell_dropped(self) -> None:
-        dropped = self._refused + self._failed - self._told
-        if not dropped:
+        lines = self._refused + self._failed - self._told
+        if not lines:
             return
-        record = logging.LogRecord("imgproxy.access", logging.WARNING, "", 0, "lines-dropped", None, None)
-        record.fields = {"lines": dropped}
-        if _written(self._descriptor, f"{JsonFormatter().format(record)}\n".encode("ascii")):
-            self._told += dropped
+        if _written(self._descriptor, f"{JsonFormatter().format(dropped('imgproxy.access', lines))}\n".encode("ascii")):
+            self._told += lines
 
 
 def _portions(lines: list[str], most: int) -> Iterator[tuple[int, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imgproxy.logs import MAX_FIELD, JsonFormatter, redact, text
+from imgproxy.logs import MAX_FIELD, JsonFormatter, PatientHandler, redact, text
 
 API_KEY = f"ik_3f9a0c21d4b7_{'aB-_' * 10}xyz"
 
@@ -76,3 +77,50 @@ def test_no_warning_is_a_line_of_its_own_kind(code: str, told: list[str]) -> Non
     program = f"from imgproxy import logs; logs.configure('info'); {code}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert [json.loads(line)["logger"] for line in done.stderr.splitlines()] == told
+
+
+def record(event: str) -> logging.LogRecord:
+    return logging.LogRecord("imgproxy.processes", logging.WARNING, "", 0, event, None, None)
+
+
+def test_a_reader_that_stops_costs_lines_and_no_process() -> None:
+    reader, writer = os.pipe()
+    handler = PatientHandler(writer)
+    for number in range(1000):  # more than a pipe takes
+        handler.handle(record(f"{number} {'x' * 1000}"))
+    taken = os.read(reader, 1 << 20).decode().splitlines()
+    assert [json.loads(line)["event"].split()[0] for line in taken] == [str(number) for number in range(len(taken))]
+    handler.handle(record("again"))
+    told, again = map(json.loads, os.read(reader, 1 << 20).decode().splitlines())
+    assert (told["event"], told["lines"], again["event"]) == ("lines-dropped", 1000 - len(taken), "again")
+    os.close(reader)
+    handler.handle(record("nobody reads this"))
+    os.close(writer)
+    handler.handle(record("nor this"))
+
+
+def test_a_line_that_is_longer_than_one_piece_arrives_whole() -> None:
+    reader, writer = os.pipe()
+    long = record("long")
+    long.fields = {str(number): "x" * MAX_FIELD for number in range(20)}
+    PatientHandler(writer).handle(long)
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        (line,) = lines
+    assert json.loads(line)["19"] == "x" * MAX_FIELD
+
+
+def test_what_follows_a_line_that_broke_off_is_a_line_of_its_own() -> None:
+    reader, writer = os.pipe()
+    handler = PatientHandler(writer)
+    long = record("long")
+    long.fields = {str(number): "x" * MAX_FIELD for number in range(100)}
+    for each in (long, record("lost"), record("lost too")):
+        handler.handle(each)
+    broken = os.read(reader, 1 << 20).decode()
+    assert "\n" not in broken
+    handler.handle(record("next"))
+    first, *rest = os.read(reader, 1 << 20).decode().splitlines()
+    assert (first, [json.loads(line)["event"] for line in rest]) == ("", ["lines-dropped", "next"])
+    os.close(reader)
+    os.close(writer)
