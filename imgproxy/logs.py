@@ -147,8 +147,19 @@ def to_the_second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
+def _keep_standard_error() -> None:
+    """Where it is closed, the first file that is opened would get its number, and the log in it."""
+    try:
+        os.fstat(2)
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.set_inheritable(2, True)  # the same number again would not be
+
+
 def configure(level: str) -> None:
     """Send everything at or above `level` (a name as in `logging`, lower case) to standard error, Python's warnings too."""
+    _keep_standard_error()
     logging.basicConfig(level=level.upper(), handlers=[PatientHandler()], force=True)
     logging.captureWarnings(True)
     # A malformed request is the sender's fault and not news: aiohttp would log a traceback with the sender's bytes in it, and

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -77,6 +78,23 @@ def test_no_warning_is_a_line_of_its_own_kind(code: str, told: list[str]) -> Non
     program = f"from imgproxy import logs; logs.configure('info'); {code}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert [json.loads(line)["logger"] for line in done.stderr.splitlines()] == told
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
+def test_a_closed_standard_error_is_no_other_file(tmp_path: Path, closed: str) -> None:
+    code = f"""
+import logging, os, subprocess, sys
+from imgproxy import logs
+logs.configure("info")
+with open("{tmp_path}/picture", "wb"):
+    logging.warning("told")
+    child = "import os; open('{tmp_path}/place', 'w').write(os.readlink('/proc/self/fd/2'))"
+    subprocess.run([sys.executable, "-c", child], check=True)
+"""
+    (tmp_path / "code.py").write_text(code)
+    subprocess.run(["sh", "-c", f'exec "$0" -W error "$1" {closed}', sys.executable, tmp_path / "code.py"], check=True)
+    assert (tmp_path / "picture").read_bytes() == b""
+    assert (tmp_path / "place").read_text() == os.devnull
 
 
 def record(event: str) -> logging.LogRecord:
