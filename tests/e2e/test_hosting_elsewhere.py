@@ -18,10 +18,10 @@ from tests.e2e.conftest import configuration, small_disk, start
 from tests.e2e.test_hosting import JSON, Hosting, jpeg
 
 
-def begin(stack: ExitStack, directory: Path, section: str, *, unsigned: str = "never") -> Hosting:
+def begin(stack: ExitStack, directory: Path, section: str, *, web: int = 2, unsigned: str = "never") -> Hosting:
     """A server with that section; stopped with `stack`."""
     (directory / "root").mkdir(parents=True)
-    text = configuration(directory / "root", directory / "cache", section, web=2, unsigned=unsigned)
+    text = configuration(directory / "root", directory / "cache", section, web=web, unsigned=unsigned)
     server = start(directory / "server", text)
 
     def end() -> None:
@@ -194,6 +194,64 @@ timeout = "10m"
     await asyncio.wait_for(called.wait(), servers.SECONDS)
     answering.close()
     await answering.wait_closed()
+
+
+async def test_rows_that_wait_for_their_pictures_hold_up_their_own_tenant_alone(stack: ExitStack, tmp_path: Path) -> None:
+    held: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        held.put_nowait(writer)
+
+    slow = await asyncio.start_server(take, "127.0.0.1", 0)
+    port = slow.sockets[0].getsockname()[1]
+    hosting = begin(
+        stack,
+        tmp_path,
+        f"""
+[library]
+enabled = true
+directory = "{tmp_path}/library"
+[templates]
+web = "slow"
+[render]
+processes = 1
+[sources.slow]
+type = "http"
+allow = ["127.0.0.1:{port}"]
+allow_networks = ["127.0.0.0/8"]
+first_byte_timeout = "10m"
+total_timeout = "10m"
+""",
+        web=1,
+    )
+
+    async def promised(key: str, picture: str) -> str:
+        document = {"canvas": {"width": 8, "height": 8, "picture": picture}, "layers": []}
+        _, made, _ = await hosting.ask("POST", "/v1/templates", key=key, data=json.dumps(document), Content_Type=JSON)
+        asked = {"template_id": made["response"]["id"], "rows": [{}]}
+        status, said, _ = await hosting.ask("POST", "/v1/images/batch", key=key, data=json.dumps(asked), Content_Type=JSON)
+        assert status == 202, said
+        return f"/v1/jobs/{said['response']['id']}"
+
+    count = 12
+    for number in range(count):
+        await promised(hosting.key, f"http://127.0.0.1:{port}/{number}.png")
+    other = hosting.apikey("create", "--tenant", "other")
+    job = await promised(other, "")
+    answered = 0
+    while (await hosting.ask("GET", job, key=other))[1]["response"]["status"] != "done":
+        assert answered < count
+        with suppress(TimeoutError):
+            writer = await asyncio.wait_for(held.get(), 0.5)
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.close()
+            answered += 1
+    # Some of them had not even begun.
+    assert answered < count
+    last = await asyncio.wait_for(held.get(), servers.SECONDS)
+    slow.close()
+    last.close()
 
 
 async def test_a_picture_lives_in_s3(stack: ExitStack, tmp_path: Path) -> None:

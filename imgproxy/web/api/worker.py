@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -42,8 +43,8 @@ _log = logging.getLogger("imgproxy.library")
 
 
 class Worker:
-    """One per web process. At most `rooms` rows are drawn at a time, and none is begun while somebody else
-    waits for a picture, if that does not last long."""
+    """One per web process. At most `rooms` rows are drawn at a time, of all tenants by turns, and none is begun while somebody
+    else waits for a picture, if that does not last long."""
 
     def __init__(self, jobs: Jobs, renders: Renders, webhooks: Webhooks, links: Links, pool: Pool, rooms: int) -> None:
         self._jobs = jobs
@@ -53,6 +54,7 @@ class Worker:
         self._pool = pool
         self._rooms = rooms
         self._turns = asyncio.Semaphore(rooms)
+        self._own: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._news = asyncio.Event()
 
     def wake(self) -> None:
@@ -140,11 +142,13 @@ class Worker:
         """Raises CatalogueUnavailable and Draining: then the row is somebody else's to draw."""
         if job.order is None:
             return Outcome(code=ImgproxyError.code, detail="what was promised cannot be read any more")
+        # The tenant's own queue, of which no more than can be drawn stand in that of all: a turn may be long.
+        own = self._own.setdefault(job.tenant, asyncio.Semaphore(self._rooms))
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_BACKOFF * 2 ** (attempt - 1))
             try:
-                async with self._turns:
+                async with own, self._turns:
                     return await self._one(job.tenant, job.order, asked)
             except (CatalogueUnavailable, Draining):
                 raise
