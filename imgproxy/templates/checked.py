@@ -12,6 +12,7 @@ from imgproxy.errors import InvalidOption, RequestError, TemplateInvalid
 from imgproxy.fonts import Fonts
 from imgproxy.parts import Color
 from imgproxy.templates.document import (
+    MOST_EXPRESSIONS,
     MOST_FILTERS,
     NAME,
     NAMED,
@@ -59,10 +60,14 @@ def in_words(message: str, patterns: Mapping[str, str]) -> str:
 
 
 def check(template: Template) -> None:
-    """What types cannot say: names that are there once, variables that are declared, colours, options, how many filters.
+    """What types cannot say: names that are there once, variables that are declared, colours, options, how much is filled in.
 
     Raises TemplateInvalid.
     """
+    words = (template.fallback, *(text for _, part in _parts(template) for _, text in words_of(part)))
+    count = sum(text.count("{{") for text in words)
+    if count > MOST_EXPRESSIONS:
+        raise TemplateInvalid(f"the template: its words have {count} times {{{{, at most {MOST_EXPRESSIONS} are filled in")
     seen: dict[str, int] = {}
     for index, layer in enumerate(template.layers):
         if layer.name in seen:
@@ -78,7 +83,6 @@ def check(template: Template) -> None:
         if not isinstance(part, Canvas) and part.when is not None:
             _check_variable(template, f"{path}.when.variable", part.when.variable)
     _check_text(template, "fallback", template.fallback)
-    words = (template.fallback, *(text for _, part in _parts(template) for _, text in words_of(part)))
     count = sum(map(filters_in, words))
     if count > MOST_FILTERS:
         raise TemplateInvalid(f"the template: its words have {count} filters, at most {MOST_FILTERS} are run")

@@ -17,8 +17,9 @@ from imgproxy.urls.native import MOST_VARIABLES
 MOST_LAYERS = 32
 MOST_CHARACTERS = 2000
 """Of one text, and of the value of one variable."""
+MOST_EXPRESSIONS = 1024
 MOST_FILTERS = 256
-"""Of a template, in all of its words. They are run for each reader, in a web process."""
+"""Of a template, in all of its words. They are read whenever it is told of, and run for each reader, in a web process."""
 MOST_IN_NAMES = 8192
 """Characters of what names a picture, once its variables are filled in."""
 MOST_QR_BYTES = 1000

@@ -66,6 +66,10 @@ def document(*layers: dict[str, Any], **others: Any) -> bytes:
             ),
             "the template: its words have 261 filters, at most 256 are run",
         ),
+        (
+            document(*(TEXT | {"name": f"a{n}", "text": "{{v}}" * 350} for n in range(3)), variables={"v": {}}),
+            "the template: its words have 1050 times {{, at most 1024 are filled in",
+        ),
         (document(layer=[]), "^the template: Object contains unknown field `layer`"),
     ],
 )
