@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 import msgspec
 
@@ -30,6 +31,7 @@ MOST_BYTES = 256 * 1024
 """Of a document."""
 
 _PLACE = re.compile(r"(.*) - at `(?:key` in `)?\$\.?(.*)`", re.DOTALL)
+_NO_CHOICE = re.compile(r"Invalid (?:enum )?value (.*) - at `(.*?)(\w+)`", re.DOTALL)
 _PAINT = re.compile(r"#?([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
 _PAINTS = ("color", "background", "stroke", "fill")
 
@@ -43,7 +45,7 @@ def read(data: bytes) -> Template:
     try:
         template = _decode(data)
     except msgspec.ValidationError as error:
-        message = in_words(str(error), {NAME: NAMED})
+        message = in_words(str(error), Template, {NAME: NAMED})
         match = _PLACE.fullmatch(message)
         raise TemplateInvalid(f"{match[2]}: {match[1]}" if match else f"the template: {message}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -52,11 +54,26 @@ def read(data: bytes) -> Template:
     return template
 
 
-def in_words(message: str, patterns: Mapping[str, str]) -> str:
-    """msgspec's `message`, in which what `patterns` match is said instead of them."""
+def in_words(message: str, shape: type[msgspec.Struct], patterns: Mapping[str, str]) -> str:
+    """What msgspec says is wrong with a `shape`, with what would be right: the choices that there are, and of `patterns` what
+    they match."""
     for pattern, words in patterns.items():
         message = message.replace(f"`str` matching regex {pattern!r}", words)
-    return message
+    match = _NO_CHOICE.fullmatch(message)
+    choices = _choices(shape).get(match[3]) if match else None
+    if match is None or not choices:
+        return message
+    return f"Expected one of {', '.join(choices)}, got {match[1]} - at `{match[2]}{match[3]}`"
+
+
+@cache
+def _choices(shape: type[msgspec.Struct]) -> dict[str, list[str]]:
+    """What fields of it, and of all that is in it, may say, by their names."""
+    found: dict[str, list[str]] = {}
+    for schema in msgspec.json.schema_components([shape])[1].values():
+        for name, own in schema.get("properties", {}).items():
+            found[name] = list(dict.fromkeys((*found.get(name, ()), *own.get("enum", ()))))
+    return found
 
 
 def check(template: Template) -> None:

@@ -90,7 +90,7 @@ class Api:
         try:
             return msgspec.json.decode(data, type=shape)
         except msgspec.ValidationError as error:
-            raise invalid(error) from None
+            raise invalid(error, shape) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BodyInvalid(f"the body is not JSON: {error}") from None
 

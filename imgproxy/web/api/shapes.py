@@ -36,6 +36,7 @@ Modifications = Annotated[tuple[Modification, ...], Meta(max_length=MOST_MODIFIC
 Webhook = Annotated[str, Meta(max_length=2048, description="Where the job is told of when it is done, http:// or https://")]
 
 T = TypeVar("T")
+Shape = TypeVar("Shape", bound=Struct)
 
 
 class Given(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -248,16 +249,16 @@ _PATTERNS = {
 """What each is a pattern of."""
 
 
-def convert(given: dict[str, object], shape: type[T], *, strict: bool) -> T:
+def convert(given: dict[str, object], shape: type[Shape], *, strict: bool) -> Shape:
     """Raises InvalidOption, which names the field. `strict` False: numbers and truth values are text."""
     try:
         return msgspec.convert(given, shape, strict=strict)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, shape) from None
 
 
-def invalid(error: msgspec.ValidationError) -> InvalidOption:
-    text = in_words(str(error), _PATTERNS)
+def invalid(error: msgspec.ValidationError, shape: type[Struct]) -> InvalidOption:
+    text = in_words(str(error), shape, _PATTERNS)
     match = _PLACE.fullmatch(text)
     if match is None:
         unknown = re.search("unknown field `(.*)`", text)

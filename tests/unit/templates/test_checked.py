@@ -35,7 +35,8 @@ def document(*layers: dict[str, Any], **others: Any) -> bytes:
         (document(canvas={"width": 0, "height": 1}), "canvas.width: Expected `int` >= 1"),
         (document(canvas={"width": 5000, "height": 1}), "canvas.width: Expected `int` <= 4096"),
         (document(TEXT | {"colour": "#fff"}), r"layers\[0\]: Object contains unknown field `colour`"),
-        (document(TEXT | {"type": "video"}), r"layers\[0\].type: Invalid value 'video'"),
+        (document(TEXT | {"type": "video"}), r"layers\[0\].type: Expected one of text, image, shape, qr, got 'video'"),
+        (document(TEXT | {"anchor": "middle"}), r"layers\[0\].anchor: Expected one of bottom, .*, top-right, got 'middle'"),
         (document(TEXT | {"color": "reddish"}), r"layers\[0\].color: a colour is written"),
         (document(TEXT | {"text": "{{ nmae }}"}, variables={"name": {}}), r"layers\[0\].text: .* nmae .*did you mean name\?"),
         (
@@ -56,7 +57,10 @@ def document(*layers: dict[str, Any], **others: Any) -> bytes:
         (document({"type": "image", "name": "a", "picture": "x/y", "transform": "mark=x/y"}), "mark is for whole pictures"),
         (document({"type": "image", "name": "a", "picture": "x/y", "transform": "q=3"}), "quality is for whole pictures"),
         (document({"type": "shape", "name": "a", "fill": {"stops": [{"at": 0, "color": "#000"}]}}), r"layers\[0\].fill"),
-        (document({"type": "qr", "name": "a", "data": "x", "error": "Z"}), r"layers\[0\].error: Invalid enum value 'Z'"),
+        (
+            document({"type": "qr", "name": "a", "data": "x", "error": "Z"}),
+            r"layers\[0\].error: Expected one of H, L, M, Q, got 'Z'",
+        ),
         (document(variables={"Bad Name": {}}), "^variables: Expected 1 to 64 small letters, digits, - and _"),
         (document(variables={"name\n": {}}), "^variables: Expected 1 to 64 small letters, digits, - and _"),
         (document(TEXT | {"name": "a\n"}), r"layers\[0\].name: Expected 1 to 64 small letters"),

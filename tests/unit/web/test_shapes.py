@@ -8,6 +8,7 @@ import pytest
 
 from imgproxy.errors import InvalidOption
 from imgproxy.web.api.shapes import Given, Listing, SomeTags, UploadJson, Which, convert
+from imgproxy.web.api.template_shapes import Preview
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ from imgproxy.web.api.shapes import Given, Listing, SomeTags, UploadJson, Which,
         ({"ids": ["A"]}, Which, "ids", "ids[0]: Expected an id, 16 small letters and digits"),
         ({"tags": ["a", "b,c"]}, SomeTags, "tags", "tags[1]: Expected text without commas and control characters"),
         ({"template_id": "-"}, UploadJson, "template_id", "template_id: Expected 1 to 64 small letters, digits, - and _"),
+        ({"format": "jpg"}, UploadJson, "format", "format: Expected one of avif, jpeg, png, webp, got 'jpg'"),
+        ({"format": "jpg"}, Preview, "format", "format: Expected one of png, webp, got 'jpg'"),
         ({"limit": 0}, Listing, "limit", "limit: Expected `int` >= 1"),
         ({"limt": 1}, Listing, "limt", "Object contains unknown field `limt`"),
     ],
