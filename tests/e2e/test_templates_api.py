@@ -443,6 +443,22 @@ async def test_a_batch_has_a_thousand_rows_at_most(site: Site) -> None:
     assert (status, said["code"]) == (400, "invalid-option")
 
 
+async def test_a_template_that_this_version_refuses_hides_no_others(site: Site) -> None:
+    old, fine = await site.make(), await site.make()
+    with closing(sqlite3.connect(site.hosting.library / "catalogue.db", timeout=30)) as database:
+        document = json.dumps(CARD | {"layers": [CARD["layers"][0] | {"name": "box\n"}]})
+        database.execute("UPDATE templates SET document = ? WHERE id = ?", (document, old))
+        database.commit()
+    status, said, _ = await site.ask("GET", "/v1/templates?limit=100")
+    assert status == 200, said
+    told = {each["id"]: each for each in said["response"]["templates"]}
+    assert told[old]["invalid"].startswith("layers[0].name: ")
+    assert (told[fine]["title"], "invalid" in told[fine]) == ("Card", False)
+    assert (await site.ask("GET", f"/v1/templates/{old}"))[1]["code"] == "template-invalid"
+    assert (await site.ask("PUT", f"/v1/templates/{old}", CARD))[0] == 200
+    assert (await site.ask("GET", f"/v1/templates/{old}"))[1]["response"]["title"] == "Card"
+
+
 async def test_a_job_that_this_version_cannot_read_fails_and_is_in_nobody_s_way(site: Site) -> None:
     asked = {"template_id": await site.make(), "rows": [{}, {}], "webhook": f"{site.receiver.url}/unread"}
     _, said, _ = await site.ask("POST", "/v1/images/batch", asked)

@@ -41,7 +41,8 @@ class Preview(Given, frozen=True):
 
 
 class TemplateSummary(Struct, frozen=True, kw_only=True):
-    """`read_only`: it is a file of the server's, for every account. Sizes in pixels, times RFC 3339."""
+    """`read_only`: it is a file of the server's, for every account. Sizes in pixels, times RFC 3339. `invalid` is what is wrong
+    with one that an older server has kept, of which nothing more is told: it may be replaced or deleted."""
 
     id: str
     version: str
@@ -51,6 +52,7 @@ class TemplateSummary(Struct, frozen=True, kw_only=True):
     height: int
     variables: tuple[str, ...]
     read_only: bool
+    invalid: str | UnsetType = UNSET
     created_at: str | UnsetType = UNSET
     updated_at: str | UnsetType = UNSET
 

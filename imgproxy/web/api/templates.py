@@ -178,7 +178,13 @@ def _file(kept: Kept) -> TemplateSummary:
 
 
 def _summary(made: Made) -> TemplateSummary:
-    return TemplateSummary(**_facts(made.kept), created_at=moment(made.created_at), updated_at=moment(made.updated_at))
+    try:
+        facts = _facts(made.kept)
+    except TemplateInvalid as error:
+        # The others of the page are told all the same.
+        facts = dict.fromkeys(("title", "description"), "") | dict.fromkeys(("width", "height"), 0)
+        facts |= {"id": made.id, "version": made.version, "variables": (), "read_only": False, "invalid": str(error)}
+    return TemplateSummary(**facts, created_at=moment(made.created_at), updated_at=moment(made.updated_at))
 
 
 def _told(made: Made) -> Reply:
