@@ -56,6 +56,19 @@ async def test_options_come_in_json_and_in_forms_too(hosting: Hosting) -> None:
     assert (status, pictures.opened(made).width) == (200, 25)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"w": 20} | {f"p{n}": 1 for n in range(32)}, "parameters: Expected `object` of length <= 32"),
+        ({"w": 20, "txt": "é" * 8191}, "at most 32 options are taken, of 8192 characters in all"),
+    ],
+)
+async def test_options_are_no_more_than_a_url_would_have(hosting: Hosting, parameters: dict[str, Any], message: str) -> None:
+    data = "data:image/jpeg;base64," + base64.b64encode(BODY).decode()
+    status, said, _ = await make(hosting, "resize", json.dumps({"data": data, "parameters": parameters}), kind=JSON)
+    assert (status, said["detail"]) == (400, message)
+
+
 async def test_what_is_stored_is_there_for_its_tenant_and_counts(hosting: Hosting) -> None:
     key = hosting.apikey("create", "--tenant", "storing", "--quota", "5000")
     status, said, _ = await make(hosting, "resize?w=40&fm=png&store=true", key=key)

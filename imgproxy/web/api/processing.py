@@ -17,7 +17,7 @@ from imgproxy.library.downloads import Downloads
 from imgproxy.library.intake import Intake
 from imgproxy.library.source import LibrarySource
 from imgproxy.spec import Transform
-from imgproxy.urls.native import LIBRARY, Native
+from imgproxy.urls.native import LIBRARY, MAX_OPTIONS, Native
 from imgproxy.web.api.bodies import Bodies
 from imgproxy.web.api.operation import Call, Operation, Reply
 from imgproxy.web.api.pictures import UPLOADING, base_url
@@ -41,6 +41,8 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
 """Each with the options of which it wants one; all others may stand beside it."""
 
 _NATIVE = Native()
+_MOST = 8192
+"""Characters of all that is said; of a URL there are no more."""
 
 
 class Processing:
@@ -134,6 +136,8 @@ def read_options(operation: str, options: dict[str, str]) -> Transform:
     wanted = OPERATIONS[operation]
     if not any(name in options for name in wanted):
         raise InvalidOption(wanted[0], f"{operation} wants {' or '.join(wanted)}")
+    if len(options) > MAX_OPTIONS or sum(map(len, options.values())) > _MOST:
+        raise InvalidTarget(f"at most {MAX_OPTIONS} options are taken, of {_MOST} characters in all")
     query = "&".join(f"{quote(name, safe='-')}={quote(value, safe=',:')}" for name, value in options.items())
     if "grant" in options:
         raise InvalidOption("grant", "that is an option of URLs alone")

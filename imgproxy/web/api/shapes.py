@@ -13,7 +13,7 @@ from imgproxy.library.catalogue import LONGEST_PAGE, MOST_IDS, MOST_TAGS
 from imgproxy.templates.checked import in_words
 from imgproxy.templates.document import END, MOST_CHARACTERS, NAME, NAMED
 from imgproxy.templates.modify import MOST_MODIFICATIONS, Modification
-from imgproxy.urls.native import MOST_VARIABLES
+from imgproxy.urls.native import MAX_OPTIONS, MOST_VARIABLES
 
 _ID = f"^[a-z0-9]{{16}}{END}"
 _TAG = f"^[^\\x00-\\x1f\\x7f-\\x9f,]+{END}"
@@ -104,7 +104,7 @@ class ProcessJson(Process, frozen=True):
 
     url: Address = ""
     data: str = ""
-    parameters: dict[str, str | int | float | bool] = {}
+    parameters: Annotated[dict[str, str | int | float | bool], Meta(max_length=MAX_OPTIONS)] = {}
 
 
 class Listing(Flags, frozen=True):
