@@ -284,7 +284,7 @@ def _machine(settings: Settings) -> Iterator[Problem]:
 def warnings(settings: Settings) -> Iterator[Problem]:
     """What starts, but deserves a second look."""
     if settings.signing.unsigned == "anyone":
-        yield "signing.unsigned", "anyone may ask for any size of any picture; put a rate limit in front, or sign"
+        yield from _for_anyone(settings.imgproxy)
     if not is_loopback(settings.server.admin_host):
         yield "server.admin_host", "metrics and purging can be reached from other machines; keep them behind a firewall"
     if not (settings.sources or settings.draws_templates):
@@ -300,6 +300,12 @@ def warnings(settings: Settings) -> Iterator[Problem]:
     for name, source in settings.sources.items():
         if isinstance(source, HttpSource):
             yield from _loose(f"sources.{name}", source)
+
+
+def _for_anyone(door: ImgproxySettings) -> Iterator[Problem]:
+    yield "signing.unsigned", "anyone may ask for any size of any picture; put a rate limit in front, or sign"
+    if door.encryption_key and door.base_url:
+        yield "imgproxy.encryption_key", "whoever asks often enough without a signature learns what is encrypted in a URL; sign"
 
 
 def _loose(path: str, source: HttpSource) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from imgproxy.configuration import Effective, Flag, available_cores, load, read, units
+from imgproxy.configuration import Effective, Flag, available_cores, checks, load, read, units
 from imgproxy.errors import SettingsError
 from imgproxy.settings import HttpSource, Key, Settings, child_environment, environment
 
@@ -436,3 +436,25 @@ def test_whatever_a_variable_says_is_taken_or_refused_as_ours(keys: list[str], v
 )
 def test_the_line_is_that_of_the_key_or_of_what_it_stands_in(tmp_path: Path, text: str, message: str) -> None:
     assert refused(tmp_path, text).startswith(message)
+
+
+HERE = Path(__file__)
+SECRET_URLS = f'[imgproxy]\nenabled = true\nencryption_key = "{"ab" * 16}"\nbase_url = "local:///"\nlocal = "files"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        (KEY, set()),
+        (OPEN, {"signing.unsigned"}),
+        (KEY + SECRET_URLS, set()),
+        (OPEN + SECRET_URLS, {"signing.unsigned", "imgproxy.encryption_key"}),
+        (KEY + '[server]\nadmin_host = "0.0.0.0"\n', {"server.admin_host"}),
+        (KEY + "[render]\nlandlock = false\nseccomp = false\nallow_old_libvips = true\n",
+         {"render.landlock", "render.seccomp", "render.allow_old_libvips"}),
+        (KEY + f'[fallback]\nimage = "{HERE}"\nstatus = 200\n', {"fallback.status"}),
+    ],
+)  # fmt: skip
+def test_what_deserves_a_second_look(tmp_path: Path, text: str, warned: set[str]) -> None:
+    text += f'[sources.files]\ntype = "files"\nroot = "{tmp_path}"\n'
+    assert {key for key, _ in checks.warnings(loaded(tmp_path, text).settings)} == warned
