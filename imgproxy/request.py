@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Literal
 
@@ -109,6 +109,7 @@ def choose(request: ImageRequest, accepts: Accepts, transform: Transform) -> Var
     )
 
 
+@lru_cache(maxsize=128)
 def acceptable(accept: str | None) -> Accepts:
     """Reduce an Accept header (RFC 9110 §12.5.1). Wildcards promise nothing about AVIF or WebP: browsers that know neither
     send them.
