@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -40,6 +40,22 @@ _MANY = 4000
 """Different URLs that are asked in turn: at `STEADY` requests a second each comes again after two."""
 _FORGOTTEN = 8000
 """So many that none is remembered until it comes again: each has to be found in the cache."""
+_CLIENTS = 20_000
+"""So many that no head is remembered until it comes again: each has to be read."""
+_CLIENT = (
+    "X-Real-IP: 203.0.113.%d",
+    "X-Forwarded-For: 203.0.113.%d",
+    "X-Forwarded-Proto: https",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0 Safari/537.36",
+    "Accept: image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Accept-Language: en-US,en;q=0.9",
+    "Referer: https://www.example.com/article/%d",
+    "Sec-Fetch-Dest: image",
+    "Sec-Fetch-Mode: no-cors",
+    "Sec-Fetch-Site: same-site",
+)
+"""What a proxy sends on of what a browser has sent."""
 _SIZES = {"20 kB": 20_000, "500 kB": 500_000, "5 MB": 5_000_000}
 _QUIET = "[log]\naccess = false\n"
 
@@ -117,6 +133,7 @@ async def _matches(stage: Stage, stack: ExitStack, upstream: Origin) -> list[Mat
             Match(ours, _peer("nginx static", static, path), 1.0, size),
             Match(ours, _peer("nginx proxy_cache", cached, path), 1.4, size),
             Match(noted, _peer("nginx static", noting, path), 1.0, size),
+            _of_clients(ours, static, path, size),
         ]
     matches.append(await _many(stage, quiet, static, root, "memory", _MANY))
     unmodified = _ours("304", quiet, target, (f"If-None-Match: {tag}",), 304)
@@ -129,6 +146,16 @@ async def _matches(stage: Stage, stack: ExitStack, upstream: Origin) -> list[Mat
     forgetful = serving("forgetful", cache="memory_bytes = 1048576", more=_QUIET)
     matches.append(await _many(stage, forgetful, static, root, "disk hit", _FORGOTTEN))
     return matches
+
+
+def _of_clients(ours: Contestant, static: nginx.Nginx | None, path: str, size: int) -> Match:
+    """The same picture, asked for by another client each time."""
+    what = f"{ours.what}, each request of another client behind a proxy"
+    other = Contestant(what, replace(ours.aim, headers=_CLIENT, count=_CLIENTS), ours.pids)
+    theirs = None
+    if static:
+        theirs = Contestant("nginx static", wrk.Aim(static.address, path, _CLIENT, count=_CLIENTS), static.workers)
+    return Match(other, theirs, 1.0, size, calm=False)
 
 
 async def _many(stage: Stage, server: Server, static: nginx.Nginx | None, root: Path, where: str, count: int) -> Match:

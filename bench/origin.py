@@ -14,11 +14,12 @@ Send = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass(slots=True)
 class Origin:
-    """`bodies` maps a path to (length, what sends it); `asked` counts GETs by path."""
+    """`bodies` maps a path to (length, what sends it); `asked` counts GETs by path, `heads` by all that was said."""
 
     address: str = ""
     bodies: dict[str, tuple[int, Send]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    heads: Counter[str] = field(default_factory=Counter)
     serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def offer(self, path: str, body: bytes, delay: float = 0.0) -> None:
@@ -36,6 +37,7 @@ class Origin:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                self.heads[head.decode()] += 1
                 await self._answer(head.split(b" ", 2)[1].decode(), writer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return  # one of the two sides is closed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -19,20 +20,20 @@ _SCRIPT = """done = function(summary, latency, requests)
     latency:percentile(50), latency:percentile(99)))
 end
 """
-_IN_TURN = """local targets, number = {}, 0
+_IN_TURN = """local texts, number = {}, 0
 init = function()
-  for each = 1, %d do targets[each] = wrk.format("GET", string.format("%s", each - 1)) end
+  for each = 1, COUNT do texts[each] = (TEXT):gsub("%%d", each - 1) end
 end
 request = function()
-  number = number %% #targets + 1
-  return targets[number]
+  number = number % #texts + 1
+  return texts[number]
 end
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """`headers` are lines without CRLF. `count` targets are asked for in turn: the number of each is in the place of %d."""
+    """`headers` are lines without CRLF. `count` requests are made in turn: the number of each is in the place of %d."""
 
     address: str
     target: str
@@ -42,7 +43,11 @@ class Aim:
 
     @property
     def targets(self) -> list[str]:
-        return [self.target % number for number in range(self.count)] if self.count > 1 else [self.target]
+        return [self.target.replace("%d", str(number)) for number in range(self.count)] if self.count > 1 else [self.target]
+
+    @property
+    def request(self) -> str:
+        return load.get(self.address, self.target, "".join(f"{line}\r\n" for line in self.headers)).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +64,15 @@ class Driven:
 async def drive(aim: Aim, *, connections: int, seconds: float, core: int | None) -> Driven:
     """Ask for it over and over. Raises RuntimeError when an answer was not `aim.status` (wrk: at 400 or above)."""
     if (found := shutil.which(NAME)) is None:
-        lines = "".join(f"{line}\r\n" for line in aim.headers)
-        requests = itertools.cycle([load.get(aim.address, target, lines) for target in aim.targets])
-        outcome = await load.run(aim.address, requests, connections=connections, seconds=seconds)
+        requests = [aim.request.replace("%d", str(number)).encode() for number in range(aim.count)]
+        outcome = await load.run(aim.address, itertools.cycle(requests), connections=connections, seconds=seconds)
         if not outcome.all_are(aim.status):
             raise RuntimeError(f"{aim.target}: {dict(outcome.statuses)}")
         return Driven(outcome.rate, outcome.percentile(0.5), outcome.percentile(0.99), outcome.count, "the bench's own loop")
     arguments = [f"-t1 -c{connections} -d{seconds:g}s --latency".split(), *(["-H", line] for line in aim.headers)]
-    script = _SCRIPT if aim.count == 1 else _SCRIPT + _IN_TURN % (aim.count, aim.target)
+    script = _SCRIPT
+    if aim.count > 1:
+        script += _IN_TURN.replace("COUNT", str(aim.count)).replace("TEXT", json.dumps(aim.request))
     target = aim.targets[0]
     return parsed(await _output(found, f"http://{aim.address}{target}", list(itertools.chain(*arguments)), script, core))
 

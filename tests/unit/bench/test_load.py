@@ -172,8 +172,11 @@ async def test_many_targets_are_asked_in_turn(generator: str, monkeypatch: pytes
     async with origin.answering() as upstream:
         for number in range(3):
             upstream.offer(f"/{number}.jpg?w=1", b"x")
-        driven = await wrk.drive(wrk.Aim(upstream.address, "/%d.jpg?w=1", count=3), connections=1, seconds=1, core=None)
-        asked = [upstream.asked[f"/{number}.jpg?w=1"] for number in range(3)]
+        aim = wrk.Aim(upstream.address, "/%d.jpg?w=1", ('X-A: "%d"', "X-B: b"), count=3)
+        driven = await wrk.drive(aim, connections=1, seconds=1, core=None)
+        host = f"Host: {upstream.address}"
+        heads = [f'GET /{n}.jpg?w=1 HTTP/1.1\r\n{host}\r\nX-A: "{n}"\r\nX-B: b\r\n\r\n' for n in range(3)]
+        asked = [upstream.heads[head] for head in heads]
     assert driven.requests > 3
     assert max(asked) - min(asked) <= 2  # wrk asks once more, to see whether there is anybody
 
