@@ -197,7 +197,7 @@ def test_when_descriptors_run_out(tmp_path: Path) -> None:
     async def work(receive, send) -> None:  # type: ignore[no-untyped-def]
         store = DiskStore(tmp_path / "results", Bans(tmp_path), small=0, back_off=0)
         await put(store, picture(), b"body")
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         if await store.open(picture()) is None:
             send(b"m")
@@ -205,7 +205,7 @@ def test_when_descriptors_run_out(tmp_path: Path) -> None:
             store.draft(picture())
         except CapacityError:
             send(b"c")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if await store.open(picture()) is not None and store.draft(picture()).stored:
             send(b"!")
 
