@@ -23,13 +23,14 @@ from imgproxy.request import Identity
 from imgproxy.sources.source import Source
 from imgproxy.spec import Mark, Transform
 from imgproxy.trace import Trace
+from imgproxy.urls.native import TEMPLATE
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """The marks of one transform. `versions` tells theirs from all others; `freshness`, and `age` in seconds, are those of the
-    one that is soonest to be asked for again, None where all are local; `storable` whether caches may keep what has them,
-    `private` whether one of them is not for everybody."""
+    one that is soonest to be asked for again, None where all are files or hosted; `storable` whether caches may keep what has
+    them, `private` whether one of them is not for everybody."""
 
     versions: tuple[str, ...] = ()
     freshness: Freshness | None = None
@@ -83,8 +84,9 @@ class Marks:
         now = time.time()
         fetched = [
             (original.freshness, max(0, int(now - original.validated_at)))
-            for identity, original in found
-            if not identity.validator
+            for mark, (identity, original) in zip(marks, found, strict=True)
+            # A template is good for no longer than what was fetched for it, or stands for that.
+            if not identity.validator or mark.source == TEMPLATE
         ]
         freshness, age = min(fetched, key=lambda each: each[0].max_age - each[1], default=(None, 0))
         return Found(

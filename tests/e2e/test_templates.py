@@ -248,6 +248,14 @@ async def test_another_picture_stands_for_one_that_cannot_be_had(press: Server, 
     assert int(counted) >= 1
 
 
+async def test_laid_over_another_picture_it_is_good_for_no_longer(press: Server) -> None:
+    mark = quote("template/card?photo=local/absent.jpg&tier=gold")
+    for _ in range(2):
+        answer, body = await get(press, f"/images/local/scene.jpg?w=120&mark={mark}")
+        assert answer.status == 200, body
+        assert "max-age=10" in answer.headers["Cache-Control"].split(", ")
+
+
 async def test_what_a_template_takes_is_counted(serve: Serve, origin: Origin, tmp_path: Path) -> None:
     server = serve(section(write(tmp_path / "templates", card=CARD)) + source(origin))
     answer, body = await get(server, "/images/template/card?photo=web/a.jpg")
