@@ -60,6 +60,7 @@ async def test_options_come_in_json_and_in_forms_too(hosting: Hosting) -> None:
     ("parameters", "message"),
     [
         ({"w": 20} | {f"p{n}": 1 for n in range(32)}, "parameters: Expected `object` of length <= 32"),
+        ({"w": 20, "é" * 8190: 1}, "at most 32 options are taken, of 8192 characters in all"),
         ({"w": 20, "txt": "é" * 8191}, "at most 32 options are taken, of 8192 characters in all"),
     ],
 )

@@ -136,7 +136,7 @@ def read_options(operation: str, options: dict[str, str]) -> Transform:
     wanted = OPERATIONS[operation]
     if not any(name in options for name in wanted):
         raise InvalidOption(wanted[0], f"{operation} wants {' or '.join(wanted)}")
-    if len(options) > MAX_OPTIONS or sum(map(len, options.values())) > _MOST:
+    if len(options) > MAX_OPTIONS or sum(len(name) + len(value) for name, value in options.items()) > _MOST:
         raise InvalidTarget(f"at most {MAX_OPTIONS} options are taken, of {_MOST} characters in all")
     query = "&".join(f"{quote(name, safe='-')}={quote(value, safe=',:')}" for name, value in options.items())
     if "grant" in options:
