@@ -11,6 +11,7 @@ from imgproxy.errors import FormatUnavailable, Undecodable
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
 _STRIPS, _STRIP_LENGTHS, _TILES, _TILE_LENGTHS = 273, 279, 324, 325
+_WANTED = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _STRIPS, _STRIP_LENGTHS, _TILES, _TILE_LENGTHS)
 
 _PLAIN = 1
 _READ = frozenset((_PLAIN, 2, 3, 4, 5, 7, 8, 32766, 32771, 32773, 32809, 32946, 34676, 34677, 50001))
@@ -47,7 +48,8 @@ def _plain(tags: _Tags) -> int:
 
 
 def _directory(source: bytes, page: int) -> _Tags:
-    """The tags of whole numbers. Raises struct.error where it leads out of the file."""
+    """Those that are wanted, of a tag that is there again the first, as libtiff has it: all others may be of any length, a
+    thousand of them in the same place. Raises struct.error where it leads out of the file."""
     order = "<" if source.startswith(b"II") else ">"
     (magic,) = struct.unpack_from(f"{order}H", source, 2)
     count, entry, link, start = ("Q", "HHQ", "Q", 8) if magic == 43 else ("H", "HHI", "I", 4)
@@ -62,7 +64,7 @@ def _directory(source: bytes, page: int) -> _Tags:
     tags: _Tags = {}
     for begin in range(at, at + min(entries, 4096) * size, size):
         tag, kind, many = struct.unpack_from(f"{order}{entry}", source, begin)
-        if kind not in _KINDS or many > _MOST_PARTS:
+        if tag not in _WANTED or tag in tags or kind not in _KINDS or many > _MOST_PARTS:
             continue
         values = f"{order}{many}{_KINDS[kind]}"
         where = begin + size - wide

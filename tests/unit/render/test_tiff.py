@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import tracemalloc
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,9 +25,17 @@ DRAWN = Transform(format="png")
 
 
 def tiff(
-    pages: int = 1, *, order: str = "<", big: bool = False, tiled: bool = False, compression: int = 1, claimed: int = -1
+    pages: int = 1,
+    *,
+    order: str = "<",
+    big: bool = False,
+    tiled: bool = False,
+    compression: int = 1,
+    claimed: int = -1,
+    more: Sequence[tuple[int, int, list[int]]] = (),
 ) -> bytes:
-    """Pages of one grey in two strips of 20 and 12 rows, in four tiles, or in one strip that claims to be so much longer."""
+    """Pages of one grey in two strips of 20 and 12 rows, in four tiles, or in one strip that claims to be so much longer. Of
+    `more` tags the number, 3 for 16 bits or 4 for 32, and the values."""
     word, entry, link = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
     wide = struct.calcsize(link)
     sizes = [16 * 16] * 4 if tiled else [20 * SIDE, 12 * SIDE] if claimed < 0 else [SIDE * SIDE]
@@ -39,6 +49,7 @@ def tiff(
         else:
             rows = [*rows, (278, 4, [20 if claimed < 0 else SIDE])]
             rows += [(273, 4, [0] * len(parts)), (279, 4, [0] * len(parts))]
+        rows += more
         arrays = len(data) + struct.calcsize(word) + len(rows) * (4 + 2 * wide) + wide
         begins = arrays + 2 * 4 * len(parts)
         places = [begins + sum(len(each) for each in parts[:index]) for index in range(len(parts))]
@@ -101,6 +112,22 @@ def test_the_only_strip_may_say_that_it_is_longer_than_its_rows() -> None:
 def test_what_is_packed_as_nothing_here_unpacks_is_not_drawn_black(compression: int, tiled: bool) -> None:
     with pytest.raises(FormatUnavailable, match=str(compression)):
         render(tiff(compression=compression, tiled=tiled), DRAWN)
+
+
+def test_of_a_tag_that_is_there_twice_the_first_one_counts() -> None:
+    """For libtiff too."""
+    assert opened(render(tiff(more=[(259, 3, [50000])]), DRAWN)[1]).min() == GREY
+
+
+def test_other_tags_are_not_read_however_long_they_are() -> None:
+    source = tiff(more=[(number, 3, [1] * 4096) for number in range(40000, 40200)])
+    tracemalloc.start()
+    try:
+        require_whole(source, 0)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < len(source) // 4
 
 
 @pytest.mark.parametrize("space", ["srgb", "rgb16", "b-w", "cmyk"])
