@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -20,7 +21,7 @@ Kind = Literal["web", "render", "janitor", "upgrade"]
 State = Literal["starting", "spare", "active"]
 
 HOPELESS = 5
-"""Consecutive deaths during start-up after which a crew that was never complete is given up."""
+"""Consecutive starts that came to nothing after which a crew that was never complete is given up."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _CAUSES = {signal.SIGALRM: "deadline", signal.SIGXCPU: "deadline"}
@@ -39,8 +40,8 @@ class Child:
 class Crew:
     """`want` children at work, and `spares` more that are started and wait for one of those to die.
 
-    A death at work is replaced at once. Deaths during start-up are what a crash loop is made of: the pause before the next
-    try doubles from 0.1 s to 10 s.
+    A death at work is replaced at once. Deaths during start-up are what a crash loop is made of, and where a process is refused
+    (a limit on them, memory, descriptors) so is the next one: the pause before the next try doubles from 0.1 s to 10 s.
     """
 
     kind: Kind
@@ -72,24 +73,37 @@ class Crew:
         return max(0, self.want + spares - self.active - starting)
 
     def start(self) -> Child:
-        """One more process."""
-        if self._file < 0:
-            self._file = os.memfd_create(f"imgproxy-{self.kind}", os.MFD_CLOEXEC)
-            os.write(self._file, msgspec.json.encode(self.handoff))
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            process = subprocess.Popen(  # noqa: S603 -- this interpreter and modules of ours, no shell
-                [sys.executable, "-m", self.module, str(self._file), str(theirs.fileno())],
-                pass_fds=(self._file, theirs.fileno(), *self.inherits),
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                # A terminal's ^C is for the supervisor, which stops its children in order.
-                process_group=0,
-            )
+        """One more process. Raises OSError where there is none to be had, and then the next try has to wait."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._failed)
+            self._hand_off()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            stack.callback(ours.close)
+            with theirs:
+                process = subprocess.Popen(  # noqa: S603 -- this interpreter and modules of ours, no shell
+                    [sys.executable, "-m", self.module, str(self._file), str(theirs.fileno())],
+                    pass_fds=(self._file, theirs.fileno(), *self.inherits),
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    # A terminal's ^C is for the supervisor, which stops its children in order.
+                    process_group=0,
+                )
+            stack.pop_all()
         ours.setblocking(False)
         child = Child(process, ours)
         self.children[process.pid] = child
         return child
+
+    def _hand_off(self) -> None:
+        """The file of which the children take their settings."""
+        if self._file < 0:
+            self._file = os.memfd_create(f"imgproxy-{self.kind}", os.MFD_CLOEXEC)
+            os.write(self._file, msgspec.json.encode(self.handoff))
+
+    def _failed(self) -> None:
+        """A start came to nothing."""
+        self.failures += 1
+        self.not_before = time.monotonic() + min(_FIRST_PAUSE * 2 ** (self.failures - 1), _LONGEST_PAUSE)
 
     def heard(self, child: Child) -> bool:
         """Take in what the child has said; False when it will say no more."""
@@ -119,8 +133,7 @@ class Crew:
         for child in dead:
             del self.children[child.process.pid]
             if child.state == "starting":
-                self.failures += 1
-                self.not_before = time.monotonic() + min(_FIRST_PAUSE * 2 ** (self.failures - 1), _LONGEST_PAUSE)
+                self._failed()
         return [(child, self._cause(child.process.returncode)) for child in dead]
 
     def tell(self, message: bytes) -> bool:

@@ -245,7 +245,12 @@ class Supervisor:
         for crew in self.crews:
             crew.promote()
             while now >= crew.not_before and crew.missing():
-                child = crew.start()
+                try:
+                    child = crew.start()
+                except OSError as error:
+                    log(logging.WARNING, "not-started", kind=crew.kind, error=error.strerror)
+                    self._despair(crew)
+                    break
                 self._selector.register(child.control, selectors.EVENT_READ, (crew, child))
         self._tell_janitor()
         if not self.ready and all(crew.complete for crew in self.crews):
@@ -274,7 +279,11 @@ class Supervisor:
         self._untold.append(Death(crew.kind, cause, child.process.pid))
         if code == Exit.MISCONFIGURED and not crew.complete:
             self.result = int(Exit.MISCONFIGURED)
-        elif crew.hopeless:
+        else:
+            self._despair(crew)
+
+    def _despair(self, crew: Crew) -> None:
+        if crew.hopeless:
             log(logging.ERROR, "stopped", reason=f"{crew.kind} processes do not start")
             self.result = int(Exit.FAILED)
 

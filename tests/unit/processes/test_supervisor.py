@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from imgproxy.processes import sockets
+from imgproxy.processes.crew import HOPELESS
 from tests.unit.processes.serving import ROOT, Server, gone, settings, until
 
 MODULES = ("imgproxy.processes.janitor", "tests.unit.processes.tiny_web", "tests.faulty_render")
@@ -77,6 +80,22 @@ def test_whoever_is_killed_is_replaced(server: Server, module: str) -> None:
     until(lambda: len(server.children(module)) >= full, "it was not replaced")
     assert victim not in server.children(module)
     until(lambda: server.address("public") and get(server.address("public"))[0] == 200, "it does not serve")
+    assert server.stop() == 0
+
+
+def test_who_cannot_be_replaced_now_is_later_and_costs_nobody_else(server: Server) -> None:
+    """Where the machine has no process, memory or descriptor to give. Of these, descriptors are refused to root as well."""
+    supervisor, at_work = server.process.pid, server.children("tiny_web")
+    limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    full = len(server.children("tests.faulty_render"))
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(server.children("tests.faulty_render")[0], signal.SIGKILL)
+    for _ in range(HOPELESS):
+        server.expect("not-started", kind="render", error=os.strerror(errno.EMFILE))
+    assert get(server.address("public"))[0] == 200
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+    until(lambda: len(server.children("tests.faulty_render")) == full, "it was not replaced")
+    assert server.children("tiny_web") == at_work
     assert server.stop() == 0
 
 
