@@ -9,7 +9,7 @@ import secrets
 import string
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -261,19 +261,26 @@ class Catalogue:
         found = (await connection.execute(locked)).scalars().all()
         gone = delete(pictures).where(pictures.c.id.in_(found))
         rows = (await connection.execute(gone.returning(pictures.c.id, pictures.c.digest))).all()
-        places, freed = [], 0
-        for digest, count in sorted(Counter(row.digest for row in rows).items()):
-            own = (objects.c.tenant == tenant, objects.c.digest == digest)
-            fewer = update(objects).where(*own).values(refs=objects.c.refs - count)
-            left = (await connection.execute(fewer.returning(objects.c.refs, objects.c.place, objects.c.bytes))).one()
-            if left.refs == 0:
-                await connection.execute(delete(objects).where(*own))
-                await connection.execute(strays.insert().values(place=left.place, since=now()))
-                places.append(left.place)
-                freed += left.bytes
-        if rows:
-            await self.charge(connection, tenant, -freed, -len(rows))
+        if not rows:
+            return Deleted((), ())
+        places = await self._release(connection, tenant, Counter(row.digest for row in rows))
+        await self.charge(connection, tenant, -sum(places.values()), -len(rows))
         return Deleted(tuple(row.id for row in rows), tuple(places))
+
+    async def _release(self, connection: AsyncConnection, tenant: str, counts: Mapping[str, int]) -> dict[str, int]:
+        """So many pictures fewer have the bytes of each digest; the sizes of those that nobody has any more, by their places.
+        In a few statements for all: one after the other they would not fit into the time of a transaction."""
+        own = objects.c.tenant == tenant, objects.c.digest.in_(tuple(counts))
+        await connection.execute(select(objects.c.digest).where(*own).order_by(objects.c.digest).with_for_update())
+        for count in set(counts.values()):
+            these = objects.c.digest.in_([digest for digest in counts if counts[digest] == count])
+            fewer = update(objects).where(objects.c.tenant == tenant, these)
+            await connection.execute(fewer.values(refs=objects.c.refs - count))
+        gone = delete(objects).where(*own, objects.c.refs == 0).returning(objects.c.place, objects.c.bytes)
+        places = {row.place: row.bytes for row in (await connection.execute(gone)).all()}
+        if places:
+            await connection.execute(strays.insert(), [{"place": place, "since": now()} for place in places])
+        return places
 
     async def _page(self, statement: Select[Any]) -> list[Hosted]:
         """Pictures with their tags, in one statement: a planner without statistics takes a second one, for the tags of some

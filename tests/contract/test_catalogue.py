@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from imgproxy.errors import (
     CatalogueUnavailable,
@@ -188,6 +188,28 @@ async def test_deletion_by_tag(catalogue: Catalogue, tenant: str) -> None:
     assert set((await catalogue.delete_tagged(tenant, "old")).ids) == {each.id for each in tagged}
     assert (await catalogue.delete_tagged(tenant, "old")).ids == ()
     assert await catalogue.search(tenant, Search()) == [other]
+
+
+async def test_deletions_take_as_many_statements_however_many_pictures(catalogue: Catalogue, tenant: str) -> None:
+    """Some have bytes of their own, some the same as others, some the same as one that stays."""
+    shared, staying = secrets.token_hex(32), secrets.token_hex(32)
+    stays = await catalogue.add(picture(tenant, staying))
+    for tag, count in (("few", 2), ("many", 20)):
+        for digest in (*[""] * count, shared, shared, staying):
+            made = picture(tenant, digest, tags=(tag,))
+            _ = await catalogue.reuse(made) or await catalogue.add(made)
+    statements: list[str] = []
+    event.listen(catalogue.database.engine.sync_engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
+    taken = []
+    for tag, count in (("few", 2), ("many", 20)):
+        statements.clear()
+        deleted = await catalogue.delete_tagged(tenant, tag)
+        taken.append(len(statements))
+        assert (len(deleted.ids), len(deleted.places)) == (count + 3, count + (tag == "many"))
+        assert set(deleted.places) <= set(await catalogue.stray(now() + 1))
+    assert taken[1] == taken[0]
+    assert await catalogue.search(tenant, Search()) == [stays]
+    assert await catalogue.account(tenant) == Account(tenant, QUOTA, stays.bytes, 1)
 
 
 async def test_tags(catalogue: Catalogue, tenant: str) -> None:
