@@ -123,10 +123,10 @@ class Catalogue:
         async with self.database.writing() as connection:
             await connection.execute(strays.insert().values(place=place, since=now()))
 
-    async def settle(self, place: str) -> None:
+    async def settle(self, *places: str) -> None:
         """Nothing is there any more."""
         async with self.database.writing() as connection:
-            await connection.execute(delete(strays).where(strays.c.place == place))
+            await connection.execute(delete(strays).where(strays.c.place.in_(places)))
 
     async def stray(self, before: int) -> Sequence[str]:
         """Places whose process has not come back to them since `before`: the oldest."""

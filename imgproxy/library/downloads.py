@@ -20,6 +20,7 @@ from imgproxy.library.tables import downloads, strays
 _EXTENSIONS = "|".join(row.extension for row in FORMATS.values() if row.saver)
 _NAME = re.compile(f"[0-9a-f]{{32}}\\.(?:{_EXTENSIONS})")
 _BATCH = 200
+"""That are let go of in one transaction: they fit into its time."""
 
 
 class Download(msgspec.Struct, frozen=True):
@@ -76,13 +77,17 @@ class Downloads:
         handle = await self._objects.open(download.place)
         return handle, self._objects.read(download.place) if handle is None else None
 
-    async def expire(self, before: int) -> None:
-        """Let go of those that ended before that moment: their bytes are strays from then on, and free in the quota."""
+    async def expire(self, before: int) -> int:
+        """Let go of some of those that ended before that moment: their bytes are strays from then on, and free in the quota.
+        0: there were none left."""
         old = select(downloads.c.name).where(downloads.c.expires_at < before).limit(_BATCH)
         async with self._catalogue.database.writing() as connection:
-            names = (await connection.execute(old)).scalars().all()
+            names = (await connection.execute(old.with_for_update(skip_locked=True))).scalars().all()
             gone = delete(downloads).where(downloads.c.name.in_(names))
             rows = (await connection.execute(gone.returning(downloads.c.tenant, downloads.c.place, downloads.c.bytes))).all()
-            for row in sorted(rows, key=lambda row: str(row.tenant)):
-                await self._catalogue.charge(connection, row.tenant, -row.bytes, 0)
-                await connection.execute(strays.insert().values(place=row.place, since=before))
+            for tenant in sorted({str(row.tenant) for row in rows}):
+                freed = sum(row.bytes for row in rows if row.tenant == tenant)
+                await self._catalogue.charge(connection, tenant, -freed, 0)
+            if rows:
+                await connection.execute(strays.insert(), [{"place": row.place, "since": before} for row in rows])
+        return len(names)

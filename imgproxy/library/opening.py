@@ -23,6 +23,8 @@ from imgproxy.settings import LibrarySettings, LimitSettings
 
 _SWEEP = 600.0
 """Seconds between two sweeps."""
+_TURN = 0.1
+"""Seconds between two transactions of a sweep: SQLite's lock is anybody's, and who waits for it looks from time to time."""
 _FORGOTTEN = 3600
 """Seconds after which nobody comes back to a place that he has written down."""
 
@@ -46,13 +48,17 @@ class Library:
     async def sweep(self, before: int) -> int:
         """Let go of the downloads and jobs that have ended, and delete the bytes at places that were written down before that
         moment (microseconds since the epoch) and are nobody's; how many there were. Raises CapacityError."""
-        await self.downloads.expire(now())
-        await self.jobs.expire(now())
-        places = await self.catalogue.stray(before)
-        for place in places:
-            await self.objects.delete(place)
-            await self.catalogue.settle(place)
-        return len(places)
+        for expire in (self.downloads.expire, self.jobs.expire):
+            while await expire(now()):  # noqa: ASYNC110 -- this is no waiting: each time some are let go of
+                await asyncio.sleep(_TURN)
+        count = 0
+        while places := await self.catalogue.stray(before):
+            for place in places:
+                await self.objects.delete(place)
+            await self.catalogue.settle(*places)
+            count += len(places)
+            await asyncio.sleep(_TURN)
+        return count
 
     async def sweep_for_ever(self) -> None:
         while True:

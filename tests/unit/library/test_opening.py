@@ -11,14 +11,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from imgproxy.cache.bans import Bans
 from imgproxy.errors import JobUnknown
-from imgproxy.library import opening
+from imgproxy.library import catalogue, downloads, jobs, opening
 from imgproxy.library.jobs import Order
 from imgproxy.library.migrations import migrate
+from imgproxy.library.objects import draft_in
 from imgproxy.library.opening import Library, open_library
+from imgproxy.library.tables import downloads as downloads_table
+from imgproxy.library.tables import job_rows, strays
 from imgproxy.library.tables import jobs as table
 from imgproxy.settings import LibrarySettings, LimitSettings
 from tests.contract.test_catalogue import close
@@ -40,13 +44,53 @@ async def test_nobody_else_may_read_the_catalogue(library: Library) -> None:
     assert found == dict.fromkeys(("catalogue.db", "catalogue.db-shm", "catalogue.db-wal"), 0o600)
 
 
+async def _expired_jobs(library: Library, count: int) -> list[str]:
+    made = [(await library.jobs.add("shop", ORDER, [msgspec.Raw(b"{}")], "")).id for _ in range(count)]
+    async with library.catalogue.database.writing() as connection:
+        await connection.execute(update(table).values(created_at=1, due_at=None))
+    return made
+
+
+async def test_one_sweep_leaves_nothing_however_much_there_is(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (catalogue, downloads, jobs):
+        monkeypatch.setattr(module, "_BATCH", 2)
+    monkeypatch.setattr(opening, "_TURN", 0)
+    await _expired_jobs(library, 5)
+    keeping = downloads.Downloads(library.catalogue, library.objects, 0)
+    for _ in range(5):
+        await keeping.keep("shop", "png", draft_in(library.directory), 10)
+    files = [path for path in (library.directory / "originals").rglob("*") if path.is_file()]
+    assert len(files) == 5
+    assert await library.sweep(catalogue.now() + 60_000_000) == 5
+    assert not any(path.exists() for path in files)
+    assert (await library.catalogue.account("shop")).used_bytes == 0
+    async with library.catalogue.database.reading() as connection:
+        for each in (table, job_rows, downloads_table, strays):
+            assert (await connection.execute(select(func.count()).select_from(each))).scalar_one() == 0, each.name
+
+
+async def test_what_was_let_go_of_stays_so_where_the_rest_takes_too_long(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_BATCH", 2)
+    monkeypatch.setattr(opening, "_TURN", 0)
+    made = await _expired_jobs(library, 5)
+    with sqlite3.connect(library.directory / "catalogue.db") as connection:
+        connection.execute(
+            f"CREATE TRIGGER slow BEFORE DELETE ON jobs WHEN OLD.id = '{made[4]}' BEGIN SELECT RAISE(ABORT, 'slow'); END"
+        )
+    connection.close()
+    with pytest.raises(IntegrityError):
+        await library.sweep(0)
+    async with library.catalogue.database.reading() as reading:
+        assert (await reading.execute(select(table.c.id))).scalars().all() == made[4:]
+
+
 async def test_it_is_swept_again_after_an_error_nobody_foresaw(
     library: Library, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "_SWEEP", 0.01)
-    job = await library.jobs.add("shop", ORDER, [msgspec.Raw(b"{}")], "")
-    async with library.catalogue.database.writing() as connection:
-        await connection.execute(update(table).values(created_at=1, due_at=None))
+    (job,) = await _expired_jobs(library, 1)
     with sqlite3.connect(library.directory / "catalogue.db") as connection:
         connection.execute("CREATE TRIGGER broken BEFORE DELETE ON jobs BEGIN SELECT RAISE(ABORT, 'nobody foresaw it'); END")
     sweeping = asyncio.ensure_future(library.sweep_for_ever())
@@ -58,7 +102,7 @@ async def test_it_is_swept_again_after_an_error_nobody_foresaw(
     connection.execute("DROP TRIGGER broken")
     connection.close()
     with suppress(JobUnknown):
-        while await library.jobs.get("shop", job.id):
+        while await library.jobs.get("shop", job):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
     sweeping.cancel()
