@@ -136,9 +136,9 @@ class Crew:
                 self._failed()
         return [(child, self._cause(child.process.returncode)) for child in dead]
 
-    def tell(self, message: bytes) -> bool:
-        """Say something to the ones at work; whether anybody could hear it."""
-        heard = [_say(child, message) for child in self.children.values() if child.state == "active"]
+    def tell(self, message: bytes, *, starting: bool = False) -> bool:
+        """Say something to the ones at work, and those that are `starting`; whether anybody could hear it."""
+        heard = [_say(child, message) for child in self.children.values() if starting or child.state == "active"]
         return any(heard)
 
     def signal(self, number: signal.Signals) -> None:

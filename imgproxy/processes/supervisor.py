@@ -226,7 +226,8 @@ class Supervisor:
         if number == signal.SIGCHLD:
             return
         if number == signal.SIGHUP:
-            self.web.tell(RELOAD)
+            # One that is starting may have read what is old by now; it hears this when it has.
+            self.web.tell(RELOAD, starting=True)
         elif self.stopping:
             log(logging.WARNING, "stopped", reason="asked twice")
             self.result = Exit.FAILED

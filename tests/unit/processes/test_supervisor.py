@@ -83,6 +83,17 @@ def test_whoever_is_killed_is_replaced(server: Server, module: str) -> None:
     assert server.stop() == 0
 
 
+def test_a_reload_reaches_who_is_just_starting(server: Server) -> None:
+    (server.runtime / "no start").touch()
+    os.kill(server.children("tiny_web")[0], signal.SIGKILL)
+    until((server.runtime / "starting").exists, "nobody takes its place")
+    server.process.send_signal(signal.SIGHUP)
+    (server.runtime / "no start").unlink()
+    server.expect("reloaded")
+    assert (server.runtime / "reloaded").exists()
+    assert server.stop() == 0
+
+
 def test_who_cannot_be_replaced_now_is_later_and_costs_nobody_else(server: Server) -> None:
     """Where the machine has no process, memory or descriptor to give. Of these, descriptors are refused to root as well."""
     supervisor, at_work = server.process.pid, server.children("tiny_web")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,10 @@ def create(settings: Settings, runtime: Path) -> Site:
     public.router.add_get("/endless", endless)
     admin.router.add_get("/readyz", readyz)
     admin.router.add_get("/livez", pid)
-    return Site(public, admin, ready.clear, lambda server: server())
+    while (runtime / "no start").exists():
+        (runtime / "starting").touch()
+        time.sleep(0.01)
+    return Site(public, admin, ready.clear, lambda server: server(), (runtime / "reloaded").touch)
 
 
 if __name__ == "__main__":
