@@ -36,6 +36,7 @@ class Original:
         self._source = source
         self._watch = watch
         self._page = 0
+        self._accepted = False
         self._thumbnail = thumbnail and found.loader == "heifload"
         self._premultiplied = found.loader == "heifload" and heif.premultiplied(source)
         self._p3 = found.loader == "heifload" and heif.display_p3(source)
@@ -66,13 +67,18 @@ class Original:
     def whole(self) -> None:
         """Raises Undecodable when the file is cut short in a way that its decoder would pass over, and FormatUnavailable.
 
-        The size must have been found acceptable: what libvips cannot read is decoded here, and only then are its facts known.
+        The size must have been found acceptable: what libvips cannot read is decoded here, and what a GIF leaves free of its
+        canvas is drawn, and only then are their facts known.
         """
+        self._accepted = True
         if self._sheet is not None and not self.facts.vector:
             self.header = self._decoded(self._sheet, 1.0)
             self.facts = _facts(self.format, self.header)
         if self.format.name == "gif":
             require_whole(self._source)
+            if not self.header.hasalpha():
+                self.header = gif.on_canvas(self.header, self._source, self._page)
+                self.facts = msgspec.structs.replace(self.facts, alpha=bool(self.header.hasalpha()))
         elif self.format.name == "tiff":
             tiff.require_whole(self._source, self._page)
 
@@ -148,7 +154,8 @@ class Original:
         """As everything here takes it."""
         if self._watch:
             self._watch(image)
-        if self.format.name == "gif" and not image.hasalpha():
+        if self.format.name == "gif" and self._accepted and not image.hasalpha():
+            # It is as large as the picture, so not before that is found acceptable.
             return gif.on_canvas(image, self._source, self._page)
         if self._p3 and not image.get_typeof("icc-profile-data"):
             image = in_p3(image)

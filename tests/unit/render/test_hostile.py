@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import struct
 import threading
 import zlib
@@ -120,9 +121,9 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b"")
 
 
-def gif_of(frames: int, width: int = 8, height: int = 8) -> bytes:
+def gif_of(frames: int, width: int = 8, height: int = 8, place: tuple[int, int, int, int] = (0, 0, 1, 1)) -> bytes:
     screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
-    frame = b"\x21\xf9\x04\x00\x05\x00\x00\x00\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    frame = b"\x21\xf9\x04\x00\x05\x00\x00\x00\x2c" + struct.pack("<HHHHB", *place, 0) + b"\x02\x02\x44\x01\x00"
     return screen + frame * frames + b";"
 
 
@@ -152,6 +153,18 @@ def test_bombs_are_refused_from_their_header(source: bytes, asked: Transform) ->
     with pytest.raises(ImageTooLarge):
         render(source, asked, watch=loaded.append)
     assert len(loaded) <= 2  # headers: no pixel was asked for
+
+
+def test_what_a_huge_gif_leaves_free_of_its_canvas_takes_no_memory() -> None:
+    source = gif_of(1, 60_000, 60_000, (1, 1, 59_999, 59_999))
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (1 << 30), before[1]))
+    try:
+        with pytest.raises(ImageTooLarge):
+            render(source, SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_limits_are_those_of_the_job() -> None:
