@@ -160,9 +160,9 @@ class Pool:
     ) -> Finished:
         """Draw the job into `out_fd` from its present position on; `waited` is told the seconds in the queue.
 
-        An SVG or PDF gets at most `svg_deadline`. Cancelling this cancels the job. A death of the render process is tried again
-        once, and first without its rendition; when a rendition was to be made it is not, and no reason to quarantine the
-        original.
+        An SVG or PDF gets at most `svg_deadline`. Cancelling this cancels the job. A death of the render process before the
+        deadline is tried again once, and first without its rendition; when a rendition was to be made it is not, and no reason
+        to quarantine the original.
         Raises ImageError and CapacityError leaves, and OSError when the result cannot be written.
         """
         start = os.lseek(out_fd, 0, os.SEEK_CUR)
@@ -178,9 +178,11 @@ class Pool:
                 self.deaths[death.cause] += 1
                 if job.makes_rendition:
                     raise RenderCrashed("making a rendition of it stopped the render process") from None
-                if call.inputs.rendition is not None:
-                    # It may have been the rendition: the original gets its chance, and is not blamed.
+                if call.inputs.rendition is not None and death.cause == "crash":
+                    # It may have been the rendition: the original gets its chance, and is not blamed. What took too long with
+                    # one takes no less without.
                     call.forget_rendition()
+                    call.until = self._patience()
                     os.ftruncate(out_fd, start)
                     os.lseek(out_fd, start, os.SEEK_SET)
                     continue

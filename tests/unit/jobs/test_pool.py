@@ -181,6 +181,27 @@ async def test_a_death_at_the_deadline_is_a_timeout_and_not_tried_again(path: Pa
     assert [entry.strikes for entry in pool.quarantine.entries()] == [1]
 
 
+async def test_so_is_one_with_a_rendition_of_the_original(path: Path, tmp_path: Path) -> None:
+    """The original took too long as well, or would."""
+    pool, rendition = make(path, tmp_path), memory(b"smaller")
+    over = threading.Event()
+
+    def die_late(call: Call) -> None:
+        assert call.start()
+        over.wait(0.15)
+
+    asked = msgspec.structs.replace(job(PICTURE, 0.1), rendition=Extent(0, 7))
+    source_fd, out_fd = memory(PICTURE), memory()
+    try:
+        with Peer(path, [die_late]), pytest.raises(RenderTimeout):
+            await pool.render(asked, Inputs(source_fd, rendition), out_fd)
+    finally:
+        for descriptor in (source_fd, out_fd, rendition):
+            os.close(descriptor)
+    assert pool.deaths == {"deadline": 1}
+    assert [entry.strikes for entry in pool.quarantine.entries()] == [1]
+
+
 async def test_a_process_that_outlives_its_deadline_is_given_up(path: Path, tmp_path: Path) -> None:
     def ignore(call: Call) -> None:
         assert call.start()
