@@ -9,9 +9,7 @@ waited for. Nothing here knows HTTP, libvips or Prometheus.
 
 from __future__ import annotations
 
-import asyncio
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from imgproxy.cache.spool import Spool
 from imgproxy.drawing import Drawing
 from imgproxy.errors import CapacityError, ImageError, NotAnImage, SourceError, SourceForbidden, SourceNotFound, SourceUnknown
 from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
+from imgproxy.jobs.beginning import beginning
 from imgproxy.marks import Marks
 from imgproxy.originals import Original, Originals, Unchanged, may_hide, with_bytes
 from imgproxy.request import RENDITION, Accepts, Client, Identity, ImageRequest, Variant, choose, etag, identify, negotiate
@@ -330,13 +329,13 @@ def _verdict(entry: Entry | None) -> Verdict:
 
 
 async def _head(content: Entry | Spool) -> bytes:
-    """The first bytes, as soon as they are there."""
+    """The first bytes, as soon as they are there. Raises what the spool failed of, and OriginFailed."""
     if isinstance(content, Entry):
         if content.body is not None:
             return content.body[:SNIFF_BYTES]
         if content.handle is None:
             return b""
-        return await asyncio.to_thread(os.pread, content.handle.fd, min(SNIFF_BYTES, content.length), content.offset)
+        return await beginning(content.handle.fd, content.offset, min(SNIFF_BYTES, content.length))
     return b"".join([chunk async for chunk in content.read(0, SNIFF_BYTES)])
 
 

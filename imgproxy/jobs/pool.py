@@ -38,6 +38,7 @@ from imgproxy.errors import (
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs import wire
 from imgproxy.jobs.admission import Admission
+from imgproxy.jobs.beginning import beginning
 from imgproxy.jobs.packets import Connection, Packets
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import Failed, Finished, Job
@@ -163,10 +164,11 @@ class Pool:
         An SVG or PDF gets at most `svg_deadline`. Cancelling this cancels the job. A death of the render process before the
         deadline is tried again once, and first without its rendition; when a rendition was to be made it is not, and no reason
         to quarantine the original.
-        Raises ImageError and CapacityError leaves, and OSError when the result cannot be written.
+        Raises ImageError and CapacityError leaves, OriginFailed when the source cannot be read, and OSError when the result
+        cannot be written.
         """
         start = os.lseek(out_fd, 0, os.SEEK_CUR)
-        call = _Call(self._bounded(job, inputs.source), inputs, out_fd, waited, self._patience())
+        call = _Call(await self._bounded(job, inputs.source), inputs, out_fd, waited, self._patience())
         died = False
         while True:
             suspect = await self._turn(call)
@@ -222,10 +224,9 @@ class Pool:
     def _patience(self) -> float:
         return time.monotonic() + self.settings.queue_timeout
 
-    def _bounded(self, job: Job, source_fd: int) -> Job:
+    async def _bounded(self, job: Job, source_fd: int) -> Job:
         # An SVG or PDF is a program: what honest ones take is far below what a raster may.
-        head = os.pread(source_fd, min(SNIFF_BYTES, job.source_length), job.source_offset)
-        found = sniff(head)
+        found = sniff(await beginning(source_fd, job.source_offset, min(SNIFF_BYTES, job.source_length)))
         if found is None or found.name not in ("svg", "pdf"):
             return job
         return msgspec.structs.replace(job, seconds=min(job.seconds, self.settings.svg_deadline))

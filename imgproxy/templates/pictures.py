@@ -26,6 +26,7 @@ from imgproxy.errors import (
     SourceUnknown,
 )
 from imgproxy.formats import SNIFF_BYTES, sniff
+from imgproxy.jobs.beginning import beginning
 from imgproxy.jobs.wire import Extent
 from imgproxy.originals import Original, Originals
 from imgproxy.sources.source import Source
@@ -106,7 +107,7 @@ class Pictures:
         why = self._undrawable.get((seen, transform))
         if why is not None:
             raise NotAnImage(why)
-        head = await asyncio.to_thread(_head, content) if isinstance(content, Entry) else b""
+        head = await _head(content) if isinstance(content, Entry) else b""
         if isinstance(content, Entry) and sniff(head) is None:
             raise NotAnImage("it is no picture in any format that this server knows")
         local = bool(identity.validator)
@@ -140,7 +141,10 @@ def _left(original: Original, now: float) -> Freshness:
     return structs.replace(original.freshness, max_age=max(0, original.freshness.max_age - age))
 
 
-def _head(entry: Entry) -> bytes:
+async def _head(entry: Entry) -> bytes:
+    """Raises OriginFailed."""
     if entry.body is not None:
         return entry.body[:SNIFF_BYTES]
-    return os.pread(entry.handle.fd, min(SNIFF_BYTES, entry.length), entry.offset) if entry.handle is not None else b""
+    if entry.handle is None:
+        return b""
+    return await beginning(entry.handle.fd, entry.offset, min(SNIFF_BYTES, entry.length))

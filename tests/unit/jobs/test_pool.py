@@ -19,6 +19,7 @@ from imgproxy.errors import (
     Draining,
     ImageTooLarge,
     NotAnImage,
+    OriginFailed,
     Quarantined,
     QueueFull,
     QueueTimeout,
@@ -247,6 +248,17 @@ async def test_a_failure_is_raised_as_what_it_is(path: Path, tmp_path: Path, cod
     with Peer(path, [fail]), pytest.raises(raised, match="because"):
         await render(pool)
     assert pool.deaths == {}
+
+
+async def test_an_original_that_cannot_be_read_is_its_origins_fault(path: Path, tmp_path: Path) -> None:
+    """And not an error of the disk that the result is written to."""
+    unreadable, out_fd = os.open("/proc/self/mem", os.O_RDONLY), memory(b"header")
+    try:
+        with pytest.raises(OriginFailed):
+            await make(path, tmp_path).render(job(PICTURE), Inputs(unreadable), out_fd)
+    finally:
+        os.close(unreadable)
+        os.close(out_fd)
 
 
 async def test_what_cannot_be_written_is_an_os_error(path: Path, tmp_path: Path) -> None:
