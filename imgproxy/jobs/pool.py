@@ -27,6 +27,7 @@ from imgproxy.errors import (
     ImageTooLarge,
     InvalidMarkup,
     NotAnImage,
+    OriginFailed,
     QueueFull,
     QueueTimeout,
     RegionOutside,
@@ -48,7 +49,7 @@ GRACE = 0.4
 """Seconds beyond a job's own until its render process, which should have ended it, is given up: more than all of its own graces
 (`processes/deadline.py`) together."""
 
-_FAILURES: dict[str, type[ImageError]] = {
+_FAILURES: dict[str, type[ImageError | OriginFailed]] = {
     leaf.code: leaf
     for leaf in (
         NotAnImage,
@@ -59,6 +60,7 @@ _FAILURES: dict[str, type[ImageError]] = {
         RegionOutside,
         InvalidMarkup,
         HashsumMismatch,
+        OriginFailed,
         RenderTimeout,
         RenderCrashed,
     )

@@ -127,7 +127,8 @@ class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """`code` is the code of an ImageError leaf, or `write` when the result could not be written (errno in `message`)."""
+    """`code` is the code of an ImageError leaf, of OriginFailed when the source could not be read, or `write` when the result
+    could not be written (errno in `message`)."""
 
     code: Literal[
         "not-an-image",
@@ -140,6 +141,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
         "region-outside",
         "invalid-markup",
         "hashsum-mismatch",
+        "origin-failed",
         "write",
     ]
     message: str

@@ -21,7 +21,7 @@ from typing import NoReturn, Protocol
 
 import msgspec
 
-from imgproxy.errors import ImageError, SettingsError
+from imgproxy.errors import ImageError, OriginFailed, SettingsError
 from imgproxy.jobs import wire
 from imgproxy.processes import confine, seccomp
 from imgproxy.processes.child import Exit, RenderHandoff, enter, log
@@ -196,7 +196,7 @@ class Renderer:
                     return finished
             source = _read(source_fd, job.source_offset, job.source_length)
             return self.engine.render(job, source, out_fd, self.recipe, watch, self.costs, marks)
-        except ImageError as error:
+        except (ImageError, OriginFailed) as error:
             return wire.Failed(code=error.code, message=str(error)[:_MESSAGE])  # type: ignore[arg-type]  # of the leaves it raises
         except MemoryError:
             # What is left after one may be half made.
@@ -248,15 +248,19 @@ def _hello(connection: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _read(descriptor: int, offset: int, length: int) -> bytes:
-    """`length` bytes from `offset`, or as many as there are. One allocation where a single read gives all."""
-    first = os.pread(descriptor, length, offset)
-    if len(first) in (0, length):
-        return first
-    parts = [first]
-    have = len(first)
-    while have < length and (part := os.pread(descriptor, length - have, offset + have)):
-        parts.append(part)
-        have += len(part)
+    """`length` bytes from `offset`, or as many as there are. One allocation where a single read gives all. Raises OriginFailed:
+    it is not the result that cannot be written."""
+    try:
+        first = os.pread(descriptor, length, offset)
+        if len(first) in (0, length):
+            return first
+        parts = [first]
+        have = len(first)
+        while have < length and (part := os.pread(descriptor, length - have, offset + have)):
+            parts.append(part)
+            have += len(part)
+    except OSError as error:
+        raise OriginFailed("the original cannot be read") from error
     return b"".join(parts)
 
 

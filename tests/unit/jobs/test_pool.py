@@ -235,6 +235,7 @@ async def test_what_is_a_program_has_a_deadline_of_its_own(
         ("image-too-large", ImageTooLarge),
         ("result-too-large", ResultTooLarge),
         ("region-outside", RegionOutside),
+        ("origin-failed", OriginFailed),
         ("render-timeout", RenderTimeout),
         ("render-crashed", RenderCrashed),
     ],

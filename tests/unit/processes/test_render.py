@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from imgproxy.errors import ImageError, ImageTooLarge, Quarantined, RenderCrashed, RenderTimeout, Undecodable
+from imgproxy.errors import ImageError, ImageTooLarge, OriginFailed, Quarantined, RenderCrashed, RenderTimeout, Undecodable
 from imgproxy.jobs.pool import Inputs, Pool
 from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.jobs.wire import Extent, Finished
@@ -54,6 +54,18 @@ async def drawn(pool: Pool) -> None:
 
 
 async def test_a_picture_is_drawn(pool: Pool) -> None:
+    await drawn(pool)
+
+
+async def test_what_cannot_be_read_is_no_error_of_what_is_written(pool: Pool) -> None:
+    source_fd, out_fd, unreadable = memory(PICTURE), memory(b"header"), os.open("/proc/self/mem", os.O_RDONLY)
+    try:
+        asked = msgspec.structs.replace(job(PICTURE), marks=(Extent(0, 9),))
+        with pytest.raises(OriginFailed):
+            await pool.render(asked, Inputs(source_fd, marks=(unreadable,)), out_fd)
+    finally:
+        for descriptor in (source_fd, out_fd, unreadable):
+            os.close(descriptor)
     await drawn(pool)
 
 
