@@ -1,4 +1,5 @@
-"""What the kernel holds a render process to: priority, limits, no new privileges, Landlock. Nothing here can be undone.
+"""What the kernel holds a render process to: priority, who goes first without memory, limits, no new privileges, Landlock.
+Nothing here can be undone.
 
 `priority`, `forbid_privileges` and `landlock` bind the calling thread and those it starts afterwards (landlock(7), prctl(2)),
 so they come before libvips starts its threads; `single_threaded` says whether that is still so.
@@ -22,6 +23,8 @@ _CREATE_RULESET_VERSION = 1
 _SYS_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 _SLICE = 100_000
 """Nanoseconds, the least there is. By default it is some milliseconds, for which a thread is not interrupted."""
+_EXPENDABLE, _MOST_EXPENDABLE = 500, 1000
+"""Thousandths of all the memory that there may be used, which the kernel takes a process to have more than it has (proc(5))."""
 _RULE_PATH_BENEATH = 1
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -63,6 +66,13 @@ def idle() -> None:
     priority(19)
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def go_first() -> None:
+    """Where memory runs out, be what the kernel kills: by size alone it may be a web process, and all its requests with it."""
+    with contextlib.suppress(OSError):
+        place = Path("/proc/self/oom_score_adj")
+        place.write_text(str(min(_MOST_EXPENDABLE, int(place.read_text()) + _EXPENDABLE)))
 
 
 def limit(*, memory: int, result_bytes: int) -> None:

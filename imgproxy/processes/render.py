@@ -82,6 +82,7 @@ def main(engine: Engine) -> NoReturn:
         confine.idle()
     else:
         confine.priority(handoff.render.nice)
+    confine.go_first()
     try:
         memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         _confine(handoff)

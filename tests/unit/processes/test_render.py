@@ -18,7 +18,7 @@ from imgproxy.jobs.wire import Extent, Finished
 from imgproxy.processes.confine import landlock_abi
 from imgproxy.settings import RenderSettings
 from tests.unit.jobs.peer import PICTURE, faulty, job, memory
-from tests.unit.processes.serving import Server, settings
+from tests.unit.processes.serving import Server, settings, until
 
 DEADLINE = 0.6
 
@@ -55,6 +55,16 @@ async def drawn(pool: Pool) -> None:
 
 async def test_a_picture_is_drawn(pool: Pool) -> None:
     await drawn(pool)
+
+
+def test_they_go_first_where_memory_runs_out(server: Server) -> None:
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    usual = score(server.process.pid)
+    assert [score(pid) for pid in server.children("tiny_web")] == [usual]
+    first = {min(1000, usual + 500)}
+    until(lambda: {score(pid) for pid in server.children("tests.faulty_render")} == first, "one does not")
 
 
 async def test_what_cannot_be_read_is_no_error_of_what_is_written(pool: Pool) -> None:
