@@ -31,6 +31,9 @@ _FRUGAL = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "1048576", "MALLOC
 """What is freed goes back to the kernel, but for what the next picture needs at once: with an eighth of these, a small JPEG
 costs two hundred page faults, a twelfth of its time; with eight times as much for blocks of their own, what is drawn from a
 rendition takes 2 % (WebP) to 8 % (JPEG) less, and all processes together some 10 MB more."""
+_IN_MEMORY = {"VIPS_DISC_THRESHOLD": "1024g"}
+"""From 100 MB on libvips would put what it cannot decode row by row, a WebP say, into a temporary file: a render process opens
+none, and its memory has a limit of its own."""
 _KNOWN = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "FONTCONFIG_", "XDG_", "VIPS_")
 """What a render process may know of the environment: the rest may be somebody's secret."""
 
@@ -113,7 +116,7 @@ def _render_environment(settings: Settings) -> dict[str, str]:
     preload = settings.server.jemalloc
     tuned = {"LD_PRELOAD": preload} if preload else _FRUGAL
     known = {name: value for name, value in child_environment().items() if name.startswith(_KNOWN)}
-    return known | tuned
+    return known | _IN_MEMORY | tuned
 
 
 def _render_handoff(settings: Settings, jobs: socket.socket) -> RenderHandoff:

@@ -73,6 +73,17 @@ async def test_an_animation_keeps_its_frames(site: Server) -> None:
         assert (image.get("vips-loader").startswith(name), image.get("n-pages"), image.get("delay")) == (True, 5, [100] * 5)
 
 
+async def test_a_webp_needs_no_temporary_file(serve: Serve, tmp_path: Path) -> None:
+    """libvips cannot decode all of them row by row, and puts those into one that have more than 100 MB."""
+    (tmp_path / "own").mkdir()
+    image = plain(5200, 5100, (*RED, 128))
+    (tmp_path / "own" / "large.webp").write_bytes(bytes(image.webpsave_buffer(lossless=True, effort=0)))
+    server = serve(pictures=tmp_path / "own")
+    answer, body = await get(server, "/images/local/large.webp?w=52&fm=png")
+    assert answer.status == 200
+    assert close(opened(body)(26, 25), (*RED, 128))
+
+
 async def test_metadata_does_not_come_out(site: Server) -> None:
     for fm in ("jpg", "png", "webp", "avif", "auto"):
         _, body = await get(site, f"/images/local/turned.jpg?fm={fm}")
