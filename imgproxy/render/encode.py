@@ -61,10 +61,34 @@ def save_png(image: pyvips.Image, quality: int, transform: Transform, recipe: Re
         options["bitdepth"] = _bits(colors)
     if asked.interlaced:
         options["interlace"] = True
-    if not ("palette" in options or image.get_typeof("palette")):
-        # A third fewer bytes of a photograph at no cost; what had a palette repeats whole runs, which filters break up.
-        options["filter"] = "sub"
+    if "palette" not in options:
+        image, options["filter"] = _filtered(image, recipe)
     return bytes(image.pngsave_buffer(**options))
+
+
+def _filtered(image: pyvips.Image, recipe: Recipe) -> tuple[pyvips.Image, str]:
+    """The image, and the PNG filter with which some of its rows have the fewest bytes."""
+    if not _LEAST_SEEN <= image.width * image.height <= _MOST_SEEN:
+        return image, "none" if image.get_typeof("palette") else "sub"
+    seen = image.copy_memory()
+    some = seen
+    if seen.height > _STRIPS * _STRIP:
+        tops = [at * (seen.height - _STRIP) // (_STRIPS - 1) for at in range(_STRIPS)]
+        some = pyvips.Image.arrayjoin([seen.crop(0, top, seen.width, _STRIP) for top in tops], across=1).copy_memory()
+    compression = recipe.png_compression
+    sizes = {name: len(some.pngsave_buffer(filter=name, compression=compression, keep=0)) for name in _FILTERS}
+    return seen, min(_FILTERS, key=lambda name: sizes[name] * _FILTERS[name])
+
+
+_FILTERS = {"sub": 1.0, "none": 1.0, "paeth": 1.25}
+"""By what their bytes are multiplied. Of a photograph `sub` has a third fewer than `none`, of text and screenshots, whose runs
+it breaks up, up to a third more. `paeth` takes longer and is for gradients, of which it may have a tenth."""
+
+_LEAST_SEEN, _MOST_SEEN = 1 << 12, 1 << 22
+"""Pixels from which, and up to which, it pays to look: the one for time, the other for memory."""
+
+_STRIPS, _STRIP = 6, 8
+"""How many parts of it are looked at, and rows of each."""
 
 
 def save_ico(image: pyvips.Image, quality: int, transform: Transform, recipe: Recipe) -> bytes:

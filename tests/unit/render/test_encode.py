@@ -46,18 +46,50 @@ def saved(image: pyvips.Image, transform: Transform) -> bytes:
     return SAVERS["png"](image, 80, transform, Recipe())
 
 
+def photograph(width: int, height: int, bands: int) -> pyvips.Image:
+    """As neighbouring pixels of one are: alike, and never the same."""
+    coarse = [pyvips.Image.gaussnoise(9, 7, mean=128, sigma=60, seed=seed) for seed in range(bands)]
+    fine = [pyvips.Image.gaussnoise(width, height, mean=0, sigma=2, seed=seed) for seed in range(bands)]
+    scaled = coarse[0].bandjoin(coarse[1:]).resize(width / 9, vscale=height / 7, kernel="cubic")
+    return (scaled + fine[0].bandjoin(fine[1:])).cast("uchar").copy(interpretation="srgb").copy_memory()
+
+
+def page(width: int = 320, height: int = 240) -> pyvips.Image:
+    """Letters, more or less: hard edges, and the same ones again and again."""
+    letters = pyvips.Image.gaussnoise(8, 12, sigma=60, seed=3).resize(2, kernel="nearest") > 140
+    return letters.replicate(40, 20).crop(3, 5, width, height).bandjoin([0, 40]).cast("uchar").copy(interpretation="srgb")
+
+
+def gradient(width: int = 320, height: int = 240) -> pyvips.Image:
+    axes = pyvips.Image.xyz(width, height)
+    return (axes[0] / 4 + axes[1] / 2).bandjoin([axes[1] / 3, axes[0] / 5]).cast("uchar").copy(interpretation="srgb")
+
+
+@pytest.mark.parametrize("size", [(32, 24), (320, 240)])
 @pytest.mark.parametrize("bands", [3, 4])
-def test_rows_of_a_photograph_are_filtered(bands: int) -> None:
-    picture = coloured(bands)
+def test_rows_of_a_photograph_are_filtered(bands: int, size: tuple[int, int]) -> None:
+    picture = photograph(*size, bands)
     encoded = saved(picture, Transform(format="png"))
     assert filters(encoded) == {1}
     assert pyvips.Image.new_from_buffer(encoded, "").write_to_memory() == picture.write_to_memory()
 
 
-def test_rows_of_what_had_a_palette_are_not() -> None:
-    drawing = coloured().copy()
+@pytest.mark.parametrize("size", [(32, 24), (2050, 2050)])
+def test_rows_of_what_had_a_palette_are_not_where_nobody_looks(size: tuple[int, int]) -> None:
+    drawing = plain(*size).copy()
     drawing.set_type(pyvips.GValue.gint_type, "palette", 1)
     assert filters(saved(drawing, Transform(format="png"))) == {0}
+
+
+@pytest.mark.parametrize(("picture", "used"), [(page(), 0), (gradient(), 4)])
+def test_rows_are_filtered_where_that_is_fewer_bytes(picture: pyvips.Image, used: int) -> None:
+    had_a_palette = picture.copy()
+    had_a_palette.set_type(pyvips.GValue.gint_type, "palette", 1)
+    for image in (picture, had_a_palette):
+        encoded = saved(image, Transform(format="png"))
+        assert max(filters(encoded)) == used
+        assert len(encoded) < 0.9 * len(picture.pngsave_buffer(filter="sub", compression=4))
+        assert pyvips.Image.new_from_buffer(encoded, "").write_to_memory() == picture.write_to_memory()
 
 
 def test_rows_of_what_gets_a_palette_are_not() -> None:
