@@ -163,7 +163,8 @@ def _gif(source: bytes, keep: Collection[str]) -> Iterator[bytes]:
 
 
 def gif_blocks(source: bytes) -> Iterator[tuple[int, int, int]]:
-    """(kind, start, end) of each block up to the trailer: 0 the head and palette, 0x2C an image, else an extension's label."""
+    """(kind, start, end) of each block up to the trailer: 0 the head and palette, 0x2C an image, else an extension's label; -1
+    one whose label is either of these."""
     at = _gif_palette(source, 10, 13)
     yield 0, 0, at
     images = 0
@@ -175,6 +176,7 @@ def gif_blocks(source: bytes) -> Iterator[tuple[int, int, int]]:
             return
         if introducer == 0x21:
             kind, at = source[at + 1], _gif_data(source, at + 2)
+            kind = -1 if kind in (0, 0x2C) else kind
         elif introducer == 0x2C:
             kind, at = 0x2C, _gif_data(source, _gif_palette(source, at + 9, at + 10) + 1)
             images += 1

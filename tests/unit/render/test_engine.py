@@ -426,8 +426,13 @@ def test_comments_and_foreign_blocks_go() -> None:
     jpeg = quarters().jpegsave_buffer()
     comment = b"\xff\xfe" + struct.pack(">H", 2 + len(CANARY)) + CANARY.encode()
     assert CANARY.encode() not in (strip(jpeg[:2] + comment + jpeg[2:], "jpeg") or CANARY.encode())
+
+
+@pytest.mark.parametrize("label", [0xFE, 0x01, 0x2C, 0x00, 0x80])
+def test_extensions_of_a_gif_go(label: int) -> None:
+    """A comment, a text, and what nobody knows, also by the number of what is no extension."""
     gif = animation(COLORS).gifsave_buffer()
-    note = b"\x21\xfe" + bytes([len(CANARY)]) + CANARY.encode() + b"\x00"
+    note = bytes([0x21, label, len(CANARY)]) + CANARY.encode() + b"\x00"
     stripped = strip(gif[:-1] + note + b";", "gif")
     assert stripped is not None
     assert CANARY.encode() not in stripped
