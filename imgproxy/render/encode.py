@@ -137,6 +137,9 @@ def save_webp(image: pyvips.Image, quality: int, transform: Transform, recipe: R
         return bytes(image.webpsave_buffer(lossless=True, **options))
     if asked.compression == "near_lossless":
         options["near_lossless"] = True
+    else:
+        # Frames of an animation that have few colours lose nothing but chroma where that is fewer bytes, at no cost to others.
+        options["mixed"] = True
     if asked.smart_subsample:
         options["smart_subsample"] = True
     if asked.preset != "default":

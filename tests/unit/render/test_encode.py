@@ -15,7 +15,7 @@ from PIL import Image
 
 from imgproxy.errors import ResultTooLarge
 from imgproxy.render.encode import SAVERS
-from imgproxy.spec import Border, Color, Recipe, Sides, Transform
+from imgproxy.spec import Border, Color, Recipe, Sides, Transform, WebpOptions
 from tests import pictures
 from tests.unit.render.drawing import RED, WHITE, animation, close, opened, plain, render
 from tests.unit.render.test_engine import p3_profile, with_blob
@@ -94,6 +94,35 @@ def test_rows_are_filtered_where_that_is_fewer_bytes(picture: pyvips.Image, used
 
 def test_rows_of_what_gets_a_palette_are_not() -> None:
     assert filters(saved(coloured(), Transform(format="png", compress=True))) == {0}
+
+
+def moving() -> pyvips.Image:
+    """Of two colours."""
+    letters = [page(160, 120).rot(angle).crop(0, 0, 120, 120) for angle in ("d0", "d90")]
+    tall = pyvips.Image.arrayjoin(letters, across=1).copy_memory().copy()
+    tall.set_type(pyvips.GValue.gint_type, "page-height", 120)
+    return tall
+
+
+def test_frames_of_few_colours_are_half_as_large_in_webp_and_no_worse() -> None:
+    strip = moving()
+    mixed = SAVERS["webp"](strip, 79, Transform(format="webp"), Recipe())
+    lossy = strip.webpsave_buffer(Q=79, effort=2)
+    assert len(mixed) < len(lossy) / 2
+    assert off(mixed, strip) <= off(lossy, strip)
+
+
+def off(encoded: bytes, strip: pyvips.Image) -> float:
+    """By how much a channel is on average."""
+    return float((opened(encoded, n=-1).extract_band(0, n=3) - strip).abs().avg())
+
+
+@pytest.mark.parametrize("asked", [{"lossless": True}, {"webp": WebpOptions(compression="near_lossless")}])
+def test_frames_of_many_colours_are_still_without_loss_where_that_is_asked_for(asked: dict[str, Any]) -> None:
+    tall = photograph(64, 128, 3).copy()
+    tall.set_type(pyvips.GValue.gint_type, "page-height", 64)
+    encoded = SAVERS["webp"](tall, 100, Transform(format="webp", **asked), Recipe())
+    assert (opened(encoded, n=-1).extract_band(0, n=3) - tall).abs().max() == 0
 
 
 @pytest.mark.parametrize(("width", "mode"), [(16, "RGB"), (256, "RGBA")])
@@ -187,7 +216,7 @@ sys.modules["pillow_jxl"] = None
 import pyvips
 from imgproxy.errors import FormatUnavailable
 from imgproxy.render.encode import SAVERS
-from imgproxy.spec import Border, Color, Recipe, Sides, Transform
+from imgproxy.spec import Border, Color, Recipe, Sides, Transform, WebpOptions
 try:
     SAVERS["jxl"](pyvips.Image.black(9, 9), 80, Transform(format="jxl"), Recipe())
 except FormatUnavailable as error:
