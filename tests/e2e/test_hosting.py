@@ -25,6 +25,9 @@ from typing import Any
 import aiohttp
 import jwt
 import pytest
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from tests import pictures
 from tests.e2e.conftest import Server, configuration, start
@@ -60,6 +63,23 @@ source_bytes = 1000000
 """
 
 
+class Waited(aiohttp.TCPConnector):
+    """A connection whose answer came before all of its request was sent is over when the rest is out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[ResponseHandler] = []
+
+    async def connect(self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109 -- aiohttp's
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol is not None:
+            self._made.append(connection.protocol)
+        return connection
+
+    async def waited(self) -> None:
+        await asyncio.gather(*(each.closed for each in self._made if each.closed is not None))
+
+
 @dataclass
 class Hosting:
     server: Server
@@ -83,12 +103,14 @@ class Hosting:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             sent["X-API-Key"] = key or self.key
+        connector = Waited()
         async with (
-            aiohttp.ClientSession() as session,
+            aiohttp.ClientSession(connector=connector) as session,
             session.request(method, f"{self.server.public}{path}", data=data, headers=sent) as response,
         ):
             body = await response.read()
-            return response.status, json.loads(body) if "json" in response.content_type else body, response
+        await connector.waited()
+        return response.status, json.loads(body) if "json" in response.content_type else body, response
 
     async def host(self, body: bytes, query: str = "", key: str = "") -> dict[str, Any]:
         status, said, response = await self.ask("POST", f"/v1/images{query}", key=key, data=body, Content_Type="image/jpeg")
