@@ -19,6 +19,8 @@ from imgproxy.cache.freshness import judge
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import ImgproxyError, OriginFailed, SourceError, SourceForbidden, SourceNotFound
+from imgproxy.formats import SNIFF_BYTES
+from imgproxy.jobs.beginning import beginning
 from imgproxy.request import Identity, etag
 from imgproxy.sources.source import Fetched, NotModified, Source
 from imgproxy.trace import Trace
@@ -222,6 +224,17 @@ def may_hide(error: ImgproxyError, facts: Facts) -> bool:
     an answer.
     """
     return judge(facts, time.time()) in ("stale", "usable-on-error") and not isinstance(error, SourceNotFound | SourceForbidden)
+
+
+async def head_of(content: Entry | Spool) -> bytes:
+    """The first bytes, for `sniff`, as soon as they are there. Raises what the spool failed of, and OriginFailed."""
+    if isinstance(content, Entry):
+        if content.body is not None:
+            return content.body[:SNIFF_BYTES]
+        if content.handle is None:
+            return b""
+        return await beginning(content.handle.fd, content.offset, min(SNIFF_BYTES, content.length))
+    return b"".join([chunk async for chunk in content.read(0, SNIFF_BYTES)])
 
 
 def with_bytes(found: Original | Unchanged) -> Original:

@@ -27,10 +27,9 @@ from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
 from imgproxy.drawing import Drawing
 from imgproxy.errors import CapacityError, ImageError, NotAnImage, SourceError, SourceForbidden, SourceNotFound, SourceUnknown
-from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
-from imgproxy.jobs.beginning import beginning
+from imgproxy.formats import FORMATS, sniff
 from imgproxy.marks import Marks
-from imgproxy.originals import Original, Originals, Unchanged, may_hide, with_bytes
+from imgproxy.originals import Original, Originals, Unchanged, head_of, may_hide, with_bytes
 from imgproxy.request import RENDITION, Accepts, Client, Identity, ImageRequest, Variant, choose, etag, identify, negotiate
 from imgproxy.sources.source import Source
 from imgproxy.spec import Transform
@@ -309,7 +308,7 @@ class Images:
             return Picture(None, "", tag, 0, source.freshness(identity.locator), source)
         trace.cache = "miss"
         original, trace.cache = await self._originals.best(source, identity, trace, self._background)
-        head = await _head(original.content)
+        head = await head_of(original.content)
         format = sniff(head)
         if format is None:
             raise NotAnImage("the original is not a picture in any format this server knows")
@@ -326,17 +325,6 @@ def _verdict(entry: Entry | None) -> Verdict:
     if entry is None:
         return "expired"
     return "fresh" if entry.identity.validator else judge(entry.facts, time.time())
-
-
-async def _head(content: Entry | Spool) -> bytes:
-    """The first bytes, as soon as they are there. Raises what the spool failed of, and OriginFailed."""
-    if isinstance(content, Entry):
-        if content.body is not None:
-            return content.body[:SNIFF_BYTES]
-        if content.handle is None:
-            return b""
-        return await beginning(content.handle.fd, content.offset, min(SNIFF_BYTES, content.length))
-    return b"".join([chunk async for chunk in content.read(0, SNIFF_BYTES)])
 
 
 def _picture(entry: Entry, source: Source, variant: Variant, *, fresh_now: bool) -> Picture:

@@ -25,10 +25,9 @@ from imgproxy.errors import (
     SourceNotFound,
     SourceUnknown,
 )
-from imgproxy.formats import SNIFF_BYTES, sniff
-from imgproxy.jobs.beginning import beginning
+from imgproxy.formats import sniff
 from imgproxy.jobs.wire import Extent
-from imgproxy.originals import Original, Originals
+from imgproxy.originals import Original, Originals, head_of
 from imgproxy.sources.source import Source
 from imgproxy.spec import Transform
 from imgproxy.templates.resolve import Wanted
@@ -107,7 +106,7 @@ class Pictures:
         why = self._undrawable.get((seen, transform))
         if why is not None:
             raise NotAnImage(why)
-        head = await _head(content) if isinstance(content, Entry) else b""
+        head = await head_of(content) if isinstance(content, Entry) else b""
         if isinstance(content, Entry) and sniff(head) is None:
             raise NotAnImage("it is no picture in any format that this server knows")
         local = bool(identity.validator)
@@ -139,12 +138,3 @@ def brief(found: Sequence[Had], usual: Freshness, after_fallback: int, now: floa
 def _left(original: Original, now: float) -> Freshness:
     age = max(0, int(now - original.validated_at))
     return structs.replace(original.freshness, max_age=max(0, original.freshness.max_age - age))
-
-
-async def _head(entry: Entry) -> bytes:
-    """Raises OriginFailed."""
-    if entry.body is not None:
-        return entry.body[:SNIFF_BYTES]
-    if entry.handle is None:
-        return b""
-    return await beginning(entry.handle.fd, entry.offset, min(SNIFF_BYTES, entry.length))
