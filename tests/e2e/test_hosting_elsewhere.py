@@ -154,6 +154,16 @@ async def test_a_key_does_not_vouch_for_what_a_template_shows(stack: ExitStack, 
         assert got == status, (target, said)
 
 
+async def promised(hosting: Hosting, key: str, picture: str = "", webhook: str = "") -> str:
+    """The path of a job of one row that shows `picture`."""
+    document = {"canvas": {"width": 8, "height": 8, "picture": picture}, "layers": []}
+    _, made, _ = await hosting.ask("POST", "/v1/templates", key=key, data=json.dumps(document), Content_Type=JSON)
+    asked = {"template_id": made["response"]["id"], "rows": [{}]} | ({"webhook": webhook} if webhook else {})
+    status, said, _ = await hosting.ask("POST", "/v1/images/batch", key=key, data=json.dumps(asked), Content_Type=JSON)
+    assert status == 202, said
+    return f"/v1/jobs/{said['response']['id']}"
+
+
 async def test_webhooks_that_never_answer_hold_up_their_own_tenant_alone(stack: ExitStack, tmp_path: Path) -> None:
     called = asyncio.Event()
 
@@ -180,17 +190,11 @@ timeout = "10m"
 """,
     )
 
-    async def promised(key: str, port: int) -> None:
-        document = {"canvas": {"width": 8, "height": 8}, "layers": []}
-        _, made, _ = await hosting.ask("POST", "/v1/templates", key=key, data=json.dumps(document), Content_Type=JSON)
-        asked = {"template_id": made["response"]["id"], "rows": [{}], "webhook": f"http://127.0.0.1:{port}/"}
-        status, said, _ = await hosting.ask("POST", "/v1/images/batch", key=key, data=json.dumps(asked), Content_Type=JSON)
-        assert status == 202, said
-
     # More than both web processes work at, all of them due before the other's.
     for _ in range(44):
-        await promised(hosting.key, ports[0])
-    await promised(hosting.apikey("create", "--tenant", "other"), ports[1])
+        await promised(hosting, hosting.key, webhook=f"http://127.0.0.1:{ports[0]}/")
+    other = hosting.apikey("create", "--tenant", "other")
+    await promised(hosting, other, webhook=f"http://127.0.0.1:{ports[1]}/")
     await asyncio.wait_for(called.wait(), servers.SECONDS)
     answering.close()
     await answering.wait_closed()
@@ -226,19 +230,11 @@ total_timeout = "10m"
         web=1,
     )
 
-    async def promised(key: str, picture: str) -> str:
-        document = {"canvas": {"width": 8, "height": 8, "picture": picture}, "layers": []}
-        _, made, _ = await hosting.ask("POST", "/v1/templates", key=key, data=json.dumps(document), Content_Type=JSON)
-        asked = {"template_id": made["response"]["id"], "rows": [{}]}
-        status, said, _ = await hosting.ask("POST", "/v1/images/batch", key=key, data=json.dumps(asked), Content_Type=JSON)
-        assert status == 202, said
-        return f"/v1/jobs/{said['response']['id']}"
-
     count = 12
     for number in range(count):
-        await promised(hosting.key, f"http://127.0.0.1:{port}/{number}.png")
+        await promised(hosting, hosting.key, f"http://127.0.0.1:{port}/{number}.png")
     other = hosting.apikey("create", "--tenant", "other")
-    job = await promised(other, "")
+    job = await promised(hosting, other)
 
     async def done_within(seconds: float) -> bool:
         end = time.monotonic() + seconds
