@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -27,6 +28,10 @@ CATALOGUE = "catalogue.db"
 """The file of SQLite's."""
 
 _BUSY_MS = 1500
+_UNTIL = "until"
+"""Of a connection: when the time of its transaction is over, by the monotonic clock."""
+_LOOK_EVERY = 100_000
+"""Instructions of SQLite's, some milliseconds, after which it looks at the clock."""
 _LOST = (DBAPIError, PoolTimeout, OSError, TimeoutError)
 _OURS = (IntegrityError, DataError, ProgrammingError)
 """What is said of our own statements, and not of the database."""
@@ -118,7 +123,7 @@ class Database:
             self._leave(_closed(opening))
             raise
         try:
-            yield connection
+            yield await connection.execution_options(seconds=SECONDS)
         except asyncio.CancelledError:
             self._leave(connection.close())
             raise
@@ -190,7 +195,7 @@ def _meaning(error: Exception) -> CapacityError:
     return CatalogueUnavailable("the catalogue of hosted pictures does not answer")
 
 
-def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     # SQLAlchemy begins transactions itself, below; the driver's own way begins them too late.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -199,7 +204,16 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
+    def over() -> bool:
+        until: float = entry.info.get(_UNTIL, math.inf)
+        return time.monotonic() > until
+
+    # A statement that nobody waits for any more would go on in its thread, and four of them keep all others out.
+    connection.run_async(lambda sqlite: sqlite.set_progress_handler(over, _LOOK_EVERY))
+
 
 def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    connection.info[_UNTIL] = time.monotonic() + options.get("seconds", math.inf)
     # A transaction that only wants to write later fails at once, without waiting, if another one wrote meanwhile.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writing") else "BEGIN")

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
 from imgproxy.errors import (
     CatalogueUnavailable,
@@ -26,6 +26,7 @@ from imgproxy.errors import (
     SettingsError,
     StorageFull,
 )
+from imgproxy.library import database as database_module
 from imgproxy.library.catalogue import Account, Catalogue, Hosted, Search, new_id, now
 from imgproxy.library.database import Database, address
 from imgproxy.library.downloads import Downloads
@@ -331,6 +332,23 @@ async def test_a_disk_that_takes_no_more_rows_is_said_so(tmp_path: Path) -> None
         await fill()
     assert await Catalogue(database).stray(2) == []
     await close(database)
+
+
+async def test_statements_without_end_leave_the_catalogue_to_others(
+    catalogue: Catalogue, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = text("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n")
+
+    async def count() -> None:
+        async with catalogue.database.reading() as connection:
+            await connection.execute(endless)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database_module, "SECONDS", 0.2)
+        told = await asyncio.gather(*(count() for _ in range(12)), return_exceptions=True)  # more than there are connections
+    assert {type(one) for one in told} == {CatalogueUnavailable}
+    await catalogue.add(picture(tenant))
+    assert (await catalogue.account(tenant)).pictures == 1
 
 
 @pytest.mark.parametrize("url", ["postgresql://a:b@127.0.0.1:9/c", ""])
