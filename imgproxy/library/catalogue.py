@@ -28,6 +28,8 @@ MOST_IDS = 20
 LONGEST_PAGE = 100
 _BATCH = 500
 """Pictures that are deleted in one transaction: they fit into its time."""
+_FREQUENT = 10_000
+"""Pictures of one tag, up to which they are counted."""
 _NAMES = tuple(column.name for column in pictures.columns)
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -187,6 +189,8 @@ class Catalogue:
         return found[0]
 
     async def search(self, tenant: str, asked: Search) -> list[Hosted]:
+        if len(asked.tags) > 1:
+            asked = msgspec.structs.replace(asked, tags=await self._rarest_first(tenant, asked.tags))
         return await self._page(_matching(tenant, asked).limit(asked.limit))
 
     async def delete(self, tenant: str, ids: Sequence[str]) -> Deleted:
@@ -281,6 +285,14 @@ class Catalogue:
         if places:
             await connection.execute(strays.insert(), [{"place": place, "since": now()} for place in places])
         return places
+
+    async def _rarest_first(self, tenant: str, names: Sequence[str]) -> tuple[str, ...]:
+        """The pictures of the first are looked through for the other tags. What is frequent is not counted to its end."""
+        some = [select(tags.c.picture).where(tags.c.tenant == tenant, tags.c.tag == name).limit(_FREQUENT) for name in names]
+        counted = select(*(select(func.count()).select_from(each.subquery()).scalar_subquery() for each in some))
+        async with self.database.reading() as connection:
+            counts = (await connection.execute(counted)).one()
+        return tuple(name for _, name in sorted(zip(counts, names, strict=True)))
 
     async def _page(self, statement: Select[Any]) -> list[Hosted]:
         """Pictures with their tags, in one statement: a planner without statistics takes a second one, for the tags of some

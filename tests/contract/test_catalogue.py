@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -256,6 +256,26 @@ async def test_search(catalogue: Catalogue, tenant: str) -> None:
         pages += page
         after = page[-1].created_at, page[-1].id
     assert [each.id for each in pages] == [each.id for each in (*newest, old)]
+
+
+async def test_pictures_of_the_rarest_tag_are_looked_through_for_the_others(catalogue: Catalogue, tenant: str) -> None:
+    for tags in (("often",), ("often",), ("often", "seldom")):
+        await catalogue.add(picture(tenant, digest=secrets.token_hex(8), tags=tags))
+    asked: list[list[str]] = []
+
+    def told(_connection: object, _cursor: object, _statement: str, values: Sequence[object], *_: object) -> None:
+        asked.append([value for value in values if value in ("often", "seldom", "never")])  # type: ignore[misc]
+
+    engine = catalogue.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", told)
+    for tags, order, count in (
+        (("often", "seldom"), ["seldom", "often"], 1),
+        (("seldom", "often"), ["seldom", "often"], 1),
+        (("often", "seldom", "never"), ["never", "seldom", "often"], 0),
+    ):
+        assert len(await catalogue.search(tenant, Search(tags=tags))) == count
+        assert asked[-1] == order
+    event.remove(engine, "before_cursor_execute", told)
 
 
 async def test_a_download_counts_until_it_ends(catalogue: Catalogue, tenant: str, tmp_path: Path) -> None:
