@@ -30,6 +30,9 @@ MOST_VARIABLES = 64
 """Of a template, and so of its URL."""
 
 _BY_NAME = {option.name: option for option in OPTIONS}
+_MEANT = {field: option.name for option in OPTIONS for field in option.fields if "." not in field}
+_MEANT |= {name: name for name in _BY_NAME}
+"""Whole words are what other grammars call an option, and what we call its field."""
 _ROWS = {option.name: row for row, option in enumerate(OPTIONS)}
 _STRAY = re.compile("[^!-~]|#")
 LIBRARY = "library"
@@ -195,8 +198,8 @@ def _unknown(name: str) -> InvalidOption | InvalidTarget:
         return InvalidTarget("the query has an empty option")
     if name == "s":
         return InvalidOption(name, "the signature s must be the last option")
-    near = difflib.get_close_matches(name[:32], _BY_NAME, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    near = difflib.get_close_matches(name[:32].lower(), _MEANT, n=1, cutoff=0.65)
+    hint = f"; did you mean {_MEANT[near[0]]}?" if near else ""
     return InvalidOption(name[:40], f"there is no option {_shown(name)}{hint}")
 
 
