@@ -71,8 +71,9 @@ def resolve(settings: Settings, environ: Mapping[str, str]) -> tuple[Settings, d
         derived |= {"library.directory": f"default, below {why}"} if why else {}
     else:
         library = replace(library, directory=str(Path(library.directory).absolute()))
+    # A root that is a link stays one: a release is changed by pointing it elsewhere.
     sources = {
-        name: replace(source, root=str(Path(source.root).resolve())) if isinstance(source, FilesSource) else source
+        name: replace(source, root=str(Path(source.root).absolute())) if isinstance(source, FilesSource) else source
         for name, source in settings.sources.items()
     }
     templates = settings.templates

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imgproxy.configuration import Effective, Flag, available_cores, checks, load, read, units
 from imgproxy.errors import SettingsError
-from imgproxy.settings import HttpSource, Key, Settings, child_environment, environment
+from imgproxy.settings import FilesSource, HttpSource, Key, Settings, child_environment, environment
 
 KEY = '[[signing.keys]]\nid = "a"\nsecret = "0123456789abcdef0123456789abcdef"\n'
 HOME = {"HOME": "/home/somebody"}
@@ -366,6 +366,15 @@ def test_what_is_left_to_the_server_is_resolved(tmp_path: Path) -> None:
     )
     with pytest.raises(SettingsError, match="there is no HOME to put the cache below; set it"):
         load(None, {"IMGPROXY_SIGNING__UNSIGNED": "anyone"}, {})
+
+
+def test_a_root_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    """A release is changed by pointing it elsewhere."""
+    (tmp_path / "releases" / "42").mkdir(parents=True)
+    (tmp_path / "current").symlink_to("releases/42")
+    source = loaded(tmp_path, OPEN + f'[sources.a]\ntype = "files"\nroot = "{tmp_path}/current"').settings.sources["a"]
+    assert isinstance(source, FilesSource)
+    assert source.root == f"{tmp_path}/current"
 
 
 @pytest.mark.parametrize(
