@@ -190,6 +190,7 @@ def _add_purge(purge: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Prints no traceback, whatever the operator does."""
+    _open_standard_streams()
     try:
         arguments = parser().parse_args(argv)
         # Here, so that --help and mistakes are answered without loading what the commands need.
@@ -208,6 +209,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _open_standard_streams() -> None:
+    """Those that whoever started this has closed lead nowhere: a socket would get their numbers, which are a child's own."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # The lowest that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def _fail(message: str) -> int:

@@ -359,6 +359,40 @@ def test_a_closed_pipe_and_ctrl_c_are_quiet(config: Path) -> None:
     assert (waiting.returncode, err) == (130, b"")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_does_without_standard_streams(config: Path, closed: str) -> None:
+    script = f'exec "$@" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *command("check", "--config", str(config))],
+        capture_output=True,
+        env=child_environment(),
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert bool(done.stdout) is (">&-" not in closed.replace("2>&-", ""))
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_a_server_starts_without_standard_streams(tmp_path: Path, config: Path, closed: str) -> None:
+    """A socket that got the number of one was lost on the way to a child."""
+    starts(["sh", "-c", f'exec "$@" {closed}', "sh", *command("serve", "--config", str(config))], tmp_path)
+
+
+def starts(server: list[str], directory: Path) -> None:
+    """In that directory it becomes ready, and ends in order."""
+    environment = child_environment(IMGPROXY_SERVER__PORT="0", IMGPROXY_SERVER__ADMIN_PORT="0")
+    process = subprocess.Popen(server, stderr=subprocess.PIPE, cwd=directory, env=environment)
+    try:
+        assert process.stderr is not None
+        said = [next(process.stderr) for _ in range(2)]
+        process.terminate()
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert [json.loads(line)["event"] for line in said] == ["listening", "ready"]
+    assert process.returncode == 0
+
+
 def test_asking_for_help_loads_no_libraries(config: Path) -> None:
     code = "import sys; from imgproxy import cli; cli.parser(); print({'aiohttp', 'pyvips', 'msgspec'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
