@@ -103,7 +103,7 @@ def welcome(settings: Settings, links: Sequence[Link]) -> str:
 
 def _draw(folder: Path) -> None:
     folder.mkdir()
-    command = [sys.executable, "-m", "imgproxy.demo_pictures", str(folder)]
+    command = [sys.executable, "-P", "-m", "imgproxy.demo_pictures", str(folder)]
     drawn = subprocess.run(command, env=child_environment(), check=False, stdin=subprocess.DEVNULL, capture_output=True)  # noqa: S603 - our own module
     if drawn.returncode != 0:
         why = drawn.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]

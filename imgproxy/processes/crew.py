@@ -81,7 +81,8 @@ class Crew:
             stack.callback(ours.close)
             with theirs:
                 process = subprocess.Popen(  # noqa: S603 -- this interpreter and modules of ours, no shell
-                    [sys.executable, "-m", self.module, str(self._file), str(theirs.fileno())],
+                    # -P: what lies in the directory that the server was started in is not imported.
+                    [sys.executable, "-P", "-m", self.module, str(self._file), str(theirs.fileno())],
                     pass_fds=(self._file, theirs.fileno(), *self.inherits),
                     env=self.environment,
                     stdin=subprocess.DEVNULL,

@@ -378,6 +378,13 @@ def test_a_server_starts_without_standard_streams(tmp_path: Path, config: Path, 
     starts(["sh", "-c", f'exec "$@" {closed}', "sh", *command("serve", "--config", str(config))], tmp_path)
 
 
+def test_a_server_imports_nothing_from_where_it_is_started(tmp_path: Path, config: Path) -> None:
+    """Whoever writes to that directory is not whoever runs the server."""
+    for name in ("uvloop", "pyvips", "mmap"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
+    starts([sys.executable, "-P", "-m", "imgproxy", "serve", "--config", str(config)], tmp_path)
+
+
 def starts(server: list[str], directory: Path) -> None:
     """In that directory it becomes ready, and ends in order."""
     environment = child_environment(IMGPROXY_SERVER__PORT="0", IMGPROXY_SERVER__ADMIN_PORT="0")

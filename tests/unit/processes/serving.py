@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from imgproxy.processes import supervisor
-from imgproxy.settings import Settings
+from imgproxy.settings import Settings, child_environment
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,6 +28,7 @@ class Server:
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=ROOT,
+            env=child_environment(PYTHONPATH=str(ROOT)),
         )
         assert self.process.stdin is not None
         self.process.stdin.write(msgspec.json.encode(settings))
