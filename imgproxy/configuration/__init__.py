@@ -83,16 +83,27 @@ def resolve(settings: Settings, environ: Mapping[str, str]) -> tuple[Settings, d
     return replace(settings, **parts), derived
 
 
-def available_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """CPUs this process may use: its affinity, or the container's quota where that is less (cgroup v2). At least one."""
+def available_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """CPUs this process may use: its affinity, or the quota of its control group, or of one around that, where that is less
+    (cgroup v2). At least one."""
     cores = len(os.sched_getaffinity(0))
-    try:
-        quota, period = quota_file.read_text().split()
-        if quota != "max":
-            cores = min(cores, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        pass  # no cgroup v2: the affinity is all there is to know
+    for group in _control_groups(groups, own):
+        try:
+            quota, period = (group / "cpu.max").read_text().split()
+            if quota != "max":
+                cores = min(cores, math.ceil(int(quota) / int(period)))
+        except (OSError, ValueError):
+            pass  # the outermost group has none; no cgroup v2: the affinity is all there is to know
     return max(1, cores)
+
+
+def _control_groups(groups: Path, own: Path) -> list[Path]:
+    """Those that this process is in, from its own outwards: a container sees one, a service of systemd several."""
+    try:
+        place = own.read_text().partition("0::/")[2].partition("\n")[0]
+    except OSError:
+        place = ""
+    return [groups / each for each in (Path(place), *Path(place).parents)]
 
 
 def _written(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag]) -> tuple[Settings, Layers]:

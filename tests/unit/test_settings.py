@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -377,13 +378,28 @@ def test_a_root_that_is_a_link_stays_one(tmp_path: Path) -> None:
     assert source.root == f"{tmp_path}/current"
 
 
+@pytest.mark.parametrize("place", ["", "system.slice", "system.slice/imgproxy.service"])
+@pytest.mark.parametrize("own", ["0::/system.slice/imgproxy.service\n", "1:cpu:/\n0::/system.slice/imgproxy.service\n"])
 @pytest.mark.parametrize(
     ("content", "most"), [("50000 100000", 1), ("100000 100000", 1), ("max 100000", 4096), ("nonsense", 4096)]
 )
-def test_cores_are_bounded_by_the_containers_quota(tmp_path: Path, content: str, most: int) -> None:
-    (tmp_path / "cpu.max").write_text(content)
-    assert 1 <= available_cores(tmp_path / "cpu.max") <= most
-    assert available_cores(tmp_path / "missing") == available_cores(tmp_path / "absent") >= 1
+def test_cores_are_bounded_by_the_quota_of_any_group_around(
+    tmp_path: Path, place: str, own: str, content: str, most: int
+) -> None:
+    """That of a container is the outermost that it sees; systemd's are further in."""
+    (tmp_path / "system.slice" / "imgproxy.service").mkdir(parents=True)
+    (tmp_path / "system.slice" / "imgproxy.service" / "cpu.max").write_text("max 100000")
+    (tmp_path / place / "cpu.max").write_text(content)
+    (tmp_path / "own").write_text(own)
+    unbounded = len(os.sched_getaffinity(0))
+    assert available_cores(tmp_path, tmp_path / "own") == min(most, unbounded)
+
+
+def test_cores_are_bounded_by_the_containers_quota(tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text("50000 100000")
+    (tmp_path / "own").write_text("0::/\n")
+    assert available_cores(tmp_path, tmp_path / "own") == available_cores(tmp_path, tmp_path / "missing") == 1
+    assert available_cores(tmp_path / "absent", tmp_path / "missing") == len(os.sched_getaffinity(0))
 
 
 def test_settings_survive_the_way_to_a_child(tmp_path: Path) -> None:
