@@ -110,7 +110,7 @@ def log(level: int, event: str, **facts: object) -> None:
 
 
 RELOAD = b"reload"
-"""Told to web processes: read anew what can be read anew."""
+"""Told to web processes: read the files of templates anew, which is all that can be."""
 
 H = TypeVar("H", WebHandoff, RenderHandoff, JanitorHandoff)
 

@@ -145,7 +145,7 @@ def _follow(control: Control, reload: Callable[[], None]) -> None:
         except SettingsError as error:
             log(logging.ERROR, "not-reloaded", reason=str(error))
         else:
-            log(logging.INFO, "reloaded")
+            log(logging.INFO, "reloaded", what="templates")  # and nothing else: settings are those of the start
 
 
 async def _listen(

@@ -22,6 +22,7 @@ from imgproxy.cache.flight import Flights
 from imgproxy.cache.hot import HotCache
 from imgproxy.cache.negative import Negatives
 from imgproxy.drawing import Drawing
+from imgproxy.errors import SettingsError
 from imgproxy.fonts import Fonts
 from imgproxy.jobs.pool import Pool
 from imgproxy.jobs.quarantine import Quarantine
@@ -151,7 +152,14 @@ def create(settings: Settings, runtime: Path) -> Site:
     def connect(server: web.Server) -> asyncio.BaseProtocol:
         return HotConnection(server, answers, settings.server.write_timeout, loop=server._loop, **server._kwargs)
 
-    return Site(public, admin, drain, connect, templates.shelf.load if templates is not None else lambda: None)
+    return Site(public, admin, drain, connect, partial(reread, settings, templates))
+
+
+def reread(settings: Settings, templates: TemplateSource | None) -> None:
+    """What is read anew when it is asked for: the files of templates. Raises SettingsError, also where there are none."""
+    if templates is None or not settings.templates.directory:
+        raise SettingsError("only the files of templates are read anew, and there are none; all else needs a new start")
+    templates.shelf.load()
 
 
 def readiness(handler: ImageHandler, storage: Storage, pool: Pool) -> Callable[[], dict[str, object]]:

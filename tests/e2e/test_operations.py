@@ -206,6 +206,13 @@ async def test_broken_pictures_leave_nothing_behind_while_it_serves(serve: Serve
     assert descriptors(web_process) <= before + 1
 
 
+async def test_what_sighup_does_not_read_anew_is_not_said_to_be(serve: Serve) -> None:
+    """Settings are those of the start: whoever has changed a key must not take the old one to be gone."""
+    server = serve()
+    server.process.send_signal(signal.SIGHUP)
+    assert "all else needs a new start" in server.wait_for("not-reloaded")["reason"]
+
+
 async def test_draining_finishes_what_is_under_way(serve: Serve) -> None:
     """SIGTERM: requests in flight end well, readiness says no while liveness says yes, the exit code is 0."""
     asked, release = asyncio.Event(), asyncio.Event()

@@ -386,7 +386,7 @@ async def test_files_are_read_anew_when_told_to(serve: Serve, tmp_path: Path) ->
     assert list((await drawn(server, "/images/template/squares"))[5, 5]) == [255, 0, 0]
     write(shelf, squares=template("#0000ff"), late=template("#00ff00"))
     server.process.send_signal(signal.SIGHUP)
-    server.wait_for("reloaded")
+    assert server.wait_for("reloaded")["what"] == "templates"
     assert list((await drawn(server, "/images/template/late"))[5, 5]) == [0, 255, 0]
     await eventually(server, "/images/template/squares", [0, 0, 255])
     write(shelf, squares='{"canvas": {"width": -1}}')
