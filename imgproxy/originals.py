@@ -15,7 +15,7 @@ from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness, Validators
 from imgproxy.cache.flight import Flights
-from imgproxy.cache.freshness import judge
+from imgproxy.cache.freshness import judge, shorter
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import ImgproxyError, OriginFailed, SourceError, SourceForbidden, SourceNotFound
@@ -248,12 +248,7 @@ def _confirmed(answer: NotModified, known: Facts | None) -> Freshness:
     """What an origin has said once holds until it says something else; never longer than where it says nothing at all."""
     if known is None or not answer.silent:
         return answer.freshness
-    before, now = known.freshness, answer.freshness
-    return Freshness(
-        min(before.max_age, now.max_age),
-        min(before.stale_while_revalidate, now.stale_while_revalidate),
-        min(before.stale_if_error, now.stale_if_error),
-    )
+    return shorter(known.freshness, answer.freshness)
 
 
 def _local(source: Source, identity: Identity, fetched: Fetched | NotModified, begun_at: float) -> Original:

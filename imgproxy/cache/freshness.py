@@ -58,6 +58,15 @@ def from_origin(headers: Mapping[str, str], default: Freshness, now: float) -> F
     return Freshness(default.max_age, *windows)
 
 
+def shorter(one: Freshness, other: Freshness) -> Freshness:
+    """What both allow."""
+    return Freshness(
+        min(one.max_age, other.max_age),
+        min(one.stale_while_revalidate, other.stale_while_revalidate),
+        min(one.stale_if_error, other.stale_if_error),
+    )
+
+
 def _windows(directives: Mapping[str, int], default: Freshness) -> tuple[int, int]:
     """stale-while-revalidate and stale-if-error. Some directives forbid to serve what is stale (§4.2.4); next to s-maxage only
     what the origin itself allows is allowed.

@@ -8,8 +8,9 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import reduce
 from hashlib import blake2b
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from imgproxy.cache.entry import Freshness, Validators
-from imgproxy.cache.freshness import from_origin
+from imgproxy.cache.freshness import from_origin, shorter
 from imgproxy.errors import OriginFailed, OriginTimeout, SettingsError, SourceForbidden, SourceNotFound, SourceTooLarge
 from imgproxy.settings import HttpSource, LimitSettings
 from imgproxy.sources.addresses import parse_network
@@ -96,21 +97,22 @@ class Http:
     async def open(self, locator: str, have: Validators | None) -> AsyncIterator[Fetched | NotModified]:
         url = self._places.locate(locator)
         deadline = asyncio.get_running_loop().time() + self._settings.total_timeout
-        response, place = await self._ask(url, have, deadline)
-        if response.status == 304 and not self._fresh(response)[1]:
+        way, place = await self._ask(url, have, deadline)
+        if way[-1].status == 304 and not self._fresh(way)[1]:
             # What is stored may not be kept any more; who asks now gets it as what never may be.
-            response.close()
+            way[-1].close()
             have = None
-            response, place = await self._ask(url, have, deadline)
+            way, place = await self._ask(url, have, deadline)
+        response = way[-1]
         try:
             if response.status == 304 and have is not None and _conditions(have, place):
-                freshness, _ = self._fresh(response)
+                freshness, _ = self._fresh(way)
                 silent = self._settings.respect_origin and not any(name in response.headers for name in _LIFETIMES)
                 yield NotModified(_validators(response, have), freshness, silent)
                 return
             _refuse_status(response.status)
             length, inflater = self._measure(response)
-            freshness, storable = self._fresh(response)
+            freshness, storable = self._fresh(way)
             async with aclosing(self._body(response, inflater, deadline)) as body:
                 validators = _validators(response, Validators(place=place))
                 yield Fetched(length, validators, freshness, storable and _is_delimited(response), body=body)
@@ -127,14 +129,16 @@ class Http:
             await session.close()
             await self._guard.close()
 
-    async def _ask(self, url: URL, have: Validators | None, deadline: float) -> tuple[aiohttp.ClientResponse, str]:
-        """The first answer that is no redirect, and its place as in `Validators`."""
+    async def _ask(self, url: URL, have: Validators | None, deadline: float) -> tuple[list[aiohttp.ClientResponse], str]:
+        """The redirects, closed, the first answer that is none, and its place as in `Validators`."""
         secrets: Mapping[str, str] = self._settings.request_headers
         place = ""
+        way: list[aiohttp.ClientResponse] = []
         for _ in range(self._settings.max_redirects + 1):
             response = await self._get(url, {**secrets, **_conditions(have, place)}, deadline)
+            way.append(response)
             if response.status not in _REDIRECTS:
-                return response, place
+                return way, place
             location = response.headers.get("Location")
             response.close()
             if location is None:
@@ -184,12 +188,16 @@ class Http:
             return length, None
         return None, Inflater(coding)
 
-    def _fresh(self, response: aiohttp.ClientResponse) -> tuple[Freshness, bool]:
-        """For how long it is good, and whether it may be kept at all."""
+    def _fresh(self, way: Sequence[aiohttp.ClientResponse]) -> tuple[Freshness, bool]:
+        """For how long it is good, no longer than each redirect that led to it, and whether it may be kept at all.
+
+        A redirect that may not be kept is asked for each time; what is at its end may then still be the same.
+        """
         if not self._settings.respect_origin:
             return self._freshness, True
-        freshness = from_origin(response.headers, self._freshness, time.time())
-        return (freshness, True) if freshness is not None else (Freshness(0), False)
+        now = time.time()
+        said = [from_origin(answer.headers, self._freshness, now) for answer in way]
+        return reduce(shorter, [freshness or Freshness(0) for freshness in said]), said[-1] is not None
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:

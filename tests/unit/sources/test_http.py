@@ -186,8 +186,8 @@ async def test_what_may_not_be_kept_any_more_is_not_confirmed(control: str) -> N
 # Redirects
 
 
-def redirecting(location: str, status: str = "302 Found") -> bytes:
-    return reply(status=status, headers={"Location": location, "Set-Cookie": "session=canary; Path=/"})
+def redirecting(location: str, status: str = "302 Found", **more: str) -> bytes:
+    return reply(status=status, headers={"Location": location, "Set-Cookie": "session=canary; Path=/"} | more)
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
@@ -243,6 +243,39 @@ async def test_who_is_redirected_elsewhere_is_not_asked_about_what_was_there_bef
     identity = Identity("web:0", "a")
     assert len({etag(identity, each) for each in (one, two, Validators('"v1"'))}) == 3
     assert [each.etag for each in (one, two)] == ['"v1"', '"v1"']
+
+
+@pytest.mark.parametrize(
+    ("control", "freshness"),
+    [
+        ("no-store", Freshness(0)),
+        ("private, max-age=60", Freshness(0)),
+        ("no-cache", Freshness(0)),
+        ("max-age=60, stale-while-revalidate=9", Freshness(60, 9, 86400)),
+        ("max-age=60, must-revalidate", Freshness(60)),
+        ("max-age=9999", Freshness(999, 3600, 86400)),
+        ("", Freshness(99, 3600, 86400)),
+    ],
+)
+async def test_where_a_redirect_leads_is_known_for_as_long_as_it_is_good(control: str, freshness: Freshness) -> None:
+    """One that may not be kept is asked for again, and what it led to is kept if that may be."""
+
+    async def answer(_: Origin, head: bytes, writer: asyncio.StreamWriter) -> None:
+        if head.startswith(b"GET /a "):
+            writer.write(redirecting("/b", **({"Cache-Control": control} if control else {})))
+        elif head.startswith(b"GET /b "):
+            writer.write(redirecting("/c", **{"Cache-Control": "max-age=9999"}))
+        else:
+            known = b"if-none-match" in head.lower()
+            fields = {"ETag": '"v1"', "Cache-Control": "max-age=999"}
+            writer.write(reply(b"" if known else BODY, "304 Same" if known else "200 OK", fields))
+
+    async with origin(answer) as here, http(base_url=here.url, freshness=FreshnessSettings(max_age=99)) as source:
+        async with source.open("a", None) as first:
+            assert isinstance(first, Fetched)
+            assert (first.freshness, first.storable) == (freshness, True)
+        async with source.open("a", first.validators) as second:
+            assert second == NotModified(first.validators, freshness)
 
 
 @pytest.mark.parametrize(("most", "hops", "arrives"), [(3, 3, True), (3, 4, False), (0, 0, True), (0, 1, False), (1, 1, True)])
