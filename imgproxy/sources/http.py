@@ -16,7 +16,10 @@ from types import SimpleNamespace
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from imgproxy.cache.entry import Freshness, Validators
@@ -201,7 +204,7 @@ class Http:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
+            connector = _Connector(
                 resolver=self._guard,
                 socket_factory=self._guard.new_socket,
                 ttl_dns_cache=_DNS_SECONDS,
@@ -223,6 +226,24 @@ class Http:
                 max_headers=_HEADERS,
             )
         return self._session
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Gives no connection on which something has come before anything was asked: it would be taken for the answer
+    (RFC 9112 §6.3)."""
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- aiohttp's own
+    ) -> Connection:
+        for _ in range(self.limit_per_host + 1):  # so many may be idle
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ServerDisconnectedError
 
 
 class _Phases:

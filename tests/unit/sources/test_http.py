@@ -370,6 +370,27 @@ async def test_bytes_after_the_end_are_nobodys_answer() -> None:
         assert here.connections == 3
 
 
+async def test_what_comes_while_a_connection_is_idle_is_nobodys_answer() -> None:
+    """Two of them are idle, and on both another answer comes before the next picture is asked for."""
+    both = asyncio.Barrier(2)
+    idle: list[asyncio.StreamWriter] = []
+
+    async def answer(_: Origin, head: bytes, writer: asyncio.StreamWriter) -> None:
+        if len(idle) < 2:
+            idle.append(writer)
+            await both.wait()
+        writer.write(reply(head.split(b" ")[1]))
+
+    async with origin(answer) as here, http(base_url=here.url) as source, http(base_url=here.url) as another:
+        assert await asyncio.gather(fetch(source, "a"), fetch(source, "b")) == [b"/a", b"/b"]
+        for writer in idle:
+            writer.write(reply(b"poison"))
+            await writer.drain()
+        assert await fetch(another, "later") == b"/later"  # and by then all has arrived
+        assert [await fetch(source, name) for name in ("c", "d")] == [b"/c", b"/d"]
+        assert here.connections == 4
+
+
 @pytest.mark.parametrize(
     "answer",
     [
