@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from imgproxy.background import Background
 from imgproxy.cache.entry import Entry, Freshness
 from imgproxy.cache.files import input_fd
+from imgproxy.cache.freshness import together
 from imgproxy.errors import InvalidOption, OriginFailed, SourceError, SourceNotFound, SourceUnknown
 from imgproxy.fonts import Fonts
 from imgproxy.jobs.wire import MOST_MARKS, Extent, Font
@@ -28,8 +29,8 @@ from imgproxy.urls.native import TEMPLATE
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The marks of one transform. `versions` tells theirs from all others; `freshness`, and `age` in seconds, are those of the
-    one that is soonest to be asked for again, None where all are files or hosted; `storable` whether caches may keep what has
+    """The marks of one transform. `versions` tells theirs from all others; `freshness`, and `age` in seconds, are those of
+    all of them together, None where all are files or hosted; `storable` whether caches may keep what has
     them, `private` whether one of them is not for everybody."""
 
     versions: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ class Marks:
             # A template is good for no longer than what was fetched for it, or stands for that.
             if not identity.validator or mark.source == TEMPLATE
         ]
-        freshness, age = min(fetched, key=lambda each: each[0].max_age - each[1], default=(None, 0))
+        freshness, age = together(fetched) if fetched else (None, 0)
         return Found(
             tuple(f"{identity.key} {original.digest}" for identity, original in found),
             freshness,

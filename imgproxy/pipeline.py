@@ -21,7 +21,7 @@ from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Freshness
 from imgproxy.cache.flight import Flights
-from imgproxy.cache.freshness import Verdict, judge
+from imgproxy.cache.freshness import Verdict, judge, together
 from imgproxy.cache.hot import HotCache
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
@@ -174,10 +174,10 @@ class Images:
         if not found.versions:
             return picture
         picture = structs.replace(picture, storable=picture.storable and found.storable, private=found.private)
-        if found.freshness is None or picture.freshness.max_age - picture.age <= found.freshness.max_age - found.age:
+        if found.freshness is None:
             return picture
-        # The mark is to be asked for first.
-        return structs.replace(picture, freshness=found.freshness, age=found.age)
+        freshness, age = together([(picture.freshness, picture.age), (found.freshness, found.age)])
+        return structs.replace(picture, freshness=freshness, age=age)
 
     async def _answer(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -65,6 +65,18 @@ def shorter(one: Freshness, other: Freshness) -> Freshness:
         min(one.stale_while_revalidate, other.stale_while_revalidate),
         min(one.stale_if_error, other.stale_if_error),
     )
+
+
+def together(parts: Sequence[tuple[Freshness, int]]) -> tuple[Freshness, int]:
+    """How long what has these parts is good, and its age, from those of each: fresh as long as the one that is to be asked for
+    first, and stale for no longer than any may be."""
+    soonest, age = min(parts, key=lambda part: part[0].max_age - part[1])
+    left = soonest.max_age - age
+    return Freshness(
+        soonest.max_age,
+        min(each.max_age - old + each.stale_while_revalidate for each, old in parts) - left,
+        min(each.max_age - old + each.stale_if_error for each, old in parts) - left,
+    ), age
 
 
 def _windows(directives: Mapping[str, int], default: Freshness) -> tuple[int, int]:

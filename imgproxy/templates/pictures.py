@@ -15,6 +15,7 @@ from msgspec import structs
 from imgproxy.background import Background
 from imgproxy.cache.entry import Entry, Freshness
 from imgproxy.cache.files import input_fd
+from imgproxy.cache.freshness import together
 from imgproxy.errors import (
     ImageError,
     ImgproxyError,
@@ -131,7 +132,7 @@ def brief(found: Sequence[Had], usual: Freshness, after_fallback: int, now: floa
     """How long what shows these pictures is good from `now` on: as long as the one that is to be asked for first, and
     `after_fallback` seconds where one stands for another."""
     each = [usual, *(_left(picture.original, now) for picture in found if not picture.local)]
-    soonest = min(each, key=lambda freshness: freshness.max_age)
+    soonest, _ = together([(freshness, 0) for freshness in each])
     return Freshness(min(soonest.max_age, after_fallback)) if any(picture.instead for picture in found) else soonest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 import aiohttp
@@ -101,6 +102,18 @@ async def test_freshness_and_age_are_those_of_what_is_to_be_asked_for_first(serv
         while not await age(plain, 3000):
             pass
     assert await age(plain + mark, 1000) < await age(plain, 3000)
+
+
+async def test_a_mark_that_must_be_revalidated_is_not_shown_stale_for_its_picture(serve: Serve, origin: Origin) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        control = "max-age=2000, must-revalidate" if request.path == "/logo.png" else "max-age=1000, stale-if-error=5000"
+        return web.Response(body=RED_LOGO, headers={"Cache-Control": control, "Content-Type": "image/png"})
+
+    origin.answer = answer
+    response, _ = await get(serve(source(origin)), "/images/web/a.png?w=20&fm=png&mark=web/logo.png")
+    ends = [int(seconds) for seconds in re.findall(r"=(\d+)", response.headers["Cache-Control"])]
+    assert ends[0] == 1000
+    assert ends[0] + max(ends[1:]) <= 2000
     async with asyncio.timeout(30):
         while not await age("/images/local/scene.jpg?w=50&fm=png" + mark, 1000):
             pass

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imgproxy.cache.entry import Freshness
-from imgproxy.cache.freshness import from_origin, judge
+from imgproxy.cache.freshness import from_origin, judge, together
 from tests.unit.cache.samples import facts
 
 NOW = 1_800_000_000.0
@@ -34,6 +34,38 @@ def test_verdicts_change_exactly_at_the_bounds(age: float, verdict: str) -> None
 
 ORDER = ["fresh", "stale", "usable-on-error", "expired"]
 windows = st.integers(0, 2**31)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([(Freshness(100, 10, 20), 5)], (Freshness(100, 10, 20), 5)),
+        ([(Freshness(300, 900, 900), 0), (Freshness(600), 0)], (Freshness(300, 300, 300), 0)),
+        ([(Freshness(300), 0), (Freshness(600, 900, 900), 0)], (Freshness(300), 0)),
+        ([(Freshness(300, 900, 900), 10), (Freshness(600, 0, 9), 500)], (Freshness(600, 0, 9), 500)),
+        ([(Freshness(300, 50, 90), 310), (Freshness(600, 0, 20), 500)], (Freshness(300, 50, 90), 310)),
+        ([(Freshness(10, 5, 5), 0), (Freshness(10, 3, 7), 0)], (Freshness(10, 3, 5), 0)),
+    ],
+    ids=repr,
+)
+def test_parts_are_together_as_good_as_the_worst_of_them(
+    parts: list[tuple[Freshness, int]], expected: tuple[Freshness, int]
+) -> None:
+    assert together(parts) == expected
+
+
+@given(st.lists(st.tuples(st.builds(Freshness, windows, windows, windows), windows), min_size=1, max_size=4), windows)
+def test_nothing_is_better_than_its_parts(parts: list[tuple[Freshness, int]], later: int) -> None:
+    """At any moment from now on the whole has the verdict of the worst part."""
+    freshness, age = together(parts)
+
+    def verdict(each: Freshness, old: int) -> int:
+        return ORDER.index(judge(facts(validated_at=NOW, freshness=each), NOW + old + later))
+
+    for window in ("stale_while_revalidate", "stale_if_error"):
+        alone = [(Freshness(**{"max_age": each.max_age, window: getattr(each, window)}), old) for each, old in parts]
+        whole = Freshness(**{"max_age": freshness.max_age, window: getattr(freshness, window)})
+        assert verdict(whole, age) == max(verdict(*part) for part in alone)
 
 
 @given(windows, windows, windows, st.lists(st.floats(-1e10, 1e10), min_size=1, max_size=8))

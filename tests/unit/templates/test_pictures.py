@@ -31,6 +31,7 @@ def had(max_age: int, age: float, *, local: bool = False, instead: bool = False)
         ([had(1000, 900), had(200, 0)], Freshness(100, 1, 2)),
         ([had(1000, 2000)], Freshness(0, 1, 2)),
         ([had(1000, -2000)], USUAL),
+        ([had(550, 0)], Freshness(500, 51, 52)),
         ([had(1, 0, local=True)], USUAL),
         ([had(1000, 0, instead=True)], Freshness(10)),
         ([had(1000, 995, instead=True)], Freshness(5)),
