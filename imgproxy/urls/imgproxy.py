@@ -41,7 +41,7 @@ UNSIGNED = ("unsafe", "_", "insecure", "-")
 """What clients write where nothing is signed."""
 
 _STRAY = re.compile("[^!-~]|#")
-_COLLAPSED = re.compile(r"([a-z][a-z0-9+.-]*):/+")
+_COLLAPSED = re.compile(r"([a-z][a-z0-9+.-]*):/(?!/)")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 
 
@@ -261,8 +261,10 @@ class Imgproxy:
         name, rest = scheme.groups()
         if name in ("http", "https") and self._web:
             return self._web, url
-        if name == "local" and self._local and rest.startswith("/") and rest[1:]:
-            return self._local, rest[1:]
+        # A file has no query: that is there for caches. Nor does it matter how many slashes its path begins with.
+        path = rest.partition("?")[0].lstrip("/") if rest.startswith("/") else ""
+        if name == "local" and self._local and path:
+            return self._local, path
         raise SourceUnknown(f"this server has no pictures from {name}://")
 
     def _request(self, source: str, locator: str, asked: Asked) -> ImageRequest:
