@@ -113,7 +113,8 @@ def _written(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
 
 
 def _place(variable: str, text: str, origin: str) -> list[tuple[list[str], object]]:
-    return aliases.placed(variable, text) or [place(Settings, variable.lower().split("__"), text, origin)]
+    found = aliases.placed(variable, text)
+    return [place(Settings, variable.lower().split("__"), text, origin)] if found is None else found
 
 
 def _provenance(settings: Settings, layers: Layers) -> dict[str, str]:

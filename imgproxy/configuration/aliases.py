@@ -57,19 +57,22 @@ def _local(text: str) -> Placed:
 
 
 _HOST = re.compile(r"(?:https?://)([^/@]+)/?")
+_LOCAL_ALL = re.compile("local:/{0,3}")
 
 
 def _allowed(text: str) -> Placed:
     hosts = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        found = _HOST.fullmatch(part)
-        if part.startswith("local://"):
+        if _LOCAL_ALL.fullmatch(part):
             continue
+        found = _HOST.fullmatch(part)
         if found is None:
             # A path would be lost here, and more be allowed than was.
-            raise ValueError('expected hosts such as "https://example.com/", without a path; others go into the file')
+            raise ValueError(f'expected hosts such as "https://example.com/", or local://, without a path; got "{part[:80]}"')
         hosts.append(found[1])
     yield "imgproxy.enabled", True
+    if not hosts:
+        return
     yield "imgproxy.web", WEB
     yield f"sources.{WEB}.type", "http"
     yield f"sources.{WEB}.allow", hosts
@@ -84,7 +87,7 @@ def _qualities(text: str) -> Placed:
         name, mark, quality = part.strip().partition("=")
         name = {"jpg": "jpeg"}.get(name, name)
         if not mark or name not in ("jpeg", "webp", "avif"):
-            raise ValueError('expected qualities such as "jpeg=80,webp=79,avif=63"')
+            raise ValueError(f'expected qualities of jpeg, webp and avif, such as "jpeg=80,webp=79,avif=63"; got "{part[:80]}"')
         yield f"encode.{name}_quality", Text(quality)
 
 
@@ -141,10 +144,13 @@ _BY_VARIABLE = {alias.variable: alias for alias in ALIASES}
 
 
 def placed(variable: str, text: str) -> list[tuple[list[str], object]] | None:
-    """The keys and values that IMGPROXY_<variable> stands for; None where it is no alias. Raises SettingsError."""
+    """The keys and values that IMGPROXY_<variable> stands for, none where it is empty, as imgproxy has it; None where it is no
+    alias. Raises SettingsError."""
     alias = _BY_VARIABLE.get(variable)
     if alias is None:
         return None
+    if not text:
+        return []
     try:
         return [(key.split("."), value) for key, value in alias.place(text)]
     except ValueError as error:

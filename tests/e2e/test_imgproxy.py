@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imgproxy.configuration import load
+from imgproxy.configuration.aliases import ALIASES, Alias
 from imgproxy.errors import SettingsError
 from imgproxy.keysalt import KeySalt
 from imgproxy.settings import FilesSource, HttpSource
@@ -145,13 +146,27 @@ def test_the_environment_of_an_imgproxy_server(tmp_path: Path) -> None:
     assert (settings.encode.jpeg_quality, settings.encode.webp_quality, settings.encode.avif_quality) == (70, 79, 50)
 
 
+def test_an_imgproxy_server_of_local_files_alone(tmp_path: Path) -> None:
+    given = {"KEY": PAIR[0], "SALT": PAIR[1], "LOCAL_FILESYSTEM_ROOT": str(tmp_path), "ALLOWED_SOURCES": "local://"}
+    environment = {"HOME": str(tmp_path)} | {f"IMGPROXY_{name}": value for name, value in given.items()}
+    settings = load(None, environment, {}).settings
+    assert (list(settings.sources), settings.imgproxy.web) == ([settings.imgproxy.local], "")
+
+
+@pytest.mark.parametrize("alias", ALIASES, ids=lambda alias: alias.variable)
+def test_an_empty_variable_is_none(tmp_path: Path, alias: Alias) -> None:
+    given = {"HOME": str(tmp_path), "IMGPROXY_SIGNING__UNSIGNED": "loopback"}
+    assert load(None, given | {f"IMGPROXY_{alias.variable}": ""}, {}).settings == load(None, given, {}).settings
+
+
 @pytest.mark.parametrize(
     ("environment", "match"),
     [
         ({"KEY": "00"}, "imgproxy.salts: every key needs a salt"),
         ({"KEY": "0x", "SALT": "00"}, "imgproxy.keys: expected hexadecimal"),
         ({"ALLOWED_SOURCES": "https://a.test/path/"}, "IMGPROXY_ALLOWED_SOURCES: expected hosts"),
-        ({"FORMAT_QUALITY": "png=3"}, "IMGPROXY_FORMAT_QUALITY: expected qualities"),
+        ({"ALLOWED_SOURCES": "https://a.test/,local:///public/"}, 'IMGPROXY_ALLOWED_SOURCES: .* got "local:///public/"'),
+        ({"FORMAT_QUALITY": "jpg=70,png=3"}, 'IMGPROXY_FORMAT_QUALITY: expected qualities .* got "png=3"'),
         ({"SIGNATURE_SIZE": "33"}, "imgproxy.signature_size"),
         ({"PRESETS": "a=pr:a"}, "imgproxy.presets: presets in a loop"),
         ({"PRESETS": "a=w:x"}, "imgproxy.presets: w must be"),
