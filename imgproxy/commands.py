@@ -199,7 +199,7 @@ def explain(arguments: Namespace) -> int:
 def purge(arguments: Namespace) -> int:
     from imgproxy.cache.bans import Bans
     from imgproxy.web.admin import Purge, ban_of
-    from imgproxy.web.doors import make_native
+    from imgproxy.web.doors import make_doors
 
     written = _read(arguments).settings
     settings, _ = configuration.resolve(written, environment())
@@ -216,7 +216,8 @@ def purge(arguments: Namespace) -> int:
         asked = Purge(source=arguments.source, path=arguments.path)
     else:
         asked = Purge(source=arguments.source, prefix=arguments.prefix or "")
-    ban = ban_of(asked, time.time(), (make_native(settings),), settings.expect_source)
+    dialects = [door.dialect for door in make_doors(settings)] if asked.url else []
+    ban = ban_of(asked, time.time(), dialects, settings.expect_source)
     Bans(directory).add(ban)
     what = "everything" if ban.prefix and not ban.locator else ban.locator + ("…" if ban.prefix else "")
     print(f"purged: {what} of {ban.source}")

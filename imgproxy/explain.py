@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from imgproxy.cache.bans import Bans
 from imgproxy.cache.disk import DiskStore, read
 from imgproxy.cache.entry import Facts
 from imgproxy.cache.freshness import judge
-from imgproxy.errors import ImgproxyError, InvalidTarget, NotAnImage, SourceNotFound
+from imgproxy.errors import ImgproxyError, InvalidOption, InvalidTarget, NotAnImage, SourceNotFound
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs.wire import Finished
 from imgproxy.pipeline import RASTER
@@ -49,7 +50,8 @@ async def explain(settings: Settings, target: str, accept: str | None) -> dict[s
             said["refused"].append(_refusal(refused, door))
         request = dialect.parse(signed.payload)
         said["request"] = msgspec.to_builtins(request)
-        said["canonical"] = dialect.build(request)
+        with contextlib.suppress(InvalidTarget, InvalidOption):  # not every URL that is answered is one that would be written
+            said["canonical"] = dialect.build(request)
         await _explain_source(settings, request, signed, accept, said)
     except ImgproxyError as error:
         if _refusal(error, door) not in said["refused"]:

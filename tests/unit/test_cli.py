@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from imgproxy import cli
 from imgproxy.cache.bans import Bans
 from imgproxy.formats import sniff
+from imgproxy.keysalt import KeySalt
 from imgproxy.request import Identity
 from imgproxy.settings import child_environment
 from imgproxy.signing import Signer
@@ -267,6 +268,15 @@ def test_explain_draws_nothing_that_is_not_drawn(run: Run, tmp_path: Path) -> No
     assert (said["answer"], said["format"]["name"], "drawn" in said) == ("the original's own bytes", "jpeg", False)
     said = json.loads(run("explain", signer.sign("/images/shop/drawing.svg"), "--accept", "image/webp")[1])
     assert (said["format"]["name"], "drawn" in said) == ("webp", True)
+
+
+def test_urls_of_imgproxys_are_explained_and_purged(run: Run, config: Path) -> None:
+    config.write_text(f'{config.read_text()}[imgproxy]\nenabled = true\nkeys = ["00"]\nsalts = ["ff"]\nlocal = "shop"\n')
+    path = "/pn:1/plain/local:///scene.jpg"
+    said = json.loads(run("explain", f"/info/{KeySalt([('00', 'ff')]).sign(path)}{path}")[1])
+    assert (said["refused"], said["format"]["name"]) == ([], "json")
+    for target in ("/unsafe/w:10/plain/local:///scene.jpg@webp", f"/info/unsafe{path}"):
+        assert run("purge", "--url", f"https://img.example.com{target}") == (0, "purged: scene.jpg of shop\n", "")
 
 
 @pytest.mark.parametrize(
