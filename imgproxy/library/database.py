@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -26,6 +26,13 @@ SECONDS = 1.8
 
 CATALOGUE = "catalogue.db"
 """The file of SQLite's."""
+
+_PARAMETERS = (
+    *("sslmode", "ssl", "direct_tls", "host", "port", "passfile", "target_session_attrs"),
+    "prepared_statement_cache_size",
+)
+"""What the URL of a PostgreSQL may say behind its `?`. The driver refuses every other with a traceback, and libpq's `sslmode`
+is its `ssl`."""
 
 _BUSY_MS = 1500
 _UNTIL = "until"
@@ -52,7 +59,11 @@ def address(url: str, directory: Path) -> str:
         parsed = None
     if parsed is None or parsed.drivername not in ("postgresql", "postgres"):
         raise SettingsError('library.database: expected "postgresql://USER:PASSWORD@HOST/NAME", or "" for SQLite')
-    return parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+    for name in parsed.query:
+        if name not in _PARAMETERS:
+            raise SettingsError(f'library.database: takes no parameter "{name}"; there are {", ".join(_PARAMETERS)}')
+    query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
+    return parsed.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
 
 
 class Database:
@@ -83,6 +94,8 @@ class Database:
                 )
             except ModuleNotFoundError as error:
                 raise SettingsError("library.database: needs the package imgproxy-server[postgres]") from error
+            except (ArgumentError, ValueError) as error:
+                raise SettingsError(f"library.database: a parameter is wrong: {error}") from error
 
     async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do a change together with what has to follow it: whoever asked may go, and it is done to its end all the same."""

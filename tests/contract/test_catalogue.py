@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import threading
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -369,6 +371,40 @@ async def test_statements_without_end_leave_the_catalogue_to_others(
     assert {type(one) for one in told} == {CatalogueUnavailable}
     await catalogue.add(picture(tenant))
     assert (await catalogue.account(tenant)).pictures == 1
+
+
+async def test_a_catalogue_of_a_newer_version_is_said_to_be(tmp_path: Path) -> None:
+    """As when a release is taken back."""
+    database = Database(address("", tmp_path))
+    await migrate(database)
+    async with database.writing() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SettingsError, match=r"is of a newer version of this server: .*'9999'"):
+        await migrate(database)
+    await close(database)
+
+
+async def test_a_postgresql_may_be_named_as_its_own_tools_do(postgres_url: str, tmp_path: Path) -> None:
+    for parameters, refused in (("sslmode=disable", ""), ("sslmode=require", "SSL"), ("ssl=require", "SSL")):
+        database = Database(address(f"{postgres_url}?{parameters}", tmp_path))
+        with pytest.raises(SettingsError, match=refused) if refused else nullcontext():
+            await migrate(database)
+        await close(database)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ("application_name=x", 'takes no parameter "application_name"; there are sslmode, ssl, '),
+        ("sslmode=disable&statement_cache_size=0", 'takes no parameter "statement_cache_size"'),
+        ("port=x", "a parameter is wrong: Received non-integer port"),
+        ("prepared_statement_cache_size=x", "a parameter is wrong: invalid literal"),
+    ],
+)
+def test_a_parameter_that_there_is_none_of_is_named(tmp_path: Path, parameters: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=f"library.database: {re.escape(said)}") as refused:
+        Database(address(f"postgresql://a:canary@127.0.0.1:9/c?{parameters}", tmp_path))
+    assert "canary" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["postgresql://a:b@127.0.0.1:9/c", ""])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +23,8 @@ async def migrate(database: Database) -> None:
             connection = await plain.execution_options(writing=True)
             async with connection.begin():
                 await connection.run_sync(_upgrade)
+    except CommandError as error:
+        raise SettingsError(f"library.database: the catalogue is of a newer version of this server: {error}") from error
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         cause = error.__cause__ or error
         raise SettingsError(f"library.database: the catalogue cannot be opened: {type(cause).__name__}: {cause}") from error
