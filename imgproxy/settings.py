@@ -16,12 +16,17 @@ from imgproxy.errors import SourceUnknown
 from imgproxy.spec import Recipe
 
 _DECADE = 315_360_000  # TOML has inf; nothing here may wait that long
+_MOST_WAIT = 2_000_000  # seconds, some 23 days: the kernel is told milliseconds, and they are an int of C
+_MOST = 2**53  # of anything: limits are told to the kernel in 63 bits, and what is derived from them is a few times more
 
 Seconds = Annotated[float, Meta(ge=0, le=_DECADE, extra={"unit": "seconds"})]
 Timeout = Annotated[float, Meta(gt=0, le=_DECADE, extra={"unit": "seconds"})]
-Bytes = Annotated[int, Meta(ge=0, extra={"unit": "bytes"})]
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
+Wait = Annotated[float, Meta(gt=0, le=_MOST_WAIT, extra={"unit": "seconds"})]
+"""A Timeout that the kernel sees to."""
+Bytes = Annotated[int, Meta(ge=0, le=_MOST, extra={"unit": "bytes"})]
+Count = Annotated[int, Meta(ge=0, le=_MOST)]
+Positive = Annotated[int, Meta(ge=1, le=_MOST)]
+Queue = Annotated[int, Meta(ge=1, le=2**31 - 1)]  # the backlog of a socket
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Secret = Annotated[str, Meta(extra={"secret": True})]
 """Never shown. In files and the environment it may be "file:/run/secrets/x", which is read when the settings are loaded."""
@@ -37,10 +42,10 @@ class ServerSettings(Section, frozen=True):
     admin_host: str = "127.0.0.1"
     admin_port: Port = 8081
     web_processes: Count = 0  # 0: half of the cores, at least one
-    drain: Seconds = 20
+    drain: Annotated[float, Meta(ge=0, le=_MOST_WAIT, extra={"unit": "seconds"})] = 20
     keepalive: Seconds = 15
     header_timeout: Timeout = 15
-    write_timeout: Timeout = 30
+    write_timeout: Wait = 30
     max_connections: Positive = 4096
     max_target: Positive = 8192
     cors_origins: tuple[str, ...] = ("*",)
@@ -250,10 +255,10 @@ class CacheSettings(Section, frozen=True):
 
 class RenderSettings(Section, frozen=True):
     processes: Count = 0  # 0: as many as cores
-    queue: Positive = 64
+    queue: Queue = 64
     queue_timeout: Timeout = 10
-    deadline: Timeout = 10
-    svg_deadline: Timeout = 2
+    deadline: Wait = 10
+    svg_deadline: Wait = 2
     memory: Bytes = 1024**3
     max_jobs: Positive = 10_000
     max_rss: Bytes = 512 * 1024**2
@@ -269,8 +274,8 @@ class UpgradeSettings(Section, frozen=True):
     effort: Annotated[int, Meta(ge=0, le=9)] = 4
     budget: Annotated[float, Meta(ge=0, le=1000)] = 1.2  # of the time that WebP would take
     max_age: Seconds = 60
-    queue: Positive = 16
-    deadline: Timeout = 60
+    queue: Queue = 16
+    deadline: Wait = 60
 
 
 class FallbackSettings(Section, frozen=True):

@@ -20,6 +20,8 @@ from imgproxy.urls.replacements import read_replacements
 Problem = tuple[str, str]
 """(dotted key, what is wrong with it)."""
 
+_LEAST_MEMORY = 96 * 1024**2
+"""Of address space; with 64 MiB libvips cannot be loaded, and Python not with 20."""
 _HEX_DIGITS = re.compile("(?:[0-9A-Fa-f]{2})*")
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
@@ -119,7 +121,11 @@ def _imgproxy_presets(door: ImgproxySettings) -> Iterator[Problem]:
             separator=door.separator, web="web", local="local", presets=presets_of(door), watermark=watermark_of(door)
         )
         trial.try_presets()
-    except (OSError, ValueError, InvalidOption, InvalidTarget) as error:
+    except OSError as error:
+        yield "imgproxy.presets_file", f"cannot read {door.presets_file}: {error.strerror}"
+    except UnicodeDecodeError:
+        yield "imgproxy.presets_file", f"{door.presets_file} is not UTF-8"
+    except (ValueError, InvalidOption, InvalidTarget) as error:
         yield "imgproxy.presets", str(error)
 
 
@@ -265,6 +271,8 @@ def _is_another_thing(directory: Path) -> bool:
         return not stat.S_ISDIR(directory.stat().st_mode)
     except OSError:
         return False
+    except ValueError:  # a NUL
+        return True
 
 
 def _machine(settings: Settings) -> Iterator[Problem]:
@@ -273,6 +281,8 @@ def _machine(settings: Settings) -> Iterator[Problem]:
         yield "cache.directory", f'"{cache.directory}" is not a directory'
     if cache.memory_entry_bytes > cache.memory_bytes:
         yield "cache.memory_entry_bytes", f"{cache.memory_entry_bytes} is more than cache.memory_bytes, {cache.memory_bytes}"
+    if 0 < render.memory < _LEAST_MEMORY:
+        yield "render.memory", f"{render.memory} is less than a process needs to start; expected 96MiB or more"
     if render.max_rss > render.memory:
         yield "render.max_rss", f"{render.max_rss} is more than render.memory, {render.memory}"
     if render.svg_deadline > render.deadline:

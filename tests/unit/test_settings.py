@@ -50,7 +50,20 @@ def refused(tmp_path: Path, text: str, environ: dict[str, str] | None = None) ->
             'x.toml:2: server.drain: expected a duration such as "90s", "10m", "1h" or "7d", got "soon"',
         ),
         ("[server]\ndrain = -1", "x.toml:2: server.drain: expected a number >= 0, got -1"),
-        ("[server]\ndrain = inf", "x.toml:2: server.drain: expected a number <= 315360000, got inf"),
+        ("[server]\nkeepalive = inf", "x.toml:2: server.keepalive: expected a number <= 315360000, got inf"),
+        # From here on they are too much for the kernel.
+        ("[server]\ndrain = inf", "x.toml:2: server.drain: expected a number <= 2000000, got inf"),
+        ("[server]\nwrite_timeout = '30d'", 'x.toml:2: server.write_timeout: expected a number <= 2000000, got "30d"'),
+        ("[render]\ndeadline = '30d'", 'x.toml:2: render.deadline: expected a number <= 2000000, got "30d"'),
+        ("[render]\nqueue = 2147483648", "x.toml:2: render.queue: expected a whole number <= 2147483647, got 2147483648"),
+        (
+            "[render]\nmemory = '9000TiB'",
+            'x.toml:2: render.memory: expected a whole number <= 9007199254740992, got "9000TiB"',
+        ),
+        (
+            "[limits]\nresult_pixels = 9007199254740993",
+            "x.toml:2: limits.result_pixels: expected a whole number <= 9007199254740992, got 9007199254740993",
+        ),
         ("[server]\ndrain = nan", "x.toml:2: server.drain: expected a number >= 0, got nan"),
         ("[render]\ndeadline = 0", "x.toml:2: render.deadline: expected a number > 0, got 0"),
         (
@@ -173,6 +186,19 @@ def test_what_no_type_admits(tmp_path: Path, text: str, message: str) -> None:
         (
             OPEN + "[cache]\nmemory_bytes = 100",
             "cache.memory_entry_bytes: 65536 is more than cache.memory_bytes, 100",
+        ),
+        (
+            OPEN + "[render]\nmemory = '64MiB'\nmax_rss = '1MiB'",
+            "x.toml:4: render.memory: 67108864 is less than a process needs to start; expected 96MiB or more",
+        ),
+        (OPEN + '[cache]\ndirectory = "a\\u0000b"', 'x.toml:4: cache.directory: "a\0b" is not a directory'),
+        (
+            OPEN + "[imgproxy]\npresets_file = '/nowhere'",
+            "x.toml:4: imgproxy.presets_file: cannot read /nowhere: No such file or directory",
+        ),
+        (
+            OPEN + f"[imgproxy]\npresets_file = '{sys.executable}'",
+            f"x.toml:4: imgproxy.presets_file: {sys.executable} is not UTF-8",
         ),
         (OPEN + "[render]\nmax_rss = '2GiB'", "x.toml:4: render.max_rss: 2147483648 is more than render.memory, 1073741824"),
         (OPEN + "[render]\nsvg_deadline = '1m'", "x.toml:4: render.svg_deadline: 60 s is more than render.deadline, 10 s"),
