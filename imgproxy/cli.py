@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed (one line on standard error says why), 2 not unders
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -191,6 +192,9 @@ def _add_purge(purge: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Prints no traceback, whatever the operator does."""
     _open_standard_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The picture is written when it is said how large it is: no locale, and no name of a file, makes a failure of that.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments = parser().parse_args(argv)
         # Here, so that --help and mistakes are answered without loading what the commands need.
@@ -200,6 +204,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except ImgproxyError as error:
         return _fail(str(error))
+    except UnicodeEncodeError:
+        return _fail("an argument is not UTF-8")
     except BrokenPipeError:
         # Whoever read the output has enough; the interpreter must not try to flush it again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

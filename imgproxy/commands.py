@@ -272,7 +272,10 @@ def _split(url: str) -> tuple[str, str]:
     """(scheme and host, target) of a URL; a bare target has no host."""
     if not url.startswith(("http://", "https://")):
         return "", url
-    host = "://".join(urlsplit(url)[:2])
+    try:
+        host = "://".join(urlsplit(url)[:2])
+    except ValueError as error:
+        raise InvalidTarget(f"that is not a URL: {error}") from None
     return host, url[len(host) :] or "/"
 
 

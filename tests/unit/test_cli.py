@@ -369,6 +369,34 @@ def test_a_closed_pipe_and_ctrl_c_are_quiet(config: Path) -> None:
     assert (waiting.returncode, err) == (130, b"")
 
 
+def test_what_is_no_text_and_no_url_is_said_in_a_line(config: Path) -> None:
+    for arguments, why in (
+        (("sign", "https://[::1/images/shop/a.jpg?w=4"), "that is not a URL: Invalid IPv6 URL"),
+        (("purge", "--url", "https://[::1/images/shop/a.jpg?w=4"), "that is not a URL: Invalid IPv6 URL"),
+        (("purge", "--source", "shop", "--path", "\udcff"), "an argument is not UTF-8"),
+        (("grant", "--source", "shop", "--widths", "4", "--prefix", "\udcff"), "an argument is not UTF-8"),
+    ):
+        environment = child_environment(IMGPROXY_CONFIG=str(config))
+        done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", f"imgproxy: {why}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "said"), [("a.jpg", "ascii", r"4 \xd7 3"), ("\udcff.jpg", "utf-8:strict", r"\udcff.jpg")]
+)
+def test_no_encoding_of_the_terminal_makes_a_failure_of_a_picture(tmp_path: Path, name: str, encoding: str, said: str) -> None:
+    done = subprocess.run(
+        command("render", "-", str(tmp_path / name), "-o", "w=4"),
+        input=pictures.jpeg(),
+        capture_output=True,
+        env=child_environment(PYTHONIOENCODING=encoding),
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert said in done.stdout.decode("ascii", "replace")
+    assert sniff((tmp_path / name).read_bytes())
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_command_does_without_standard_streams(config: Path, closed: str) -> None:
     script = f'exec "$@" {closed}'
