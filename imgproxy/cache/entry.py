@@ -14,11 +14,21 @@ __all__ = ["Entry", "Facts", "Freshness", "Handle", "Validators"]
 
 
 class Freshness(msgspec.Struct, frozen=True):
-    """How long an answer is good, in seconds from `validated_at` (RFC 9111 §4.2, RFC 5861)."""
+    """How long an answer is good, in seconds from `validated_at` (RFC 9111 §4.2, RFC 5861).
+
+    `private_max_age` is for caches that one user has alone, where an origin lets those that are shared, as this one is, keep it
+    for longer (s-maxage).
+    """
 
     max_age: int
     stale_while_revalidate: int = 0
     stale_if_error: int = 0
+    private_max_age: int | None = None
+
+    @property
+    def least_max_age(self) -> int:
+        """What holds in any cache."""
+        return self.max_age if self.private_max_age is None else min(self.max_age, self.private_max_age)
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

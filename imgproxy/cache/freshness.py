@@ -46,24 +46,23 @@ def from_origin(headers: Mapping[str, str], default: Freshness, now: float) -> F
     if "no-cache" in directives or "*" in _joined(headers, "vary").replace(",", " ").split():
         return Freshness(0)
     windows = _windows(directives, default)
-    for name in ("s-maxage", "max-age"):
-        if name in directives:
-            return Freshness(max(0, directives[name] - _initial_age(headers, now)), *windows)
-    expires = _joined(headers, "expires")
-    if expires:
-        ends = _date(expires)
-        dated = _date(_joined(headers, "date"))
-        lifetime = 0 if ends is None else ends - (now if dated is None else dated)
-        return Freshness(max(0, min(_FOREVER, int(lifetime)) - _initial_age(headers, now)), *windows)
-    return Freshness(default.max_age, *windows)
+    lifetime = directives.get("max-age", _until_expires(headers, now))
+    shared = directives.get("s-maxage", lifetime)
+    if shared is None:
+        return Freshness(default.max_age, *windows)
+    age = _initial_age(headers, now)
+    private = None if lifetime is None or lifetime >= shared else max(0, lifetime - age)
+    return Freshness(max(0, shared - age), *windows, private)
 
 
 def shorter(one: Freshness, other: Freshness) -> Freshness:
     """What both allow."""
+    max_age, private = min(one.max_age, other.max_age), min(one.least_max_age, other.least_max_age)
     return Freshness(
-        min(one.max_age, other.max_age),
+        max_age,
         min(one.stale_while_revalidate, other.stale_while_revalidate),
         min(one.stale_if_error, other.stale_if_error),
+        private if private < max_age else None,
     )
 
 
@@ -72,11 +71,22 @@ def together(parts: Sequence[tuple[Freshness, int]]) -> tuple[Freshness, int]:
     first, and stale for no longer than any may be."""
     soonest, age = min(parts, key=lambda part: part[0].max_age - part[1])
     left = soonest.max_age - age
+    private = min(each.least_max_age - old for each, old in parts)
     return Freshness(
         soonest.max_age,
         min(each.max_age - old + each.stale_while_revalidate for each, old in parts) - left,
         min(each.max_age - old + each.stale_if_error for each, old in parts) - left,
+        max(0, private + age) if private < left else None,
     ), age
+
+
+def _until_expires(headers: Mapping[str, str], now: float) -> int | None:
+    """Seconds, below 0 where it has expired or is nonsense; None where there is no Expires."""
+    expires = _joined(headers, "expires")
+    if not expires:
+        return None
+    ends, dated = _date(expires), _date(_joined(headers, "date"))
+    return 0 if ends is None else min(_FOREVER, int(ends - (now if dated is None else dated)))
 
 
 def _windows(directives: Mapping[str, int], default: Freshness) -> tuple[int, int]:

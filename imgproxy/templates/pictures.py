@@ -133,9 +133,14 @@ def brief(found: Sequence[Had], usual: Freshness, after_fallback: int, now: floa
     `after_fallback` seconds where one stands for another."""
     each = [usual, *(_left(picture.original, now) for picture in found if not picture.local)]
     soonest, _ = together([(freshness, 0) for freshness in each])
-    return Freshness(min(soonest.max_age, after_fallback)) if any(picture.instead for picture in found) else soonest
+    return Freshness(min(soonest.least_max_age, after_fallback)) if any(picture.instead for picture in found) else soonest
 
 
 def _left(original: Original, now: float) -> Freshness:
-    age = max(0, int(now - original.validated_at))
-    return structs.replace(original.freshness, max_age=max(0, original.freshness.max_age - age))
+    age, freshness = max(0, int(now - original.validated_at)), original.freshness
+    private = freshness.private_max_age
+    return structs.replace(
+        freshness,
+        max_age=max(0, freshness.max_age - age),
+        private_max_age=None if private is None else max(0, private - age),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import MutableMapping
 from urllib.parse import quote
@@ -57,11 +58,15 @@ def cache_control(picture: Picture, expires: int, now: float) -> str:
     if not picture.storable:
         return "no-store"
     freshness = picture.freshness
+    left = max(0, int(expires - now)) if expires else math.inf
     if picture.private:
-        return f"private, max-age={max(0, min(freshness.max_age, int(expires - now) if expires else _PRIVATE))}"
+        return f"private, max-age={min(freshness.least_max_age, left if expires else _PRIVATE)}"
+    shared, private = min(freshness.max_age, left), min(freshness.least_max_age, left)
+    parts = ["public", f"max-age={private}"]
+    if private < shared:
+        parts.append(f"s-maxage={shared}")
     if expires:
-        return f"public, max-age={max(0, min(freshness.max_age, int(expires - now)))}, must-revalidate"
-    parts = ["public", f"max-age={freshness.max_age}"]
+        return ", ".join([*parts, "must-revalidate"])
     if freshness.stale_while_revalidate:
         parts.append(f"stale-while-revalidate={freshness.stale_while_revalidate}")
     if freshness.stale_if_error:

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imgproxy.cache.entry import Freshness
-from imgproxy.cache.freshness import from_origin, judge, together
+from imgproxy.cache.freshness import from_origin, judge, shorter, together
 from tests.unit.cache.samples import facts
 
 NOW = 1_800_000_000.0
@@ -45,6 +45,9 @@ windows = st.integers(0, 2**31)
         ([(Freshness(300, 900, 900), 10), (Freshness(600, 0, 9), 500)], (Freshness(600, 0, 9), 500)),
         ([(Freshness(300, 50, 90), 310), (Freshness(600, 0, 20), 500)], (Freshness(300, 50, 90), 310)),
         ([(Freshness(10, 5, 5), 0), (Freshness(10, 3, 7), 0)], (Freshness(10, 3, 5), 0)),
+        ([(Freshness(300, private_max_age=20), 10), (Freshness(600), 500)], (Freshness(600, private_max_age=510), 500)),
+        ([(Freshness(300, private_max_age=0), 10), (Freshness(90), 0)], (Freshness(90, private_max_age=0), 0)),
+        ([(Freshness(300, private_max_age=150), 0), (Freshness(90), 0)], (Freshness(90), 0)),
     ],
     ids=repr,
 )
@@ -52,6 +55,19 @@ def test_parts_are_together_as_good_as_the_worst_of_them(
     parts: list[tuple[Freshness, int]], expected: tuple[Freshness, int]
 ) -> None:
     assert together(parts) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (Freshness(9, 8, 7), Freshness(5, 9, 1), Freshness(5, 8, 1)),
+        (Freshness(9, private_max_age=3), Freshness(5), Freshness(5, private_max_age=3)),
+        (Freshness(9, private_max_age=6), Freshness(5), Freshness(5)),
+        (Freshness(9, private_max_age=3), Freshness(8, private_max_age=0), Freshness(8, private_max_age=0)),
+    ],
+)
+def test_the_shorter_is_what_both_allow(one: Freshness, other: Freshness, expected: Freshness) -> None:
+    assert shorter(one, other) == shorter(other, one) == expected
 
 
 @given(st.lists(st.tuples(st.builds(Freshness, windows, windows, windows), windows), min_size=1, max_size=4), windows)
@@ -94,6 +110,12 @@ def date(offset: float) -> str:
         ({"Cache-Control": 'max-age="30"'}, Freshness(30, 60, 900)),
         ({"Cache-Control": "max-age = 30"}, Freshness(30, 60, 900)),
         ({"Cache-Control": "max-age=30, s-maxage=7"}, Freshness(7)),
+        ({"Cache-Control": "max-age=7, s-maxage=30"}, Freshness(30, private_max_age=7)),
+        ({"Cache-Control": "max-age=0, s-maxage=30, stale-if-error=9"}, Freshness(30, 0, 9, 0)),
+        ({"Cache-Control": "max-age=7, s-maxage=30", "Age": "12"}, Freshness(18, private_max_age=0)),
+        ({"Cache-Control": "max-age=7, s-maxage=30", "Age": "5"}, Freshness(25, private_max_age=2)),
+        ({"Cache-Control": "s-maxage=30", "Expires": date(7)}, Freshness(30, private_max_age=7)),
+        ({"Cache-Control": "s-maxage=30", "Expires": "0"}, Freshness(30, private_max_age=0)),
         ({"Cache-Control": "s-maxage=7, stale-while-revalidate=5, stale-if-error=9"}, Freshness(7, 5, 9)),
         ({"Cache-Control": "max-age=30, stale-while-revalidate=5"}, Freshness(30, 5, 900)),
         ({"Cache-Control": "max-age=30, must-revalidate, stale-if-error=9"}, Freshness(30)),
@@ -178,6 +200,6 @@ words = st.lists(
 def test_hostile_headers_give_a_sane_answer(control: str, age: str, date: str, expires: str) -> None:
     answer = from_origin({"Cache-Control": control, "Age": age, "Date": date, "Expires": expires}, DEFAULT, NOW)
     if answer is not None:
-        for seconds in (answer.max_age, answer.stale_while_revalidate, answer.stale_if_error):
+        for seconds in (answer.max_age, answer.stale_while_revalidate, answer.stale_if_error, answer.least_max_age):
             assert isinstance(seconds, int)
             assert 0 <= seconds <= 2**31

@@ -15,9 +15,9 @@ NOW = 1_000_000.0
 USUAL = Freshness(500, 60, 70)
 
 
-def had(max_age: int, age: float, *, local: bool = False, instead: bool = False) -> Had:
+def had(max_age: int, age: float, *, private_max_age: int | None = None, local: bool = False, instead: bool = False) -> Had:
     nothing: Any = None
-    original = Original(nothing, NOW - age, NOW - age, Freshness(max_age, 1, 2), Validators())
+    original = Original(nothing, NOW - age, NOW - age, Freshness(max_age, 1, 2, private_max_age), Validators())
     return Had(original, "", nothing, "", Transform(), local, instead, 0.0)
 
 
@@ -32,6 +32,9 @@ def had(max_age: int, age: float, *, local: bool = False, instead: bool = False)
         ([had(1000, 2000)], Freshness(0, 1, 2)),
         ([had(1000, -2000)], USUAL),
         ([had(550, 0)], Freshness(500, 51, 52)),
+        ([had(1000, 20, private_max_age=90)], Freshness(500, 60, 70, 70)),
+        ([had(1000, 95, private_max_age=90)], Freshness(500, 60, 70, 0)),
+        ([had(1000, 85, private_max_age=90, instead=True)], Freshness(5)),
         ([had(1, 0, local=True)], USUAL),
         ([had(1000, 0, instead=True)], Freshness(10)),
         ([had(1000, 995, instead=True)], Freshness(5)),

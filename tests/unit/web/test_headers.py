@@ -23,10 +23,18 @@ class FakeSource:
 
 
 def picture(
-    max_age: int = 100, swr: int = 0, sie: int = 0, *, age: int = 0, storable: bool = True, private: bool = False
+    max_age: int = 100,
+    swr: int = 0,
+    sie: int = 0,
+    *,
+    private_max_age: int | None = None,
+    age: int = 0,
+    storable: bool = True,
+    private: bool = False,
 ) -> Picture:
     source: Any = FakeSource()
-    return Picture(None, "image/png", '"tag"', age, Freshness(max_age, swr, sie), source, storable=storable, private=private)
+    freshness = Freshness(max_age, swr, sie, private_max_age)
+    return Picture(None, "image/png", '"tag"', age, freshness, source, storable=storable, private=private)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +45,12 @@ def picture(
         (picture(100, 10, 20), 1060, "public, max-age=60, must-revalidate"),
         (picture(100, 10, 20), 2000, "public, max-age=100, must-revalidate"),
         (picture(100), 999, "public, max-age=0, must-revalidate"),
+        (picture(100, private_max_age=0), 0, "public, max-age=0, s-maxage=100"),
+        (picture(100, 10, private_max_age=20), 0, "public, max-age=20, s-maxage=100, stale-while-revalidate=10"),
+        (picture(100, private_max_age=20), 1060, "public, max-age=20, s-maxage=60, must-revalidate"),
+        (picture(100, private_max_age=80), 1060, "public, max-age=60, must-revalidate"),
+        (picture(100, private_max_age=20, private=True), 0, "private, max-age=20"),
+        (picture(9, private_max_age=20), 0, "public, max-age=9"),
         (picture(100, storable=False), 0, "no-store"),
         (picture(100, 10, 20, private=True), 0, "private, max-age=60"),
         (picture(30, private=True), 0, "private, max-age=30"),
