@@ -51,6 +51,12 @@ def tags(header: str) -> list[str]:
     return [found.removeprefix("W/") for found in _TAG.findall(header)]
 
 
+def counted_anew(picture: Picture, expires: int) -> bool:
+    """Whether `max-age` is cut, and counts from now: the age of the picture would use it up before it has begun, and who does
+    not look at Age must not be told more than is left."""
+    return bool(expires) or picture.private
+
+
 def cache_control(picture: Picture, expires: int, now: float) -> str:
     """RFC 9111 §5.2.2 and RFC 5861. With an expiry no cache may answer later than it: `max-age` is cut and there is no
     staleness.
@@ -58,10 +64,11 @@ def cache_control(picture: Picture, expires: int, now: float) -> str:
     if not picture.storable:
         return "no-store"
     freshness = picture.freshness
-    left = max(0, int(expires - now)) if expires else math.inf
+    most = max(0, int(expires - now)) if expires else _PRIVATE if picture.private else math.inf
+    age = picture.age if counted_anew(picture, expires) else 0
+    shared, private = (max(0, min(each - age, most)) for each in (freshness.max_age, freshness.least_max_age))
     if picture.private:
-        return f"private, max-age={min(freshness.least_max_age, left if expires else _PRIVATE)}"
-    shared, private = min(freshness.max_age, left), min(freshness.least_max_age, left)
+        return f"private, max-age={private}"
     parts = ["public", f"max-age={private}"]
     if private < shared:
         parts.append(f"s-maxage={shared}")

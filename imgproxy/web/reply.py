@@ -17,7 +17,17 @@ from imgproxy.formats import FORMATS
 from imgproxy.pipeline import Picture
 from imgproxy.request import ImageRequest
 from imgproxy.trace import Trace
-from imgproxy.web.headers import HINTS, SAFETY, cache_control, cache_status, disposition, has, matches, parse_range
+from imgproxy.web.headers import (
+    HINTS,
+    SAFETY,
+    cache_control,
+    cache_status,
+    counted_anew,
+    disposition,
+    has,
+    matches,
+    parse_range,
+)
 from imgproxy.web.sendfile import send_file
 
 _EXTENSIONS = {row.media_type: row.extension for row in FORMATS.values()}
@@ -135,7 +145,7 @@ def passing(asked: ImageRequest, picture: Picture, trace: Trace) -> dict[str, st
     """What goes with both, and depends on when it is asked for."""
     return {
         "Cache-Control": cache_control(picture, asked.expires, time.time()),
-        "Age": str(picture.age),
+        "Age": "0" if counted_anew(picture, asked.expires) else str(picture.age),
         "Cache-Status": cache_status(picture, trace),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -126,6 +127,19 @@ async def test_a_stale_answer_is_confirmed(serve: Serve, origin: Origin) -> None
     assert "fwd=stale; fwd-status=304" in second.headers["Cache-Status"]
     assert "render;" not in second.headers["Server-Timing"]
     assert origin.conditions == ["", '"v1"']
+
+
+async def test_a_url_that_expires_may_be_kept_until_then_however_old_its_picture_is(serve: Serve, origin: Origin) -> None:
+    server = serve(source(origin))
+    async with asyncio.timeout(30):
+        while (await get(server, "/images/web/a.jpg?w=50&fm=jpg"))[0].headers["Age"] == "0":
+            pass
+    target = server.sign(f"/images/web/a.jpg?w=50&fm=jpg&expires={int(time.time()) + 1000}")
+    for _ in range(3):  # a hot answer as well
+        answer, _ = await get(server, target)
+        left = int(answer.headers["Cache-Control"].removeprefix("public, max-age=").removesuffix(", must-revalidate"))
+        assert answer.headers["Age"] == "0", "caches count what is left from then on"
+        assert 900 < left <= 1000
 
 
 async def test_stale_while_revalidate(serve: Serve, origin: Origin) -> None:
