@@ -13,7 +13,7 @@ from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError
 from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, LibrarySettings, Settings
 from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.places import parse_pattern, parse_url
-from imgproxy.urls.native import TEMPLATE
+from imgproxy.urls.native import TEMPLATE, Native
 from imgproxy.urls.presets import read_presets, refuse_loops
 from imgproxy.urls.replacements import read_replacements
 
@@ -106,6 +106,8 @@ def _imgproxy(settings: Settings) -> Iterator[Problem]:
     for key, name, kind in (("web", door.web, HttpSource), ("local", door.local, FilesSource)):
         if name and not isinstance(settings.sources.get(name), kind):
             yield f"imgproxy.{key}", f'there is no source "{name}" of the type {"http" if key == "web" else "files"}'
+    if Native().matches(door.prefix):
+        yield "imgproxy.prefix", f"{door.prefix} is for the URLs of this server's own kind, which come first; choose another"
     if door.separator.strip() != door.separator or "/" in door.separator or "?" in door.separator:
         yield "imgproxy.separator", "expected characters that a path segment may have"
     yield from _imgproxy_pictures(settings)

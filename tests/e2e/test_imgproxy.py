@@ -173,6 +173,7 @@ def test_an_empty_variable_is_none(tmp_path: Path, alias: Alias) -> None:
         ({"PRESETS_PATH": "/nowhere"}, "imgproxy.presets: .*nowhere"),
         ({"SOURCE_URL_ENCRYPTION_KEY": "00"}, "imgproxy.encryption_key: expected 16"),
         ({"PATH_PREFIX": "/a b?/"}, "imgproxy.prefix"),
+        ({"PATH_PREFIX": "/images"}, "imgproxy.prefix: /images/ is for the URLs of this server's own kind"),
     ],
 )
 def test_settings_that_keep_the_server_from_starting(tmp_path: Path, environment: dict[str, str], match: str) -> None:
