@@ -87,15 +87,15 @@ class Native:
             raise InvalidTarget(f"the character at position {stray.start()} of the URL must be percent-encoded")
         path, mark, query = payload.partition("?")
         source, locator = self._place(path)
+        options = query if mark else None
         templated = self._templates and source == TEMPLATE
         if templated:
             if "?" in locator:
                 raise InvalidTarget("the variables of a template stand in the query, not in the path")
-            query, variables = _parted(query) if mark else ("", "")
-            mark = mark if query or not variables else ""
+            options, variables = _parted(query) if mark else (None, "")
             locator = f"{locator}?{variables}" if variables else locator
         # A template has no bytes of its own that could be passed on.
-        transform, others = _asked(query if mark else None, drawn=templated)
+        transform, others = _asked(options, drawn=templated)
         return ImageRequest(source=source, locator=locator, transform=transform, **others)
 
     def build(self, request: ImageRequest) -> str:
@@ -135,8 +135,9 @@ class Native:
         return source, mended(percent_decode(locator))
 
 
-def _parted(query: str) -> tuple[str, str]:
-    """The options of a template's URL, and its variables in their one spelling. What is neither is left with the options."""
+def _parted(query: str) -> tuple[str | None, str]:
+    """The options of a template's URL, None where there are none, and its variables in their one spelling. What is neither is
+    left with the options."""
     options: list[str] = []
     variables: dict[str, str] = {}
     for piece in query.split("&", MAX_OPTIONS + MOST_VARIABLES):
@@ -150,7 +151,7 @@ def _parted(query: str) -> tuple[str, str]:
             variables[plain] = percent_decode(text.replace("+", " "))
     if len(variables) > MOST_VARIABLES:
         raise InvalidTarget(f"the URL has more than {MOST_VARIABLES} variables")
-    return "&".join(options), urlencode(sorted(variables.items()), quote_via=quote)
+    return "&".join(options) if options else None, urlencode(sorted(variables.items()), quote_via=quote)
 
 
 @lru_cache(_MOST_QUERIES)

@@ -45,6 +45,8 @@ def test_variables(query: str, locator: str) -> None:
         ("/images/template/card?v.=b", InvalidOption, "no option v."),
         ("/images/template/card?Name=b", InvalidOption, "no option Name"),
         ("/images/template/card?", InvalidTarget, "empty option"),
+        ("/images/template/card?name=a&", InvalidTarget, "empty option"),
+        ("/images/template/card?&name=a", InvalidTarget, "empty option"),
         ("/images/template/card?name=%f", InvalidTarget, "%"),
         ("/images/template/card%3Fname=b", InvalidTarget, "stand in the query"),
         ("/images/template/card?" + "&".join(f"v{n}=1" for n in range(70)), RequestError, "more than 64 variables"),
