@@ -270,7 +270,8 @@ class Imgproxy:
     def _request(self, source: str, locator: str, asked: Asked) -> ImageRequest:
         beside = dict(asked.beside)
         if asked.attachment and "download" not in beside:
-            beside["download"] = locator.partition("?")[0].rpartition("/")[2].partition(".")[0]
+            name = locator.partition("?")[0].rpartition("/")[2]
+            beside["download"] = name.rpartition(".")[0] or name
         if "download" in beside:
             beside["inline"] = not asked.attachment
         if beside.get("fallback") is not None:

@@ -321,6 +321,13 @@ def test_raw_is_the_original() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "name"), [("x/shoe.v1.2.jpg", "shoe.v1.2"), ("x/shoe", "shoe"), ("shoe.jpg%3Fv=1.2", "shoe"), (".shoe", ".shoe")]
+)
+def test_an_attachment_is_named_as_its_file_is(path: str, name: str) -> None:
+    assert parse("att:1", url=f"local:///{path}").download == name
+
+
+@pytest.mark.parametrize(
     ("options", "name"),
     [
         ("rs:stretch:3:4", "rs"),
