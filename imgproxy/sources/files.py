@@ -82,7 +82,7 @@ class Files:
             handle = self._open_at_once(path)
             return None if handle is None else self._note(locator, self._facts(handle), now)
         except OSError as error:
-            raise _translated(error) from error
+            raise self._translated(error) from error
 
     def known_until(self, locator: str) -> float:
         known = self._versions.get(locator)
@@ -118,7 +118,7 @@ class Files:
                 handle = await asyncio.to_thread(self._open, path)
             return handle, self._facts(handle)
         except OSError as error:
-            raise _translated(error) from error
+            raise self._translated(error) from error
 
     def _open_at_once(self, path: bytes) -> Handle | None:
         """None: it may have to be waited for. A thread costs many times what opening a file does whose name the kernel has."""
@@ -136,6 +136,16 @@ class Files:
         if facts.st_size > self.limits.source_bytes:
             raise SourceTooLarge(f"the original has more than {self.limits.source_bytes} bytes")
         return facts
+
+    def _translated(self, error: OSError) -> SourceError:
+        if error.filename == self._root:
+            # A link to nowhere, a disk that is not there: no picture has been deleted, and caches are to show what they have.
+            return OriginFailed("the directory of the source could not be opened")
+        if error.errno in _ABSENT:
+            return SourceNotFound("there is no such file")
+        if error.errno in _FORBIDDEN:
+            return SourceForbidden("that file may not be read")
+        return OriginFailed("the file could not be opened")
 
     def _now(self) -> tuple[float, int]:
         """Taken before a file is looked at: what happens meanwhile must not be missed."""
@@ -163,11 +173,3 @@ class _Opening(AbstractAsyncContextManager[Fetched | NotModified]):
 
 def _version(facts: os.stat_result) -> str:
     return f"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"
-
-
-def _translated(error: OSError) -> SourceError:
-    if error.errno in _ABSENT:
-        return SourceNotFound("there is no such file")
-    if error.errno in _FORBIDDEN:
-        return SourceForbidden("that file may not be read")
-    return OriginFailed("the file could not be opened")

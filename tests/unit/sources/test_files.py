@@ -295,7 +295,7 @@ async def test_the_sources_own_limit_holds_before_the_servers(root: Path, size: 
 )
 async def test_what_the_system_answers_is_told_by_cause(root: Path, number: int, error: type[SourceError]) -> None:
     def refuse(_root: str, _path: bytes) -> int:
-        raise OSError(number, os.strerror(number), str(root))
+        raise OSError(number, os.strerror(number), str(root / "picture.png"))
 
     files = Files("photos", FilesSource(root=str(root)), LimitSettings(), opener=refuse)
     with pytest.raises(error) as caught:
@@ -383,6 +383,22 @@ async def test_a_root_that_is_replaced_is_seen(root: Path, tmp_path: Path) -> No
     (tmp_path / "next").symlink_to("v2")
     (tmp_path / "next").rename(current)
     assert await read(files, "picture.png") == b"v2"
+
+
+async def test_a_root_that_is_gone_is_no_picture_that_is_deleted(root: Path, tmp_path: Path, opener: Opener) -> None:
+    current = tmp_path / "current"
+    current.symlink_to("root")
+    files = Files("photos", FilesSource(root=str(current)), LimitSettings(), opener=opener)
+    current.rename(tmp_path / "aside")
+    for gone in (lambda: None, lambda: current.symlink_to("nowhere")):
+        gone()
+        for name in ("picture.png", "absent.png"):
+            with pytest.raises(OriginFailed, match="directory of the source"):
+                await files.version(name)
+    (tmp_path / "aside").rename(current)
+    assert await read(files, "picture.png") == PICTURE
+    with pytest.raises(SourceNotFound):
+        await files.version("absent.png")
 
 
 @pytest.mark.parametrize("root", ["/no/such/directory", __file__])
