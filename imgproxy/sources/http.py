@@ -36,7 +36,7 @@ from imgproxy.sources.source import Fetched, NotModified, default_freshness, fin
 _REDIRECTS = (301, 302, 303, 307, 308)
 _COMPLETE = (200, 203)
 _ABSENT = (404, 410)
-_FORBIDDEN = (401, 403)
+_FORBIDDEN = (401, 403, 451)
 _LIFETIMES = ("Cache-Control", "Expires")
 _BUFFER = 64 * 1024
 _HEADER_BYTES = 8190

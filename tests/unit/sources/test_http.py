@@ -65,6 +65,7 @@ async def test_without_a_base_the_locator_is_the_url() -> None:
         ("410 Gone", SourceNotFound),
         ("401 Unauthorized", SourceForbidden),
         ("403 Forbidden", SourceForbidden),
+        ("451 Unavailable For Legal Reasons", SourceForbidden),
         ("201 Created", OriginFailed),
         ("204 No Content", OriginFailed),
         ("206 Partial Content", OriginFailed),
