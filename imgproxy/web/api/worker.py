@@ -122,7 +122,8 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._rooms):
                     group.create_task(self._draw(job, rows))
-            job = await self._jobs.drawn(job)
+        # Also where another process drew the last row: it may have died before it could say that nothing is due any more.
+        job = await self._jobs.drawn(job)
         if job.drawn and job.webhook:
             secret = bytes.fromhex(await self._jobs.secret(job.tenant))
             body = message(job, await self._jobs.outcomes(job.id), self._links, now())

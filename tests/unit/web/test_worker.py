@@ -15,7 +15,7 @@ from sqlalchemy import event, update
 
 from imgproxy.library.catalogue import Catalogue
 from imgproxy.library.database import Database, address
-from imgproxy.library.jobs import Jobs, Order, Promised
+from imgproxy.library.jobs import Jobs, Order, Outcome, Promised
 from imgproxy.library.migrations import migrate
 from imgproxy.library.tables import jobs as table
 from imgproxy.settings import LibrarySettings, WebhookSettings
@@ -58,6 +58,12 @@ async def unreadable(directory: Path) -> Promised:
     return job
 
 
+def made(jobs: Jobs, webhooks: Webhooks) -> Worker:
+    """One that has nothing to draw with."""
+    nothing = cast("Any", None)
+    return Worker(jobs, nothing, webhooks, Links(None, LibrarySettings()), nothing, 1)
+
+
 @pytest.mark.parametrize(
     ("trigger", "said"),
     [(FULL, "the catalogue does not answer"), (FAULT, "no job could be taken up")],
@@ -70,8 +76,7 @@ async def test_it_goes_on_when_a_job_can_be_taken_up_again(
     with sqlite3.connect(tmp_path / "catalogue.db") as connection:
         connection.execute(f"CREATE TRIGGER broken {trigger}")
     jobs, webhooks = Jobs(Catalogue(database), 3600), Webhooks(WebhookSettings())
-    nothing = cast("Any", None)
-    worker = Worker(jobs, nothing, webhooks, Links(None, LibrarySettings()), nothing, 1)
+    worker = made(jobs, webhooks)
     running = asyncio.ensure_future(worker.run_for_ever())
     deadline = time.monotonic() + 30
     while said not in caplog.messages:
@@ -89,3 +94,21 @@ async def test_it_goes_on_when_a_job_can_be_taken_up_again(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await webhooks.close()
+
+
+async def test_a_job_that_was_drawn_by_a_process_that_died_then_is_done(tmp_path: Path) -> None:
+    job = await unreadable(tmp_path)
+    database = Database(address("", tmp_path))
+    jobs, webhooks = Jobs(Catalogue(database), 0), Webhooks(WebhookSettings())
+    for number in range(job.total):
+        await jobs.settle(job, number, Outcome(id="p" * 16, created_at=5))
+    running = asyncio.ensure_future(made(jobs, webhooks).run_for_ever())
+    deadline = time.monotonic() + 30
+    while (found := await jobs.get("shop", job.id)).due_at is not None:
+        assert time.monotonic() < deadline, "it is taken up for ever"
+        await asyncio.sleep(0.01)
+    assert (found.status, found.done, found.lease) == ("done", 2, "")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await webhooks.close()
+    await close(database)
