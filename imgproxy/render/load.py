@@ -140,8 +140,8 @@ class Original:
             image = pyvips.Operation.call(
                 f"{self.format.loader}_source",
                 pyvips.Source.new_from_memory(self._source),
-                # A picture that is half there is no picture.
-                fail_on="truncated",
+                # A picture that is half there is no picture. What libtiff cannot unpack, libvips calls an error and not a cut.
+                fail_on="error" if self.format.name == "tiff" else "truncated",
                 access="sequential",
                 **options,
             )

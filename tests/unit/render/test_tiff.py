@@ -107,6 +107,23 @@ def test_the_only_strip_may_say_that_it_is_longer_than_its_rows() -> None:
         render(whole[:-1], DRAWN)
 
 
+@pytest.mark.parametrize("compression", ["lzw", "deflate"])
+def test_what_is_damaged_is_not_drawn_black(compression: str) -> None:
+    whole = bytes(smooth(96, 64).tiffsave_buffer(compression=compression, predictor="none", keep=0))
+    assert opened(render(whole, DRAWN)[1]).width == 96
+    with pytest.raises(Undecodable):
+        # Its first strip is right behind its head.
+        render(whole[:8] + b"\xff" * 40 + whole[48:], DRAWN)
+
+
+def test_what_its_jpegs_have_in_common_has_to_be_there() -> None:
+    """It is behind the directory, and all of the pixels are before it."""
+    whole = bytes(smooth(96, 64).tiffsave_buffer(compression="jpeg", keep=0))
+    assert opened(render(whole, DRAWN)[1]).width == 96
+    with pytest.raises(Undecodable):
+        render(whole[:-1], DRAWN)
+
+
 @pytest.mark.parametrize("tiled", [False, True])
 @pytest.mark.parametrize("compression", [6, 34925, 50000])
 def test_what_is_packed_as_nothing_here_unpacks_is_not_drawn_black(compression: int, tiled: bool) -> None:
