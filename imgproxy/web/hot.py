@@ -145,7 +145,7 @@ class HotAnswers:
             return
         entry = picture.content
         target = request.raw_path
-        if not (target.isascii() and target.isprintable()) or " " in target:
+        if not (target.isascii() and target.isprintable()) or " " in target or target[0] != "/":
             return
         line = f"{request.method} {target} HTTP/1.1".encode()
         table = self._table(acceptable(", ".join(request.headers.getall(hdrs.ACCEPT, ()))))

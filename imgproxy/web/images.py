@@ -25,6 +25,7 @@ from imgproxy.web.observe import ERROR, ROUTE, STATUSES, TRACE
 from imgproxy.web.reply import send
 
 _NUMBER = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?")
+_HOST = re.compile("https?://[^/?#]*", re.IGNORECASE)
 
 Trusts = Callable[[web.Request, Sequence[str]], Awaitable[bool]]
 """Whether a request without a signature has a key that lets it see the hosted pictures of these ids. Raises SignatureMissing
@@ -58,7 +59,7 @@ class ImageHandler:
         self.draining = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        target = request.raw_path
+        target = _HOST.sub("", request.raw_path, count=1) if request.raw_path[0] != "/" else request.raw_path
         door = door_of(self._doors, target)
         if door is None:
             raise web.HTTPNotFound
