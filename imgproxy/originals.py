@@ -19,7 +19,7 @@ from imgproxy.cache.freshness import judge, shorter
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import ImgproxyError, OriginFailed, SourceError, SourceForbidden, SourceNotFound
-from imgproxy.formats import SNIFF_BYTES
+from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs.beginning import beginning
 from imgproxy.request import Identity, etag
 from imgproxy.sources.source import Fetched, NotModified, Source
@@ -196,6 +196,7 @@ class Originals:
                 freshness = _confirmed(answer, known)
                 if entry is None:
                     return Unchanged(asked_at, freshness, answer.validators)
+                freshness = await self._cut(entry, freshness)
                 return _original(await self._store.refresh(entry, asked_at, freshness, answer.validators))
             spool = self._store.draft(identity)
             spool.expected = answer.length
@@ -209,7 +210,7 @@ class Originals:
             etag=etag(identity, answer.validators, spool.digest),
             begun_at=begun_at,
             validated_at=asked_at,
-            freshness=answer.freshness,
+            freshness=await self._cut(spool, answer.freshness),
             validators=answer.validators,
             digest=spool.digest,
             storable=answer.storable,
@@ -217,6 +218,12 @@ class Originals:
         kept = await self._store.commit(spool, facts)
         trace.stored = spool.stored
         return _original(kept)
+
+    async def _cut(self, content: Entry | Spool, freshness: Freshness) -> Freshness:
+        """What is no picture, such as a page that says that the site is closed, is asked for again as soon as what failed."""
+        if sniff(await head_of(content)) is not None:
+            return freshness
+        return Freshness(min(freshness.max_age, int(self._negatives.seconds)))
 
 
 def may_hide(error: ImgproxyError, facts: Facts) -> bool:

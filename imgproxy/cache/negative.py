@@ -20,6 +20,7 @@ class Negatives:
     """`seconds` 0: nothing is remembered. Emptied by every purge."""
 
     def __init__(self, seconds: float, bans: Bans, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
         self._bans = bans
         self._generation = bans.generation
         self._errors: TTLCache[str, ImgproxyError] = TTLCache(_MOST, seconds, clock)

@@ -29,6 +29,7 @@ from imgproxy.trace import Trace
 
 IDENTITY = Identity("web:0", "a.jpg")
 LASTING = Freshness(1000)
+PICTURE = b"\xff\xd8\xffjpeg"
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Origin:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     gone: bool = False
     silent: bool = False
+    body: bytes = PICTURE
 
     def check(self, locator: str) -> None: ...
 
@@ -71,10 +73,10 @@ class Origin:
         if have is not None and have.etag == '"v2"':
             yield NotModified(Validators('"v2"'), LASTING, self.silent)
         else:
-            yield Fetched(7, Validators('"v2"'), LASTING, storable=True, body=self._body())
+            yield Fetched(len(self.body), Validators('"v2"'), LASTING, storable=True, body=self._body())
 
     async def _body(self) -> AsyncIterator[bytes]:
-        yield b"picture"
+        yield self.body
 
     async def close(self) -> None: ...
 
@@ -88,6 +90,16 @@ def originals(tmp_path: Path) -> Originals:
 
 def known(etag: str) -> Facts:
     return Facts(format="jpeg", etag='"x"', begun_at=0, validated_at=0, freshness=Freshness(0), validators=Validators(etag))
+
+
+async def stored(originals: Originals) -> Original:
+    """The bytes are given out as they come, before they are stored."""
+    for _ in range(10_000):
+        kept = await originals.stored(IDENTITY)
+        if kept is not None:
+            return kept
+        await asyncio.sleep(0)
+    raise AssertionError("it is not stored")
 
 
 async def test_who_needs_the_bytes_is_never_told_that_they_are_unchanged(originals: Originals) -> None:
@@ -104,7 +116,7 @@ async def test_who_needs_the_bytes_is_never_told_that_they_are_unchanged(origina
     for found in (older, new):
         assert isinstance(found, Original)
         await found.whole()
-        assert found.length == 7
+        assert found.length == len(PICTURE)
 
 
 async def test_equal_questions_are_asked_once(originals: Originals) -> None:
@@ -115,11 +127,7 @@ async def test_equal_questions_are_asked_once(originals: Originals) -> None:
     found = await asyncio.gather(*asking)
     assert all(isinstance(each, Original) for each in found)
     assert len(origin.asked) == 1
-    for _ in range(10_000):
-        # The bytes are given out as they come, before they are stored.
-        if await originals.stored(IDENTITY) is not None:
-            break
-        await asyncio.sleep(0)
+    await stored(originals)
     again = await originals.fresh(origin, IDENTITY, Trace(), known('"v1"'))
     assert isinstance(again, Original)
     assert len(origin.asked) == 1, "what is stored and fresh is not asked for"
@@ -178,12 +186,28 @@ async def test_a_confirmation_that_says_nothing_of_freshness_changes_none(
     facts = structs.replace(known('"v2"'), freshness=before)
     if kept:
         spool = store.draft(IDENTITY)
-        await spool.write(b"picture")
+        await spool.write(PICTURE)
         spool.finish()
         await store.commit(spool, facts)
     found = await originals.fresh(origin, IDENTITY, Trace(), facts)
     assert isinstance(found, Original if kept else Unchanged)
     assert found.freshness == after
+
+
+async def test_what_is_no_picture_is_asked_for_again_as_soon_as_what_failed(originals: Originals) -> None:
+    """A page that says with 200 that the site is closed; also when it is confirmed."""
+    origin = Origin(body=b"<html>Back soon!")
+    origin.gate.set()
+    found = await originals.fresh(origin, IDENTITY, Trace())
+    assert isinstance(found, Original)
+    await found.whole()
+    kept = await stored(originals)
+    assert kept.freshness == Freshness(60)
+    assert isinstance(kept.content, Entry)
+    await originals._store.refresh(kept.content, 0, Freshness(0), kept.validators)
+    confirmed = await originals.fresh(origin, IDENTITY, Trace())
+    assert origin.asked == [Validators(), Validators('"v2"')]
+    assert confirmed.freshness == Freshness(60)
 
 
 async def test_who_waited_in_vain_has_waited_for_another_all_the_same(originals: Originals) -> None:
