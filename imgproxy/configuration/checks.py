@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError
-from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, LibrarySettings, Settings
+from imgproxy.formats import SNIFF_BYTES, sniff
+from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, LibrarySettings, Settings, TokenKey
 from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.places import parse_pattern, parse_url
 from imgproxy.urls.native import TEMPLATE, Native
@@ -155,10 +156,7 @@ def _library(settings: Settings) -> Iterator[Problem]:
     if library.database and not library.database.startswith(("postgresql://", "postgres://")):
         yield "library.database", 'expected "postgresql://USER:PASSWORD@HOST/NAME", or "" for SQLite'
     if library.public_url and not re.fullmatch(r"https?://[^\s/?#@]+", library.public_url):
-        yield (
-            "library.public_url",
-            f'expected something like "https://img.example.com", got "{library.public_url}"',
-        )
+        yield "library.public_url", f'expected something like "https://img.example.com", got "{library.public_url}"'
     if library.web and not isinstance(settings.sources.get(library.web), HttpSource):
         yield "library.web", f'there is no source "{library.web}" of the type http'
     for number, name in enumerate(library.template_sources):
@@ -168,10 +166,23 @@ def _library(settings: Settings) -> Iterator[Problem]:
         read_hosts(library.webhooks.allow, library.webhooks.allow_networks)
     except ValueError as error:
         yield "library.webhooks", str(error)
-    ids = [token.id for token in library.tokens]
-    for number, each in enumerate(ids):
-        if each in ids[:number]:
-            yield f"library.tokens[{number}].id", f'"{each}" is the id of another one as well'
+    yield from _tokens(library.tokens)
+
+
+def _tokens(tokens: Sequence[TokenKey]) -> Iterator[Problem]:
+    ids = [token.id for token in tokens]
+    for number, token in enumerate(tokens):
+        # Whoever takes no tokens does not load cryptography, which is half as large as all else here.
+        from jwt.algorithms import get_default_algorithms
+        from jwt.exceptions import InvalidKeyError
+
+        if token.id in ids[:number]:
+            yield f"library.tokens[{number}].id", f'"{token.id}" is the id of another one as well'
+        try:
+            get_default_algorithms()[token.algorithm].prepare_key(token.key)
+        except (InvalidKeyError, ValueError, TypeError):
+            what = "a secret, and this is a public key" if token.algorithm.startswith("HS") else "a public key in PEM"
+            yield f"library.tokens[{number}].key", f"expected {what}, which {token.algorithm} takes"
 
 
 def _extras(library: LibrarySettings) -> Iterator[Problem]:
@@ -289,8 +300,16 @@ def _machine(settings: Settings) -> Iterator[Problem]:
         yield "render.max_rss", f"{render.max_rss} is more than render.memory, {render.memory}"
     if render.svg_deadline > render.deadline:
         yield "render.svg_deadline", f"{render.svg_deadline:g} s is more than render.deadline, {render.deadline:g} s"
-    if settings.fallback.image and not Path(settings.fallback.image).is_file():
-        yield "fallback.image", f'"{settings.fallback.image}" is not a file'
+    if settings.fallback.image and not _is_picture(Path(settings.fallback.image)):
+        yield "fallback.image", f'"{settings.fallback.image}" is not a file of a picture that this server knows'
+
+
+def _is_picture(file: Path) -> bool:
+    try:
+        with file.open("rb") as content:
+            return sniff(content.read(SNIFF_BYTES)) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def warnings(settings: Settings) -> Iterator[Problem]:

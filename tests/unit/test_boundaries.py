@@ -79,7 +79,7 @@ def ours(name: str, *, lazy: bool = True) -> set[str]:
         ("sqlalchemy", ["imgproxy.library.*"]),
         ("alembic", ["imgproxy.library.migrations.*", "imgproxy.library.migrations"]),
         ("obstore", ["imgproxy.library.s3"]),
-        ("jwt", ["imgproxy.library.keys"]),
+        ("jwt", ["imgproxy.library.keys", "imgproxy.configuration.checks"]),
         ("limits", ["imgproxy.web.api.rates"]),
         ("uvloop", ["imgproxy.processes.web"]),
         ("argparse", ["imgproxy.cli", "imgproxy.commands"]),

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from imgproxy.configuration import load, read, shape
 from imgproxy.metrics import TABLE
@@ -74,9 +76,12 @@ def test_the_examples_load(tmp_path: Path) -> None:
     text = (CONFIG / "default.toml").read_text()
     secret = tmp_path / "secret"
     secret.write_text("s" * 40)
+    login = generate_private_key(65537, 2048).public_key()
+    (tmp_path / "login.pem").write_bytes(login.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     text = (
         re.sub(r"(?m)^#(?=[\w\[])", "", text)
         .replace("/run/secrets/imgproxy", str(secret))
+        .replace("/run/secrets/login.pem", str(tmp_path / "login.pem"))
         .replace("/srv/photos", str(tmp_path))
     )
     (tmp_path / "all.toml").write_text(re.sub(r"(?m)^(keys|tokens) = .*", "", text))

@@ -203,7 +203,13 @@ def test_what_no_type_admits(tmp_path: Path, text: str, message: str) -> None:
         (OPEN + "[render]\nmax_rss = '2GiB'", "x.toml:4: render.max_rss: 2147483648 is more than render.memory, 1073741824"),
         (OPEN + "[render]\nsvg_deadline = '1m'", "x.toml:4: render.svg_deadline: 60 s is more than render.deadline, 10 s"),
         (OPEN + "[cache]\ndirectory = '/etc/passwd'", 'x.toml:4: cache.directory: "/etc/passwd" is not a directory'),
-        (OPEN + "[fallback]\nimage = '/nowhere.png'", 'x.toml:4: fallback.image: "/nowhere.png" is not a file'),
+        *(
+            (
+                OPEN + f"[fallback]\nimage = '{path}'",
+                f'x.toml:4: fallback.image: "{path}" is not a file of a picture that this server knows',
+            )
+            for path in ("/nowhere.png", "/dev", "/etc/passwd", sys.executable)
+        ),
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_or_the_machine(tmp_path: Path, text: str, message: str) -> None:
@@ -395,6 +401,23 @@ def test_what_is_left_to_the_server_is_resolved(tmp_path: Path) -> None:
         load(None, {"IMGPROXY_SIGNING__UNSIGNED": "anyone"}, {})
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "key", "expected"),
+    [
+        ("HS256", "-----BEGIN PUBLIC KEY-----\nMCowBQ==\n-----END PUBLIC KEY-----", "a secret, and this is a public key"),
+        ("RS256", "0123456789abcdef0123456789abcdef", "a public key in PEM"),
+        ("EdDSA", "0123456789abcdef0123456789abcdef", "a public key in PEM"),
+        ("ES256", "-----BEGIN PUBLIC KEY-----\nMCowBQ==\n-----END PUBLIC KEY-----", "a public key in PEM"),
+    ],
+)
+def test_a_key_that_verifies_no_token_is_refused(tmp_path: Path, algorithm: str, key: str, expected: str) -> None:
+    """Its algorithm's tokens were all invalid, and nobody was told why."""
+    token = f'id = "a"\nissuer = "i"\naudience = "a"\nalgorithm = "{algorithm}"\nkey = \'\'\'{key}\'\'\'\n'
+    said = refused(tmp_path, f"{OPEN}[[library.tokens]]\n{token}")
+    assert said.endswith(f"library.tokens[0].key: expected {expected}, which {algorithm} takes")
+    assert key not in said
+
+
 def test_a_root_that_is_a_link_stays_one(tmp_path: Path) -> None:
     """A release is changed by pointing it elsewhere."""
     (tmp_path / "releases" / "42").mkdir(parents=True)
@@ -489,7 +512,6 @@ def test_the_line_is_that_of_the_key_or_of_what_it_stands_in(tmp_path: Path, tex
     assert refused(tmp_path, text).startswith(message)
 
 
-HERE = Path(__file__)
 SECRET_URLS = f'[imgproxy]\nenabled = true\nencryption_key = "{"ab" * 16}"\nbase_url = "local:///"\nlocal = "files"\n'
 
 
@@ -503,9 +525,10 @@ SECRET_URLS = f'[imgproxy]\nenabled = true\nencryption_key = "{"ab" * 16}"\nbase
         (KEY + '[server]\nadmin_host = "0.0.0.0"\n', {"server.admin_host"}),
         (KEY + "[render]\nlandlock = false\nseccomp = false\nallow_old_libvips = true\n",
          {"render.landlock", "render.seccomp", "render.allow_old_libvips"}),
-        (KEY + f'[fallback]\nimage = "{HERE}"\nstatus = 200\n', {"fallback.status"}),
+        (KEY + '[fallback]\nimage = "DIRECTORY/sorry.gif"\nstatus = 200\n', {"fallback.status"}),
     ],
 )  # fmt: skip
 def test_what_deserves_a_second_look(tmp_path: Path, text: str, warned: set[str]) -> None:
-    text += f'[sources.files]\ntype = "files"\nroot = "{tmp_path}"\n'
+    (tmp_path / "sorry.gif").write_bytes(b"GIF89a")
+    text = text.replace("DIRECTORY", str(tmp_path)) + f'[sources.files]\ntype = "files"\nroot = "{tmp_path}"\n'
     assert {key for key, _ in checks.warnings(loaded(tmp_path, text).settings)} == warned
