@@ -239,7 +239,11 @@ class Intake:
 
     async def delete(self, tenant: str, ids: Sequence[str]) -> Deleted:
         """With all that was made of them. Raises PictureUnknown."""
-        return await self._catalogue.database.finish(self._delete(self._catalogue.delete(tenant, ids)))
+        try:
+            return await self._catalogue.database.finish(self._delete(self._catalogue.delete(tenant, ids)))
+        except PictureUnknown:
+            await self._catalogue.database.finish(self._purge_gone(ids))
+            raise
 
     async def delete_tagged(self, tenant: str, tag: str) -> list[str]:
         """Every picture that has `tag`. Raises PictureUnknown where none has."""
@@ -261,6 +265,13 @@ class Intake:
             await self._purge(deleted.ids)
         await self.clear(deleted.places)
         return deleted
+
+    async def _purge_gone(self, ids: Sequence[str]) -> None:
+        """Those that are nobody's: whoever deleted them may have died before they were purged, and would now be told that they
+        are gone."""
+        for id in ids:
+            if await self._snapshots.find(id) is not None and await self._catalogue.find(id) is None:
+                await self._purge([id])
 
     async def _purge(self, ids: Sequence[str]) -> None:
         """What was made of them, and what any process knows of them, is no longer good. Raises CapacityError."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from imgproxy.errors import CapacityError
+from imgproxy.errors import CapacityError, PictureUnknown
 from imgproxy.library.catalogue import Hosted
 from imgproxy.library.templates import Templates
 from tests.contract.test_catalogue import picture
@@ -86,3 +86,17 @@ async def test_what_is_deleted_goes_though_the_purge_cannot_be_recorded(machine:
     assert [path for path in (machine.directory / "originals").rglob("*") if path.is_file()] == []
     assert await machine.catalogue.stray(int((time.time() + 1) * 1e6)) == []
     assert [await machine.snapshots.find(each.id) for each in hosted] == [None, None]
+
+
+async def test_a_deletion_that_was_not_finished_is_when_it_is_asked_for_again(machine: Machine) -> None:
+    await machine.catalogue.open_account("other", None, 1000)
+    gone, theirs = [await machine.catalogue.add(picture(tenant)) for tenant in ("shop", "other")]
+    for each in (gone, theirs):
+        await machine.snapshots.keep(each, time.time())
+    await machine.catalogue.delete("shop", [gone.id])  # and there the process died
+    with pytest.raises(PictureUnknown):
+        await machine.intake.delete("shop", [gone.id, theirs.id])
+    assert [ban.locator for ban in machine.bans.active] == [gone.id]
+    machine.bans.retire(time.time() + 1)
+    assert await machine.snapshots.find(gone.id) is None
+    assert await machine.snapshots.find(theirs.id) is not None
