@@ -82,7 +82,7 @@ __all__ = [
     "encode",
 ]
 
-PIXEL_EPOCH = 6
+PIXEL_EPOCH = 7
 """Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
 
 Fit = Literal["fit", "cover", "cover-down", "stretch", "auto"]

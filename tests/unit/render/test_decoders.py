@@ -318,6 +318,36 @@ def test_a_pdf_is_sharp_at_any_size() -> None:
     assert image.getpoint(305, 145)[:3] == [255, 255, 255]
 
 
+def bitmap_icon(said: int, bits: int, alpha: tuple[int, int] = (0, 0), mask: bytes = b"") -> bytes:
+    """An ICO of 16×16 in one colour. `said`: the bits a pixel of its directory; `alpha` of its left and right halves."""
+    row = b"".join((bytes((10, 100, 200, value)) if bits == 32 else bytes((10, 100, 200))) * 8 for value in alpha)
+    data = struct.pack("<IiiHHIIiiII", 40, 16, 32, 1, bits, 0, 0, 0, 0, 0, 0) + row * 16 + mask
+    return b"\0\0\1\0\1\0" + struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, said, len(data), 22) + data
+
+
+LEFT, NOTHING = bytes((255, 0, 0, 0)) * 16, bytes(64)
+"""Masks of what is clear."""
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        (bitmap_icon(24, 24, mask=LEFT), (0, 255)),
+        (bitmap_icon(32, 32, alpha=(255, 0), mask=NOTHING), (255, 0)),
+        (bitmap_icon(0, 32, alpha=(255, 0), mask=NOTHING), (255, 0)),
+        (bitmap_icon(8, 32, alpha=(255, 128), mask=LEFT), (255, 128)),
+        (bitmap_icon(32, 24, mask=LEFT), (0, 255)),
+        (bitmap_icon(32, 32, mask=LEFT), (0, 255)),
+        (bitmap_icon(32, 32), (255, 255)),
+        (bitmap_icon(0, 32, mask=LEFT[:20]), (255, 255)),
+    ],
+)
+def test_an_icon_is_clear_where_it_is_in_browsers(source: bytes, seen: tuple[int, int]) -> None:
+    """Whatever its directory says of the bitmap, which may have no alpha where it has room for it."""
+    image = Image.open(io.BytesIO(draw(source, Transform(format="png"))[1]))
+    assert tuple(image.getpixel((x, 8)) for x in (3, 12)) == tuple((200, 100, 10, alpha) for alpha in seen)
+
+
 def bmp_bomb() -> bytes:
     return b"BM" + struct.pack("<IHHI", 70, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0)
 
