@@ -8,6 +8,7 @@ import msgspec
 import pyvips
 
 from imgproxy.render.colour import whole_profile
+from imgproxy.render.credit import credit
 from imgproxy.render.facts import Facts
 from imgproxy.spec import Recipe, Transform
 
@@ -125,6 +126,9 @@ def prune(image: pyvips.Image, recipe: Recipe, *, kept_profile: bool) -> pyvips.
         dropped.add("jpeg-thumbnail-data")
         if "copyright" not in recipe.keep:
             dropped |= set(_COPYRIGHT)
+        elif own := credit(bytes(copied.get("exif-data")) if "exif-data" in fields else b""):
+            dropped.remove("exif-data")
+            copied.set_type(pyvips.GValue.blob_type, "exif-data", own)
     profile = whole_profile(copied) if kept_profile else None
     if profile is None:
         dropped.add("icc-profile-data")
