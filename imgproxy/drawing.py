@@ -8,7 +8,6 @@ import msgspec
 
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts
-from imgproxy.cache.files import input_fd
 from imgproxy.cache.spool import Spool
 from imgproxy.errors import NotAnImage
 from imgproxy.jobs.pool import Inputs, Pool
@@ -93,13 +92,13 @@ class Drawing:
         trace: Trace,
         limits: Limits,
     ) -> tuple[Spool, Finished]:
-        content = await original.whole()
+        extent = original.extent
         job = Job(
             transform=variant.transform,
             accepts=variant.accepts,
             limits=limits,
-            source_offset=content.offset,
-            source_length=content.length if isinstance(content, Entry) else content.written,
+            source_offset=extent.offset,
+            source_length=extent.length,
             seconds=self._seconds,
             # What may not be kept cannot be replaced.
             pace=self.upgrades.pace if self.upgrades is not None and original.storable else None,
@@ -111,14 +110,8 @@ class Drawing:
         if not job.source_length:
             raise NotAnImage("the original is empty")
         rendition_fd = smaller.handle.fd if smaller is not None and smaller.handle is not None else None
-        if isinstance(content, Entry) and content.handle is not None:
-            # As it is: it is open for reading only, and nobody has to do with its position.
-            return await self._rendered(job, Inputs(content.handle.fd, rendition_fd, marks.descriptors), identity, trace)
-        source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
-        try:
+        with original.opened() as source_fd:
             return await self._rendered(job, Inputs(source_fd, rendition_fd, marks.descriptors), identity, trace)
-        finally:
-            os.close(source_fd)
 
     async def _rendered(self, job: Job, inputs: Inputs, identity: Identity, trace: Trace) -> tuple[Spool, Finished]:
         spool = self._store.draft(identity)

@@ -6,15 +6,13 @@ Which version a mark has is part of what a result is, so it is found before a re
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from imgproxy.background import Background
-from imgproxy.cache.entry import Entry, Freshness
-from imgproxy.cache.files import input_fd
+from imgproxy.cache.entry import Freshness
 from imgproxy.cache.freshness import together
 from imgproxy.errors import InvalidOption, OriginFailed, SourceError, SourceNotFound, SourceUnknown
 from imgproxy.fonts import Fonts
@@ -109,19 +107,17 @@ class Marks:
     async def _open(self, transform: Transform, versions: tuple[str, ...], trace: Trace) -> AsyncIterator[Open]:
         fonts = await self._faces(transform)
         with ExitStack() as stack:
-            descriptors, extents, originals = [], [], []
+            descriptors, originals = [], []
             for mark, version in zip(transform.marks, versions, strict=True):
                 identity, original = await self._find(mark, trace)
                 if f"{identity.key} {original.digest}" != version:
                     raise OriginFailed("a mark changed while it was drawn")
-                content = await original.whole()
-                descriptor = input_fd(content) if isinstance(content, Entry) else content.input_fd()
-                stack.callback(os.close, descriptor)
-                descriptors.append(descriptor)
-                extents.append(Extent(content.offset, content.length if isinstance(content, Entry) else content.written))
+                await original.whole()
+                descriptors.append(stack.enter_context(original.opened()))
                 originals.append(original)
+            extents = tuple(each.extent for each in originals)
             storable, exact = all(each.storable for each in originals), all(each.exact for each in originals)
-            yield Open(tuple(descriptors), tuple(extents), fonts, storable, exact)
+            yield Open(tuple(descriptors), extents, fonts, storable, exact)
 
     async def _faces(self, transform: Transform) -> dict[str, Font]:
         return {name: await self._fonts.find(name) for name in sorted(_fonts(transform))}

@@ -4,8 +4,10 @@ from its origin.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +16,7 @@ import msgspec
 from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness, Validators
+from imgproxy.cache.files import input_fd
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.freshness import judge, shorter
 from imgproxy.cache.negative import Negatives
@@ -21,6 +24,7 @@ from imgproxy.cache.spool import Spool
 from imgproxy.errors import ImgproxyError, OriginFailed, SourceError, SourceForbidden, SourceNotFound
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs.beginning import beginning
+from imgproxy.jobs.wire import Extent
 from imgproxy.request import Identity, etag
 from imgproxy.sources.source import Fetched, NotModified, Source
 from imgproxy.trace import Trace
@@ -51,8 +55,24 @@ class Original(msgspec.Struct, frozen=True):
         return self.content
 
     @property
-    def length(self) -> int | None:
-        return self.content.length if isinstance(self.content, Entry) else self.content.expected
+    def extent(self) -> Extent:
+        """Where the bytes are in the descriptor of `opened`, once they are all there."""
+        content = self.content
+        return Extent(content.offset, content.length if isinstance(content, Entry) else content.written)
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """For a render process: a descriptor of the bytes, good inside, once they are all there. Raises CapacityError."""
+        content = self.content
+        if isinstance(content, Entry) and content.handle is not None:
+            # As it is: it is open for reading only, and nobody has to do with its position.
+            yield content.handle.fd
+            return
+        descriptor = input_fd(content) if isinstance(content, Entry) else content.input_fd()
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     @property
     def digest(self) -> str:

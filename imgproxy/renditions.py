@@ -19,7 +19,6 @@ from cachetools import LRUCache
 from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts
-from imgproxy.cache.files import input_fd
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.negative import Negatives
 from imgproxy.errors import CapacityError, ImageError, ImgproxyError
@@ -211,13 +210,14 @@ class Renditions:
             raise
 
     async def _make(self, source: Source, identity: Identity, original: Original, trace: Trace) -> Entry:
-        content = await original.whole()
+        await original.whole()
+        extent = original.extent
         job = Job(
             transform=Transform(),
             accepts=(),
             limits=msgspec.convert(source.limits, Limits, from_attributes=True),
-            source_offset=content.offset,
-            source_length=content.length if isinstance(content, Entry) else content.written,
+            source_offset=extent.offset,
+            source_length=extent.length,
             seconds=self._seconds,
             rules=self.rules,
             makes_rendition=True,
@@ -225,8 +225,7 @@ class Renditions:
         spool = self._kept.store.draft(identity)
         if not spool.stored:
             raise CapacityError("there is no room for a rendition")
-        source_fd = input_fd(content) if isinstance(content, Entry) else content.input_fd()
-        try:
+        with original.opened() as source_fd:
             out_fd = spool.output_fd()
             try:
                 with trace.stage("rendition"):
@@ -235,8 +234,6 @@ class Renditions:
                 raise CapacityError("there is no room for a rendition") from error
             finally:
                 os.close(out_fd)
-        finally:
-            os.close(source_fd)
         spool.finish_external(finished.length)
         facts = Facts(
             format=finished.format,
@@ -254,10 +251,8 @@ class Renditions:
 
 def _promising(asked: Transform, original: Original, rules: RenditionRules) -> bool:
     """Whether `asked` can probably be drawn from a rendition, as far as can be told of an original that was not opened yet."""
-    content = original.content
-    length = content.length if isinstance(content, Entry) else content.written
     sides = [side for side in (asked.width, asked.height) if side]
     if not sides or min(sides) < 1 or max(sides) * asked.dpr > _MOST_OF_IT * rules.largest:
         return False
     of_all = not (asked.region or asked.trim or asked.frame or asked.pages > 1 or asked.hashsum)
-    return of_all and length >= _LEAST_BYTES * rules.least_pixels
+    return of_all and original.extent.length >= _LEAST_BYTES * rules.least_pixels

@@ -18,7 +18,6 @@ import msgspec
 from imgproxy.background import Background
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness
-from imgproxy.cache.files import input_fd
 from imgproxy.cache.flight import Flights
 from imgproxy.cache.negative import Negatives
 from imgproxy.cache.spool import Spool
@@ -153,27 +152,25 @@ class Upgrades:
         identity = interim.identity
         whole = Identity(identity.origin, identity.locator, identity.validator)
         original = await self._originals.at_hand(source, whole, interim.facts.digest)
-        if original is None or not isinstance(original.content, Entry):
+        if original is None:
             raise _Superseded
+        extent = original.extent
         job = Job(
             transform=variant.transform,
             accepts=variant.accepts,
             limits=msgspec.convert(source.limits, Limits, from_attributes=True),
-            source_offset=original.content.offset,
-            source_length=original.content.length,
+            source_offset=extent.offset,
+            source_length=extent.length,
             seconds=self._settings.deadline,
             pace=Thorough(self._settings.effort),
         )
         spool = self._shared.results.draft(identity)
         if not spool.stored:
             raise CapacityError("there is no room for a better picture")
-        source_fd = input_fd(original.content)
-        try:
+        with original.opened() as source_fd:
             async with self._marks.open(variant.transform, identity.marks, trace) as marks:
                 job = msgspec.structs.replace(job, marks=marks.extents, fonts=dict(marks.fonts))
                 finished = await self._render(job, Inputs(source_fd, marks=marks.descriptors), spool, trace)
-        finally:
-            os.close(source_fd)
         spool.finish_external(finished.length)
         return spool, finished
 

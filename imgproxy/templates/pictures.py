@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from msgspec import structs
 
 from imgproxy.background import Background
 from imgproxy.cache.entry import Entry, Freshness
-from imgproxy.cache.files import input_fd
 from imgproxy.cache.freshness import together
 from imgproxy.errors import (
     ImageError,
@@ -74,14 +72,8 @@ class Pictures:
     def opened(self, found: Sequence[Had]) -> Iterator[tuple[tuple[int, ...], tuple[Extent, ...]]]:
         """Descriptors, good inside, and where in them the pictures are."""
         with ExitStack() as stack:
-            descriptors, extents = [], []
-            for each in found:
-                content = each.original.content
-                descriptor = input_fd(content) if isinstance(content, Entry) else content.input_fd()
-                stack.callback(os.close, descriptor)
-                descriptors.append(descriptor)
-                extents.append(Extent(content.offset, content.length if isinstance(content, Entry) else content.written))
-            yield tuple(descriptors), tuple(extents)
+            descriptors = tuple(stack.enter_context(each.original.opened()) for each in found)
+            yield descriptors, tuple(each.original.extent for each in found)
 
     def undrawable(self, picture: Had) -> None:
         """Its bytes are no picture, or none that can be drawn like this: for a while something else stands for it where it is

@@ -116,7 +116,7 @@ async def test_who_needs_the_bytes_is_never_told_that_they_are_unchanged(origina
     for found in (older, new):
         assert isinstance(found, Original)
         await found.whole()
-        assert found.length == len(PICTURE)
+        assert found.extent.length == len(PICTURE)
 
 
 async def test_equal_questions_are_asked_once(originals: Originals) -> None:
@@ -244,7 +244,7 @@ async def test_what_took_the_place_of_a_file_is_not_taken_for_it(originals: Orig
     assert await files.version("a.jpg") == identity.validator, "it is believed for a while"
     other = await originals.local(files, identity, Trace())
     assert isinstance(other.content, Entry)
-    assert (other.exact, other.storable, other.content.facts.etag, other.length) == (False, False, "", 7)
+    assert (other.exact, other.storable, other.content.facts.etag, other.extent.length) == (False, False, "", 7)
     assert await files.version("a.jpg") != identity.validator, "now it is known"
 
 
@@ -252,7 +252,7 @@ async def test_the_newest_is_what_its_identity_says(originals: Originals, files:
     before = await files.version("a.jpg")
     replace(tmp_path / "root")
     identity, original = await originals.newest(files, "a.jpg", Trace(), Background(lambda trace, error: None))
-    assert (original.exact, original.length) == (True, 7)
+    assert (original.exact, original.extent.length) == (True, 7)
     assert identity.validator == await files.version("a.jpg") != before
 
 

@@ -159,7 +159,7 @@ async def test_a_file_is_at_hand_only_in_the_version_that_is_meant(tmp_path: Pat
     identity = Identity(bench.source.origin, "a.jpg", version)
     found = await bench.originals.at_hand(bench.source, identity, "")
     assert found is not None
-    assert found.length == len(pictures.jpeg())
+    assert found.extent.length == len(pictures.jpeg())
     (tmp_path / "root" / "b.jpg").write_bytes(pictures.jpeg(quality=50))
     (tmp_path / "root" / "b.jpg").rename(tmp_path / "root" / "a.jpg")
     assert await bench.source.version("a.jpg") == version, "known for a second"
