@@ -152,5 +152,11 @@ def straight(image: pyvips.Image) -> pyvips.Image:
     return (image.unpremultiply() + 0.5).cast(image.format)
 
 
+def fainter(image: pyvips.Image, share: float) -> pyvips.Image:
+    """`image`, which is RGBA, with `share` (0–1) of its alpha."""
+    alpha = (image[3] * share + 0.5).cast("uchar")
+    return image.extract_band(0, n=3).bandjoin(alpha).copy(interpretation="srgb")
+
+
 def with_alpha(image: pyvips.Image) -> pyvips.Image:
     return image if image.hasalpha() else image.bandjoin(255).copy(interpretation=image.interpretation)

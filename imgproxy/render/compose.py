@@ -13,7 +13,7 @@ from imgproxy.errors import ImageError, ResultTooLarge, Undecodable
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Finished, Job
 from imgproxy.render.choose import Choice
-from imgproxy.render.colour import with_alpha
+from imgproxy.render.colour import fainter, premultiplied, with_alpha
 from imgproxy.render.draw import draw
 from imgproxy.render.facts import refuse
 from imgproxy.render.lettering import lettering
@@ -157,8 +157,7 @@ def _finished(placed: Placed, box: Box) -> tuple[pyvips.Image, int, int]:
     image, x, y = placed.image, placed.x, placed.y
     left, top = box.x - box.anchor_x * placed.width, box.y - box.anchor_y * placed.height
     if box.opacity < 1:
-        dense = (image[3] * box.opacity + 0.5).cast("uchar")
-        image = image.extract_band(0, n=3).bandjoin(dense).copy(interpretation="srgb")
+        image = fainter(image, box.opacity)
     if not box.rotation % 360:
         return image, round(left + x), round(top + y)
     # Around the centre of the box, which what is drawn need not have in its middle.
@@ -175,5 +174,4 @@ def _finished(placed: Placed, box: Box) -> tuple[pyvips.Image, int, int]:
 def _turned(image: pyvips.Image, degrees: float) -> pyvips.Image:
     if not degrees % 90:
         return image.rot(f"d{degrees:g}").copy_memory()
-    turned = image.premultiply().rotate(degrees).unpremultiply()
-    return turned.cast("uchar").copy(interpretation="srgb").copy_memory()
+    return premultiplied(image, lambda picture: picture.rotate(degrees)).copy_memory()

@@ -16,6 +16,7 @@ import uharfbuzz
 from imgproxy.errors import ResultTooLarge, Undecodable
 from imgproxy.jobs.wire import Font
 from imgproxy.parts import Color
+from imgproxy.render.colour import fainter
 from imgproxy.templates.composition import TextElement
 from imgproxy.templates.shaping import EM, Face, face_of
 from imgproxy.templates.typesetting import Typeset, typeset
@@ -150,9 +151,7 @@ def _colored(spots: Sequence[_Spot], size: float, canvas: uharfbuzz.RasterExtent
     drawn = _upright(raster.render(), canvas, 4)
     blue, green, red, dense = drawn.bandsplit()
     image = red.bandjoin([green, blue, dense]).copy(interpretation="srgb").unpremultiply().cast("uchar")
-    if color.alpha < 255:
-        image = image.extract_band(0, n=3).bandjoin((image[3] * (color.alpha / 255) + 0.5).cast("uchar"))
-    return image.copy(interpretation="srgb")
+    return image if color.alpha == 255 else fainter(image, color.alpha / 255)
 
 
 def _upright(raster: uharfbuzz.RasterImage | None, canvas: uharfbuzz.RasterExtents, bands: int) -> pyvips.Image:

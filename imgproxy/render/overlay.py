@@ -12,7 +12,7 @@ import pyvips
 from imgproxy.errors import InvalidMarkup, ResultTooLarge
 from imgproxy.jobs.wire import Font, Limits
 from imgproxy.layers import Layer, Mark, Text
-from imgproxy.render.colour import with_alpha
+from imgproxy.render.colour import fainter, premultiplied, with_alpha
 from imgproxy.render.libvips import ERRORS, forget_errors
 from imgproxy.render.plan import Plan
 from imgproxy.spec import Transform
@@ -107,9 +107,7 @@ def _words(text: Text, planned: Plan, fonts: Mapping[str, Font], limits: Limits)
         forget_errors()
         why = "is not markup that Pango reads, or too large" if text.markup else "has nothing to draw, or is too large"
         raise InvalidMarkup(f"the text {why}") from error
-    if color.alpha == 255:
-        return drawn
-    return drawn.extract_band(0, n=3).bandjoin((drawn[3] * (color.alpha / 255) + 0.5).cast("uchar")).copy(interpretation="srgb")
+    return drawn if color.alpha == 255 else fainter(drawn, color.alpha / 255)
 
 
 def _room(text: Text, planned: Plan) -> tuple[int, int]:
@@ -132,7 +130,7 @@ def _finished(image: pyvips.Image, layer: Layer, dpr: float) -> Overlay:
     if layer.rotate and not layer.rotate % 90:
         image = image.rot(f"d{layer.rotate:g}")
     elif layer.rotate:
-        image = image.premultiply().rotate(layer.rotate).unpremultiply().cast("uchar").copy(interpretation="srgb")
+        image = premultiplied(image, lambda picture: picture.rotate(layer.rotate))
     margin = 0
     sigma = layer.shadow * dpr
     if sigma:
@@ -142,8 +140,7 @@ def _finished(image: pyvips.Image, layer: Layer, dpr: float) -> Overlay:
         shade = soft.new_from_image([0, 0, 0]).cast("uchar").bandjoin(soft).copy(interpretation="srgb")
         image = shade.composite(image, "over").cast("uchar")
     if layer.opacity < 1:
-        dense = (image[3] * layer.opacity + 0.5).cast("uchar")
-        image = image.extract_band(0, n=3).bandjoin(dense).copy(interpretation="srgb")
+        image = fainter(image, layer.opacity)
     return Overlay(_bare(image), margin, layer)
 
 
