@@ -28,15 +28,13 @@ class Stage:
         return self.image
 
     def load(self, _plan: Plan, frames: int) -> pyvips.Image:
-        return (
-            self.image if frames > 1 or self.facts.frames == 1 else self.image.crop(0, 0, self.image.width, self.facts.height)
-        )
+        return self.full(frames)
 
     def full(self, frames: int) -> pyvips.Image:
         """The pixels, of the first frame or of all."""
-        return (
-            self.image if frames > 1 or self.facts.frames == 1 else self.image.crop(0, 0, self.image.width, self.facts.height)
-        )
+        if frames > 1 or self.facts.frames == 1:
+            return self.image
+        return self.image.crop(0, 0, self.image.width, self.facts.height)
 
 
 def stage(image: pyvips.Image, frames: int, before: Facts, *, keeps_profile: bool = False) -> Stage:
