@@ -152,6 +152,12 @@ def straight(image: pyvips.Image) -> pyvips.Image:
     return (image.unpremultiply() + 0.5).cast(image.format)
 
 
+def in_grey(image: pyvips.Image) -> pyvips.Image:
+    """The first channel of `image`, which is grey although it has three, and its alpha."""
+    grey = image[0].bandjoin(image[3]) if image.hasalpha() else image[0]
+    return grey.copy(interpretation="b-w")
+
+
 def fainter(image: pyvips.Image, share: float) -> pyvips.Image:
     """`image`, which is RGBA, with `share` (0–1) of its alpha."""
     alpha = (image[3] * share + 0.5).cast("uchar")

@@ -15,7 +15,7 @@ from imgproxy.jobs.wire import Job
 from imgproxy.render import frames, metadata
 from imgproxy.render.boxes import Box
 from imgproxy.render.choose import Choice
-from imgproxy.render.colour import to_srgb
+from imgproxy.render.colour import in_grey, to_srgb
 from imgproxy.render.depth import keeps_depth
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.libvips import ERRORS, forget_errors
@@ -161,5 +161,4 @@ def _grey_again(image: pyvips.Image, facts: Facts, planned: Plan, choice: Choice
     coloured = tinted or asked.border or asked.background or (asked.mask and asked.mask.background)
     if not facts.grey or coloured or planned.keeps_profile or planned.deep or choice.format.name not in ("jpeg", "png"):
         return image
-    grey = image[0].bandjoin(image[3]) if image.hasalpha() else image[0]
-    return grey.copy(interpretation="b-w")
+    return in_grey(image)

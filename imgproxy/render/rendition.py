@@ -15,6 +15,7 @@ import pyvips
 
 from imgproxy.errors import Undecodable
 from imgproxy.jobs.wire import Extent, Job, RenditionRules
+from imgproxy.render.colour import in_grey
 from imgproxy.render.facts import Facts, refuse
 from imgproxy.render.levels import rendition_levels, serving_level
 from imgproxy.render.load import Original, Watch
@@ -175,8 +176,7 @@ def _first(original: Original, size: tuple[int, int], job: Job) -> pyvips.Image:
     planned = plan(asked, facts, limits)
     image = colour(scaled(original.load(planned, 1), planned.resized, exactly=True), planned)
     if facts.grey and not facts.icc and image.bands >= 3:
-        grey = image[0].bandjoin(image[3]) if image.hasalpha() else image[0]
-        return grey.copy(interpretation="b-w")
+        return in_grey(image)
     return image
 
 
