@@ -25,6 +25,7 @@ ANCHORS = {
     "soea": (1.0, 1.0),
     "sowe": (0.0, 1.0),
 }
+"""How far from the left and the top the point lies that stays, 0–1."""
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _HEX = re.compile("(?:[0-9A-Fa-f]{3}){1,2}")
 
@@ -249,11 +250,3 @@ def attachment(asked: Asked, arguments: Arguments) -> None:
 
 def nothing(_asked: Asked, _arguments: Arguments) -> None:
     """It is in the URL, and that was all it was for."""
-
-
-def only(wanted: bool) -> Callable[[Asked, Arguments], None]:
-    def read(_asked: Asked, arguments: Arguments) -> None:
-        if boolean(arguments[0]) != wanted:
-            raise ValueError
-
-    return read

@@ -15,6 +15,7 @@ import msgspec
 from imgproxy.canonical import canonical
 from imgproxy.errors import InvalidOption
 from imgproxy.spec import Components, Gravity, Report, Transform, Window
+from imgproxy.urls.arguments import ANCHORS
 
 __all__ = ["NAMES", "parse", "table"]
 
@@ -24,18 +25,6 @@ _DEFAULTS = Report(size=True, format=True, dimensions=True, exif="titles", iptc=
 _BOOLS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False, "": False}
 _HASHES = {"md5", "sha1", "sha256", "sha512"}
 _MOST_PAGES = 65534
-# How far from the left and top the point lies that stays, 0–1.
-_ANCHORS = {
-    "ce": (0.5, 0.5),
-    "no": (0.5, 0.0),
-    "so": (0.5, 1.0),
-    "ea": (1.0, 0.5),
-    "we": (0.0, 0.5),
-    "noea": (1.0, 0.0),
-    "nowe": (0.0, 0.0),
-    "soea": (1.0, 1.0),
-    "sowe": (0.0, 1.0),
-}
 
 
 def parse(options: Sequence[list[str]]) -> Transform:
@@ -124,10 +113,10 @@ def _window(width: float, height: float, arguments: _Arguments) -> Window:
     if kind == "fp" and len(arguments) == 3:
         x, y = (_number(text, 0, 1) for text in arguments[1:])
         return Window(width, height, Gravity("focal", x, y))
-    if kind not in _ANCHORS:
-        raise ValueError(f"a gravity is one of {', '.join(_ANCHORS)}, sm, or fp with x and y")
+    if kind not in ANCHORS:
+        raise ValueError(f"a gravity is one of {', '.join(ANCHORS)}, sm, or fp with x and y")
     x, y = (_number(text, -16384, 16384) for text in (*arguments[1:], "0", "0")[:2])
-    return Window(width, height, Gravity("anchor", *_ANCHORS[kind]), x, y)
+    return Window(width, height, Gravity("anchor", *ANCHORS[kind]), x, y)
 
 
 def _few(arguments: _Arguments, most: int) -> list[str]:
