@@ -73,7 +73,6 @@ class Drawing:
             storable=original.storable and marks.storable,
             width=finished.width,
             height=finished.height,
-            frames=finished.frames,
             why=finished.why,
             grade=grade,
         )

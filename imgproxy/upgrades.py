@@ -193,7 +193,6 @@ def _facts(identity: Identity, old: Facts, finished: Finished) -> Facts:
         etag=etag(identity, old.validators, old.digest),
         width=finished.width,
         height=finished.height,
-        frames=finished.frames,
         why=finished.why,
         grade="",
     )

@@ -71,8 +71,6 @@ class DiskStore:
         self.write_errors = 0
         self.read_errors = 0
         self.corrupt = 0
-        self.stored = 0
-        self.stored_bytes = 0
 
     @property
     def degraded(self) -> bool:
@@ -259,8 +257,6 @@ class DiskStore:
             self._verified.add(os.fstat(spool.handle.fd).st_ino, header.digest)
             if known:
                 self._replaced(spool.identity.key)
-            self.stored += 1
-            self.stored_bytes += spool.written
 
     def _refresh(self, entry: Entry, facts: Facts) -> None:
         try:

@@ -49,7 +49,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     storable: bool = True
     width: int = 0
     height: int = 0
-    frames: int = 1
     why: str = ""
     grade: str = ""
     """How it was made, where there are several ways: words, of which `request.RENDITION` is one; part of the ETag."""

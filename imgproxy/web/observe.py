@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import re
@@ -214,8 +213,6 @@ async def _answered(request: web.Request, handler: Handler) -> tuple[web.StreamR
     except web.HTTPException as error:
         body = _plain(error, request[REQUEST_ID])
         return _problem_response(body, SAFETY | {"Cache-Control": "no-store"} | _allow(error)), body.code
-    except asyncio.CancelledError:
-        raise
     except ConnectionError:
         raise
     except Exception:  # noqa: BLE001 - the last line of defence: whoever asked gets a problem, the log gets the traceback
