@@ -88,6 +88,10 @@ class Deleted(msgspec.Struct, frozen=True):
     places: tuple[str, ...]
 
 
+ID = "[a-z0-9]{16}"
+"""What `new_id` gives."""
+
+
 def new_id() -> str:
     """82 bits that nobody guesses."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(16))

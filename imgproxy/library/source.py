@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.entry import Freshness, Validators
 from imgproxy.errors import CapacityError, CatalogueUnavailable, InvalidTarget, SourceNotFound, SourceTooLarge
-from imgproxy.library.catalogue import Catalogue, Hosted
+from imgproxy.library.catalogue import ID, Catalogue, Hosted
 from imgproxy.library.database import SECONDS
 from imgproxy.library.objects import Objects
 from imgproxy.library.snapshots import Snapshots
@@ -23,7 +23,7 @@ from imgproxy.urls.native import LIBRARY
 
 ORIGIN = fingerprint(LIBRARY)
 
-_ID = re.compile("[a-z0-9]{16}")
+_ID = re.compile(ID)
 _KNOWN_SECONDS = 1.0
 _KNOWN = 8192
 

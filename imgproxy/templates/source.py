@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -22,7 +22,6 @@ from imgproxy.templates.shelf import Kept, Shelf
 from imgproxy.urls.native import MOST_VARIABLES, TEMPLATE
 
 ORIGIN = fingerprint(TEMPLATE)
-FALLBACK_HEADER = "Imgproxy-Fallback"
 
 _KNOWN_SECONDS = 1.0
 _KNOWN = 8192
@@ -129,9 +128,14 @@ class TemplateSource:
         return await self.painter.sketch(kept, values, self.origin)
 
     def _noted(self, sketch: Sketch, until: float, generation: int) -> _Seen:
-        headers = {FALLBACK_HEADER: ", ".join(sketch.fallbacks)} if sketch.fallbacks else {}
+        headers = told_fallbacks(sketch.fallbacks)
         freshness = brief(sketch.pictures, self._freshness, self._brief, time.time())
         return _Seen(sketch.version, min(until, sketch.known_until), generation, freshness, headers, sketch.private)
+
+
+def told_fallbacks(layers: Sequence[str]) -> dict[str, str]:
+    """The header that names the layers that show another picture than theirs; none where all show their own."""
+    return {"Imgproxy-Fallback": ", ".join(layers)} if layers else {}
 
 
 def read_locator(locator: str) -> tuple[str, dict[str, str]]:

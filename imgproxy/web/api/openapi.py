@@ -20,7 +20,7 @@ from imgproxy.errors import (
     RateExceeded,
     ScopeMissing,
 )
-from imgproxy.library.catalogue import MOST_IDS
+from imgproxy.library.catalogue import ID, MOST_IDS
 from imgproxy.templates.document import END, MOST_CHARACTERS
 from imgproxy.urls.options import OPTIONS
 from imgproxy.web.api.operation import Operation
@@ -33,7 +33,7 @@ _END = msgspec.json.encode(END)[1:-1]
 
 _REF = "#/components/schemas/{name}"
 _VARIABLE = re.compile(r"\{(\w+)\}")
-_ID = {"type": "string", "pattern": "^[a-z0-9]{16}$"}
+_ID = {"type": "string", "pattern": f"^{ID}$"}
 _VARIABLES: dict[str, dict[str, Any]] = {
     "id": {"description": "The id of a hosted picture", "schema": _ID},
     "template": {"description": "The id of a template", "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}},

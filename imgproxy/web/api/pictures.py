@@ -24,10 +24,10 @@ from imgproxy.errors import (
     StorageFull,
 )
 from imgproxy.formats import FORMATS
-from imgproxy.library.catalogue import MOST_IDS, Catalogue, Hosted, Search, unknown
+from imgproxy.library.catalogue import ID, MOST_IDS, Catalogue, Hosted, Search, unknown
 from imgproxy.library.intake import Draft, Intake
 from imgproxy.spec import Transform
-from imgproxy.templates.source import FALLBACK_HEADER
+from imgproxy.templates.source import told_fallbacks
 from imgproxy.web.api.account import account_answer
 from imgproxy.web.api.api import DEPRECATED, prefers_async
 from imgproxy.web.api.bodies import Bodies, merged
@@ -48,12 +48,13 @@ from imgproxy.web.api.shapes import (
     UploadJson,
     Which,
     cursor_at,
+    cursor_of,
 )
 from imgproxy.web.api.telling import moment
 from imgproxy.web.api.template_shapes import JobAnswer
 
 _HOST = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,255}")
-_ID = re.compile("[a-z0-9]{16}")
+_ID = re.compile(ID)
 UPLOADING = (BodyInvalid, BodyTooLarge, MediaTypeUnsupported, ImageError, SourceError, StorageFull, QuotaExceeded)
 
 Later = Callable[[Call, UploadJson], Awaitable[Reply]]
@@ -137,8 +138,7 @@ class Pictures:
         filled = await self._renders.fill(call.tenant, await self._renders.find(call.tenant, given.template_id), given.drawn)
         drawn = await self._renders.draw(filled, Transform(format=given.format))
         reply = await self._host(call, drawn.draft, merged(call.query, given))
-        fallbacks = {FALLBACK_HEADER: ", ".join(drawn.fallbacks)} if drawn.fallbacks else {}
-        return Reply(reply.response, reply.status, {**reply.headers, **fallbacks})
+        return Reply(reply.response, reply.status, {**reply.headers, **told_fallbacks(drawn.fallbacks)})
 
     async def _host(self, call: Call, draft: Draft, asked: Any) -> Reply:
         told = await self._intake.inspect(draft)
@@ -174,7 +174,7 @@ class Pictures:
         found = await self._catalogue.search(call.tenant, search)
         page, more = found[: asked.limit], len(found) > asked.limit
         answers = await self._answers(call, [(each, await self._extra_of(each, asked)) for each in page], asked)
-        return Reply(ListAnswer(tuple(answers), f"{page[-1].created_at}-{page[-1].id}" if more else None))
+        return Reply(ListAnswer(tuple(answers), cursor_of(page[-1].created_at, page[-1].id) if more else None))
 
     async def told(self, call: Call) -> Reply:
         picture = await self._catalogue.get(call.tenant, _id(call))

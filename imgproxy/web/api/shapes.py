@@ -9,13 +9,13 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from imgproxy.errors import InvalidOption
-from imgproxy.library.catalogue import LONGEST_PAGE, MOST_IDS, MOST_TAGS
+from imgproxy.library.catalogue import ID, LONGEST_PAGE, MOST_IDS, MOST_TAGS
 from imgproxy.templates.checked import in_words
 from imgproxy.templates.document import END, MOST_CHARACTERS, NAME, NAMED
 from imgproxy.templates.modify import MOST_MODIFICATIONS, Modification
 from imgproxy.urls.native import MAX_OPTIONS, MOST_VARIABLES
 
-_ID = f"^[a-z0-9]{{16}}{END}"
+_ID = f"^{ID}{END}"
 _TAG = f"^[^\\x00-\\x1f\\x7f-\\x9f,]+{END}"
 Id = Annotated[str, Meta(pattern=_ID, description="The id of a hosted picture")]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=_TAG, description="Without commas and control characters")]
@@ -28,7 +28,7 @@ _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})
 Moment = Annotated[str, Meta(pattern=_MOMENT, description="RFC 3339")]
 
 TemplateId = Annotated[str, Meta(pattern=NAME, description="The id of a template")]
-_CURSOR = f"^[0-9]{{1,16}}-[a-z0-9]{{16}}{END}"
+_CURSOR = f"^[0-9]{{1,16}}-{ID}{END}"
 Cursor = Annotated[str, Meta(pattern=_CURSOR)]
 _FORMAT = f"^[a-z0-9]{{0,8}}{END}"
 Values = Annotated[dict[str, Annotated[str, Meta(max_length=MOST_CHARACTERS)]], Meta(max_length=MOST_VARIABLES)]
@@ -235,6 +235,11 @@ def cursor_at(text: str | None) -> tuple[int, str] | None:
         return None
     at, _, id = text.partition("-")
     return int(at), id
+
+
+def cursor_of(created_at: int, id: str) -> str:
+    """What `cursor_at` reads: of the last one of a page."""
+    return f"{created_at}-{id}"
 
 
 _PLACE = re.compile(r"(.*) - at `\$(.*)`")

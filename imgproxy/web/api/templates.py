@@ -21,19 +21,20 @@ from imgproxy.errors import (
     TemplateUnknown,
 )
 from imgproxy.formats import FORMATS
+from imgproxy.library.catalogue import ID
 from imgproxy.library.templates import Made, Templates, unknown
 from imgproxy.spec import Transform
 from imgproxy.templates.document import Template
 from imgproxy.templates.shelf import Kept, Shelf
-from imgproxy.templates.source import FALLBACK_HEADER
+from imgproxy.templates.source import told_fallbacks
 from imgproxy.web.api.api import Api
 from imgproxy.web.api.operation import Call, Operation, Reply
 from imgproxy.web.api.renders import DRAWING, Renders
-from imgproxy.web.api.shapes import DeletedAnswer, Drawn, cursor_at
+from imgproxy.web.api.shapes import DeletedAnswer, Drawn, cursor_at, cursor_of
 from imgproxy.web.api.telling import moment
 from imgproxy.web.api.template_shapes import Preview, TemplateAnswer, TemplateListing, TemplatesAnswer, TemplateSummary
 
-_ID = re.compile("[a-z0-9]{16}")
+_ID = re.compile(ID)
 _PREFIX = "v."
 _TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 
@@ -80,7 +81,7 @@ class TemplatesApi:
         files = [] if asked.cursor else [_file(kept) for kept in self._shelf.files]
         found = await self._templates.search(call.tenant, cursor_at(asked.cursor), asked.limit + 1)
         page, more = found[: asked.limit], len(found) > asked.limit
-        following = f"{page[-1].created_at}-{page[-1].id}" if more else None
+        following = cursor_of(page[-1].created_at, page[-1].id) if more else None
         told = []
         for made in page:
             told.append(_summary(made))
@@ -115,7 +116,7 @@ class TemplatesApi:
         picture = await self._renders.draw(filled, Transform(width=asked.w, format=asked.format, enlarge=True))
         data = await asyncio.to_thread(os.pread, picture.draft.handle.fd, picture.draft.length, 0)
         headers = {"Content-Type": FORMATS[picture.format].media_type}
-        return Reply(data, headers=headers | ({FALLBACK_HEADER: ", ".join(picture.fallbacks)} if picture.fallbacks else {}))
+        return Reply(data, headers=headers | told_fallbacks(picture.fallbacks))
 
     async def _document(self, call: Call) -> str:
         """Raises as `Shelf.checked` and `Renders.permit`."""
