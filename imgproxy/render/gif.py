@@ -1,5 +1,5 @@
-"""GIF: what of its canvas no frame has drawn on yet, which is clear (89a §§18, 20, 23). libvips, where no pixel of the frames
-themselves is clear, leaves it black."""
+"""GIF: what of its canvas no frame has drawn on yet, or the one before has been taken away from, which is clear (89a §§18, 20,
+23). libvips, where no pixel of the frames themselves is clear, leaves it black, or in the background's colour."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from imgproxy.render.frames import page_height
 from imgproxy.render.verbatim import NotUnderstood, gif_blocks
 
 _CONTROL, _IMAGE = 0xF9, 0x2C
+_CLEARS = 2
 _RESTORES = (3, 4)
-"""Ways of disposal: to what was before the frame. Of the first one there was nothing, and libvips lets it stay."""
+"""Ways of disposal: to nothing, which browsers do whatever the background's colour is, and to what was before the frame."""
 
 _Place = tuple[int, int, int, int]
 """Left, top, width, height."""
@@ -34,12 +35,16 @@ def on_canvas(image: pyvips.Image, source: bytes, first: int) -> pyvips.Image:
 
 def _drawn(source: bytes, width: int, height: int) -> Iterator[pyvips.Image | None]:
     """255 where something is drawn when a frame is shown, else 0; None where that is everywhere."""
-    kept: pyvips.Image | None = pyvips.Image.black(width, height)
-    for number, ((left, top, across, down), disposal) in enumerate(_places(source)):
+    nothing = pyvips.Image.black(width, height)
+    kept: pyvips.Image | None = nothing
+    for (left, top, across, down), disposal in _places(source):
         covered = left <= 0 and top <= 0 and left + across >= width and top + down >= height
         shown = None if kept is None or covered else kept.draw_rect(255, left, top, across, down, fill=True)
         yield shown
-        if not number or disposal not in _RESTORES:
+        if disposal == _CLEARS:
+            all_of_it = nothing.invert() if shown is None else shown
+            kept = nothing if covered else all_of_it.draw_rect(0, left, top, across, down, fill=True)
+        elif disposal not in _RESTORES:
             kept = shown
 
 

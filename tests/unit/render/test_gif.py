@@ -75,6 +75,31 @@ def test_it_is_clear_until_a_frame_draws_there(to: str) -> None:
     assert [alpha(alone, x, y) for x, y in places] == seen[3]
 
 
+WHOLE = (0, 0, WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("frames", "seen"),
+    [
+        # Taken away: all of it, a part of it, and what was beneath that.
+        ([(0, WHOLE, 2), (1, (4, 4, 4, 4), 1), (2, (20, 4, 4, 4), 1)], [[255] * 3, [255, 0, 0], [255, 255, 0]]),
+        ([(0, WHOLE, 1), (1, (4, 4, 4, 4), 2), (2, (20, 4, 4, 4), 1)], [[255] * 3, [255] * 3, [0, 255, 255]]),
+        ([(0, (4, 4, 20, 4), 1), (1, (2, 2, 8, 8), 2), (2, (20, 4, 4, 4), 2)], [[255, 255, 0], [255, 255, 0], [0, 255, 0]]),
+        # Before the first there was nothing.
+        ([(0, WHOLE, 3), (1, (4, 4, 4, 4), 3), (2, (20, 4, 4, 4), 1)], [[255] * 3, [255, 0, 0], [0, 255, 0]]),
+    ],
+)
+def test_it_is_clear_where_a_frame_has_been_taken_away(frames: list[Frame], seen: list[list[float]]) -> None:
+    """In whatever colour the background is."""
+    source = gif(*frames)
+    strip = opened(render(source, Transform(format="webp", lossless=True))[1], n=-1)
+    places = ((5, 5), (22, 5), (30, 20))
+    assert [[alpha(strip, x, frame * HEIGHT + y) for x, y in places] for frame in range(3)] == seen
+    for frame in (2, 3):
+        alone = drawn(source, frame=frame)
+        assert [alpha(alone, x, y) for x, y in places] == seen[frame - 1]
+
+
 @pytest.mark.parametrize("first", [(0, (0, 0, WIDTH, HEIGHT), 1), (0, (0, 0, WIDTH + 5, HEIGHT), 3)])
 def test_where_the_first_frame_covers_it_nothing_is(first: Frame) -> None:
     assert not drawn(gif(first, (1, (4, 4, 4, 4), 1))).hasalpha()
