@@ -134,6 +134,11 @@ class Catalogue:
         async with self.database.writing() as connection:
             await connection.execute(delete(strays).where(strays.c.place.in_(places)))
 
+    async def postpone(self, *places: str) -> None:
+        """What is there could not be deleted: others are to be tried first."""
+        async with self.database.writing() as connection:
+            await connection.execute(update(strays).where(strays.c.place.in_(places)).values(since=now()))
+
     async def stray(self, before: int) -> Sequence[str]:
         """Places whose process has not come back to them since `before`: the oldest."""
         old = select(strays.c.place).where(strays.c.since < before).order_by(strays.c.since).limit(_BATCH)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from imgproxy.settings import LibrarySettings, LimitSettings
 
 _SWEEP = 600.0
 """Seconds between two sweeps."""
+_MOST_FAILURES = 10
+"""Of some hundred deletions, after which the storage is taken to be gone."""
 _TURN = 0.1
 """Seconds between two transactions of a sweep: SQLite's lock is anybody's, and who waits for it looks from time to time."""
 _FORGOTTEN = 3600
@@ -53,12 +56,31 @@ class Library:
                 await asyncio.sleep(_TURN)
         count = 0
         while places := await self.catalogue.stray(before):
-            for place in places:
-                await self.objects.delete(place)
-            await self.catalogue.settle(*places)
-            count += len(places)
+            gone, failures = await self._delete(places)
+            await self.catalogue.settle(*gone)
+            count += len(gone)
+            if failures:
+                # They may be locked: all others come before they are tried again.
+                await self.catalogue.postpone(*failures)
+            if len(failures) == _MOST_FAILURES:
+                raise next(iter(failures.values()))
             await asyncio.sleep(_TURN)
         return count
+
+    async def _delete(self, places: Sequence[str]) -> tuple[list[str], dict[str, CapacityError]]:
+        """Which are gone, and why others are not; when there are too many of those the rest is not tried."""
+        gone: list[str] = []
+        failures: dict[str, CapacityError] = {}
+        for place in places:
+            try:
+                await self.objects.delete(place)
+                gone.append(place)
+            except CapacityError as error:
+                failures[place] = error
+                _log.warning("an object cannot be deleted", extra={"fields": {"place": place, "error": str(error)}})
+                if len(failures) == _MOST_FAILURES:
+                    break
+        return gone, failures
 
     async def sweep_for_ever(self) -> None:
         while True:

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from imgproxy.cache.bans import Bans
-from imgproxy.errors import JobUnknown
+from imgproxy.errors import CapacityError, JobUnknown
 from imgproxy.library import catalogue, downloads, jobs, opening
 from imgproxy.library.jobs import Order
 from imgproxy.library.migrations import migrate
@@ -67,6 +67,29 @@ async def test_one_sweep_leaves_nothing_however_much_there_is(library: Library, 
     async with library.catalogue.database.reading() as connection:
         for each in (table, job_rows, downloads_table, strays):
             assert (await connection.execute(select(func.count()).select_from(each))).scalar_one() == 0, each.name
+
+
+async def test_what_cannot_be_deleted_keeps_nothing_else(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory in place of the file, as an object that is locked; and a storage that is gone is not asked for each."""
+    monkeypatch.setattr(opening, "_TURN", 0)
+    for number in range(30):
+        place = f"{number:02}/a"
+        await library.catalogue.expect(place)
+        path = library.directory / "originals" / place
+        path.parent.mkdir()
+        if number in (0, 17):
+            (path / "not empty").mkdir(parents=True)
+        else:
+            path.write_bytes(b"nobody's")
+    before = catalogue.now()
+    assert await library.sweep(before + 1) == 28
+    assert await library.catalogue.stray(before + 1) == []
+    later = catalogue.now() + 1
+    assert await library.catalogue.stray(later) == ["00/a", "17/a"]
+    monkeypatch.setattr(opening, "_MOST_FAILURES", 1)
+    with pytest.raises(CapacityError):
+        await library.sweep(later)
+    assert await library.catalogue.stray(later) == ["17/a"]
 
 
 async def test_what_was_let_go_of_stays_so_where_the_rest_takes_too_long(
