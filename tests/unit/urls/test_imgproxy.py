@@ -5,6 +5,7 @@ import contextlib
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -542,6 +543,13 @@ def test_every_example_is_understood_by_each_of_its_names(option: Any) -> None:
     seen = {repr(parse(f"{name}:{arguments}", FULL)) for name in option.names}
     assert len(seen) == 1
     assert f"`{option.example}`" in table()
+
+
+def test_no_request_looks_up_the_bounds_of_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes milliseconds each time, and while it lasts nobody else is answered."""
+    asked = [parse(option.example, FULL) for option in PROCESSING]
+    monkeypatch.delattr(msgspec.inspect, "type_info")
+    assert [parse(option.example, FULL) for option in PROCESSING] == asked
 
 
 def test_the_servers_own_watermark_has_its_own_opacity() -> None:
