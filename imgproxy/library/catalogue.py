@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, delete, func, select, tuple_, update
+from sqlalchemy import Row, Select, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgproxy.errors import InvalidOption, PictureUnknown, QuotaExceeded
 from imgproxy.library.database import Database
+from imgproxy.library.search import Search, frequencies, matching
 from imgproxy.library.tables import accounts, objects, pictures, strays, tags
 
 MOST_TAGS = 20
@@ -28,8 +29,6 @@ MOST_IDS = 20
 LONGEST_PAGE = 100
 _BATCH = 500
 """Pictures that are deleted in one transaction: they fit into its time."""
-_FREQUENT = 10_000
-"""Pictures of one tag, up to which they are counted."""
 _NAMES = tuple(column.name for column in pictures.columns)
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -60,25 +59,6 @@ class Account(msgspec.Struct, frozen=True):
     max_bytes: int
     used_bytes: int
     pictures: int
-
-
-class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """Newest first. All that is given must hold; ranges include both ends, 0 and None are no bound; `after` is the
-    (created_at, id) of the last picture of the page before."""
-
-    tags: tuple[str, ...] = ()
-    format: str = ""
-    min_width: int = 0
-    max_width: int = 0
-    min_height: int = 0
-    max_height: int = 0
-    min_bytes: int = 0
-    max_bytes: int = 0
-    since: int = 0
-    until: int = 0
-    private: bool | None = None
-    after: tuple[int, str] | None = None
-    limit: int = 20
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -199,8 +179,12 @@ class Catalogue:
 
     async def search(self, tenant: str, asked: Search) -> list[Hosted]:
         if len(asked.tags) > 1:
-            asked = msgspec.structs.replace(asked, tags=await self._rarest_first(tenant, asked.tags))
-        return await self._page(_matching(tenant, asked).limit(asked.limit))
+            async with self.database.reading() as connection:
+                counts = (await connection.execute(frequencies(tenant, asked.tags))).one()
+            # The pictures of the first are looked through for the other tags.
+            rarest_first = tuple(name for _, name in sorted(zip(counts, asked.tags, strict=True)))
+            asked = msgspec.structs.replace(asked, tags=rarest_first)
+        return await self._page(matching(tenant, asked).limit(asked.limit))
 
     async def delete(self, tenant: str, ids: Sequence[str]) -> Deleted:
         """All of them, or none: raises PictureUnknown, naming the first that is not there."""
@@ -295,14 +279,6 @@ class Catalogue:
             await connection.execute(strays.insert(), [{"place": place, "since": now()} for place in places])
         return places
 
-    async def _rarest_first(self, tenant: str, names: Sequence[str]) -> tuple[str, ...]:
-        """The pictures of the first are looked through for the other tags. What is frequent is not counted to its end."""
-        some = [select(tags.c.picture).where(tags.c.tenant == tenant, tags.c.tag == name).limit(_FREQUENT) for name in names]
-        counted = select(*(select(func.count()).select_from(each.subquery()).scalar_subquery() for each in some))
-        async with self.database.reading() as connection:
-            counts = (await connection.execute(counted)).one()
-        return tuple(name for _, name in sorted(zip(counts, names, strict=True)))
-
     async def _page(self, statement: Select[Any]) -> list[Hosted]:
         """Pictures with their tags, in one statement: a planner without statistics takes a second one, for the tags of some
         pictures, to be for many, and looks at all tags."""
@@ -315,37 +291,6 @@ class Catalogue:
 
 def unknown(id: str) -> PictureUnknown:
     return PictureUnknown(f"there is no picture {id[:32]}")
-
-
-def _matching(tenant: str, asked: Search) -> Select[Any]:
-    statement = select(pictures).where(pictures.c.tenant == tenant)
-    age: tuple[ColumnElement[Any], ColumnElement[Any]] = pictures.c.created_at, pictures.c.id
-    first, *others = asked.tags or ("",)
-    if first:
-        # Ordered by the tags' own index: a page of few is found without looking at many.
-        age = tags.c.created_at, tags.c.picture
-        # That the pictures are of the tenant too is not said again: a planner that has no statistics would look at all of them.
-        statement = select(pictures).join(tags, tags.c.picture == pictures.c.id)
-        statement = statement.where(tags.c.tenant == tenant, tags.c.tag == first)
-    for other in others:
-        also = tags.alias()
-        statement = statement.where(select(also.c.tag).where(also.c.picture == pictures.c.id, also.c.tag == other).exists())
-    if asked.format:
-        statement = statement.where(pictures.c.format == asked.format)
-    if asked.private is not None:
-        statement = statement.where(pictures.c.private == asked.private)
-    if asked.after is not None:
-        statement = statement.where(tuple_(*age) < tuple_(*asked.after))
-    bounds = (
-        (pictures.c.width, asked.min_width, asked.max_width),
-        (pictures.c.height, asked.min_height, asked.max_height),
-        (pictures.c.bytes, asked.min_bytes, asked.max_bytes),
-        (age[0], asked.since, asked.until),
-    )
-    for column, least, most in bounds:
-        statement = statement.where(column >= least) if least else statement
-        statement = statement.where(column <= most) if most else statement
-    return statement.order_by(age[0].desc(), age[1].desc())
 
 
 def _columns(picture: Hosted) -> dict[str, Any]:

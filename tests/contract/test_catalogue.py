@@ -29,12 +29,13 @@ from imgproxy.errors import (
     StorageFull,
 )
 from imgproxy.library import database as database_module
-from imgproxy.library.catalogue import Account, Catalogue, Hosted, Search, new_id, now
+from imgproxy.library.catalogue import Account, Catalogue, Hosted, new_id, now
 from imgproxy.library.database import Database, address
 from imgproxy.library.downloads import Downloads
 from imgproxy.library.keys import Callers
 from imgproxy.library.migrations import migrate
 from imgproxy.library.objects import LocalObjects, draft_in
+from imgproxy.library.search import Search
 from imgproxy.library.tables import METADATA, strays
 
 QUOTA = 1000

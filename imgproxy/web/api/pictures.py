@@ -24,8 +24,9 @@ from imgproxy.errors import (
     StorageFull,
 )
 from imgproxy.formats import FORMATS
-from imgproxy.library.catalogue import ID, MOST_IDS, Catalogue, Hosted, Search, unknown
+from imgproxy.library.catalogue import ID, MOST_IDS, Catalogue, Hosted, unknown
 from imgproxy.library.intake import Draft, Intake
+from imgproxy.library.search import Search
 from imgproxy.spec import Transform
 from imgproxy.templates.source import told_fallbacks
 from imgproxy.web.api.account import account_answer
