@@ -13,6 +13,8 @@ from imgproxy.render.frames import page_height
 from imgproxy.render.verbatim import NotUnderstood, gif_blocks
 
 _CONTROL, _IMAGE = 0xF9, 0x2C
+_TRANSPARENT = 1
+"""Of a frame's flags: one of its colours is clear."""
 _CLEARS = 2
 _RESTORES = (3, 4)
 """Ways of disposal: to nothing, which browsers do whatever the background's colour is, and to what was before the frame."""
@@ -31,6 +33,24 @@ def on_canvas(image: pyvips.Image, source: bytes, first: int) -> pyvips.Image:
     full = pyvips.Image.black(width, height).invert()
     alpha = pyvips.Image.arrayjoin([full if each is None else each for each in drawn], across=1)
     return image.bandjoin(alpha).copy(interpretation=image.interpretation)
+
+
+def clearing(source: bytes) -> bytes:
+    """`source`, which is whole, with frames that nowhere say that they are clear taken away to what was before them where that
+    was nothing: to nothing comes to the same, but libvips fills it with the background's colour then."""
+    size, empty, control, changed = source[6:10], True, 0, bytearray()
+    for kind, start, _ in gif_blocks(source):
+        if kind == _CONTROL:
+            control = start + 3
+        elif kind == _IMAGE:
+            flags = source[control] if control else 0
+            disposal, control_at, control = flags >> 2 & 7, control, 0
+            if empty and disposal == _CLEARS and not flags & _TRANSPARENT:
+                changed = changed or bytearray(source)
+                changed[control_at] = flags & ~(7 << 2) | _RESTORES[0] << 2
+            covers = source[start + 1 : start + 9] == bytes(4) + size
+            empty = (empty and disposal in (_CLEARS, *_RESTORES)) or (covers and disposal == _CLEARS)
+    return bytes(changed) or source
 
 
 def _drawn(source: bytes, width: int, height: int) -> Iterator[pyvips.Image | None]:

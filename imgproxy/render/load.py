@@ -76,9 +76,10 @@ class Original:
             self.facts = _facts(self.format, self.header)
         if self.format.name == "gif":
             require_whole(self._source)
+            self._clear()
             if not self.header.hasalpha():
                 self.header = gif.on_canvas(self.header, self._source, self._page)
-                self.facts = msgspec.structs.replace(self.facts, alpha=bool(self.header.hasalpha()))
+            self.facts = msgspec.structs.replace(self.facts, alpha=bool(self.header.hasalpha()))
         elif self.format.name == "tiff":
             tiff.require_whole(self._source, self._page)
 
@@ -110,6 +111,13 @@ class Original:
         at = svg.lacks_view(self._source)
         if at is not None:
             self._source = svg.with_view(self._source, at, self.header.width, self.header.height)
+            self.header = self._open()
+
+    def _clear(self) -> None:
+        """So that nothing is left of what a frame takes away."""
+        source = gif.clearing(self._source)
+        if source is not self._source:
+            self._source = source
             self.header = self._open()
 
     def _turn_page(self) -> None:

@@ -19,21 +19,23 @@ COLORS = (RED, GREEN, BLUE, (0, 0, 0))
 
 Frame = tuple[int, tuple[int, int, int, int], int]
 """Its colour, where it lies (left, top, width, height), its way of disposal."""
+CLEAR = 7
+"""The colour of a frame that says that its last one is clear."""
 
 
 def gif(*frames: Frame) -> bytes:
-    """Of one colour each, none of it clear."""
+    """Of one colour each."""
     head = b"GIF89a" + struct.pack("<HHBBB", WIDTH, HEIGHT, 0xF1, 3, 0) + bytes(value for color in COLORS for value in color)
     return head + b"".join(_frame(*each) for each in frames) + b";"
 
 
 def _frame(color: int, place: tuple[int, int, int, int], disposal: int) -> bytes:
     # Codes of three bits, and the table begun anew (4) before it grows.
-    codes = [code for _ in range(place[2] * place[3]) for code in (4, color)] + [5]
+    codes = [code for _ in range(place[2] * place[3]) for code in (4, color % 4)] + [5]
     bits = sum(code << 3 * index for index, code in enumerate(codes))
     data = bits.to_bytes(-(-3 * len(codes) // 8), "little")
     blocks = b"".join(bytes((len(data[at : at + 255]),)) + data[at : at + 255] for at in range(0, len(data), 255))
-    control = b"\x21\xf9\x04" + struct.pack("<BHB", disposal << 2, 10, 0) + b"\0"
+    control = b"\x21\xf9\x04" + struct.pack("<BHB", disposal << 2 | (color == CLEAR), 10, 3) + b"\0"
     return control + b"\x2c" + struct.pack("<HHHHB", *place, 0) + b"\x02" + blocks + b"\0"
 
 
@@ -98,6 +100,23 @@ def test_it_is_clear_where_a_frame_has_been_taken_away(frames: list[Frame], seen
     for frame in (2, 3):
         alone = drawn(source, frame=frame)
         assert [alpha(alone, x, y) for x, y in places] == seen[frame - 1]
+
+
+@pytest.mark.parametrize(
+    ("frames", "seen"),
+    [
+        ([(0, WHOLE, 2), (CLEAR, WHOLE, 2), (1, (4, 4, 4, 4), 1)], [[255] * 3, [0, 0, 0], [255, 0, 0]]),
+        ([(0, (4, 4, 20, 4), 2), (1, (4, 4, 4, 4), 2), (CLEAR, WHOLE, 1)], [[255, 255, 0], [255, 0, 0], [0, 0, 0]]),
+    ],
+)
+def test_a_frame_that_is_nowhere_clear_is_taken_away_to_nothing_as_well(frames: list[Frame], seen: list[list[float]]) -> None:
+    """Where others are."""
+    source = gif(*frames)
+    strip = opened(render(source, Transform(format="gif"))[1], n=-1)
+    for frame, expected in enumerate(seen):
+        alone = drawn(source, frame=frame + 1)
+        for x, y, value in zip((5, 22, 30), (5, 5, 20), expected, strict=True):
+            assert (alpha(strip, x, frame * HEIGHT + y), alpha(alone, x, y)) == (value, value)
 
 
 @pytest.mark.parametrize("first", [(0, (0, 0, WIDTH, HEIGHT), 1), (0, (0, 0, WIDTH + 5, HEIGHT), 3)])
