@@ -31,9 +31,13 @@ def display_p3(source: bytes) -> bool:
     for index in _associated(_inside(inside, b"ipma"), own):
         kind, about = properties[index - 1] if 0 < index <= len(properties) else (b"", meta[:0])
         if kind == b"colr" and bytes(about[:4]) == b"nclx" and len(about) >= 8:
-            primaries, transfer = struct.unpack_from(">HH", about, 4)
-            return primaries == _P3 and transfer in _LIKE_SRGB
+            return is_p3(*struct.unpack_from(">HH", about, 4))
     return False
+
+
+def is_p3(primaries: int, transfer: int) -> bool:
+    """Whether these numbers of H.273 are Display P3's."""
+    return primaries == _P3 and transfer in _LIKE_SRGB
 
 
 _P3 = 12

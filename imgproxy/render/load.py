@@ -10,7 +10,7 @@ import pyvips
 
 from imgproxy.errors import ImageError, NotAnImage, Undecodable
 from imgproxy.formats import SNIFF_BYTES, Format, sniff
-from imgproxy.render import gif, heif, svg, tiff
+from imgproxy.render import gif, heif, png, svg, tiff
 from imgproxy.render.colour import in_p3, straight, without_extras
 from imgproxy.render.decoders import Sheet, open_sheet, undecodable
 from imgproxy.render.facts import Facts
@@ -39,7 +39,7 @@ class Original:
         self._accepted = False
         self._thumbnail = thumbnail and found.loader == "heifload"
         self._premultiplied = found.loader == "heifload" and heif.premultiplied(source)
-        self._p3 = found.loader == "heifload" and heif.display_p3(source)
+        self._p3 = _is_p3(found, source)
         self.format: Format = found
         if found.name == "svg":
             svg.refuse_nested_entities(source)
@@ -170,6 +170,13 @@ class Original:
         if self.format.name == "tiff":
             image = without_extras(image)
         return straight(image) if self._premultiplied and image.hasalpha() else image
+
+
+def _is_p3(found: Format, source: bytes) -> bool:
+    """Whether it says so by numbers: of a profile, libvips knows."""
+    if found.name == "png":
+        return png.display_p3(source)
+    return found.loader == "heifload" and heif.display_p3(source)
 
 
 def _outline(sheet: Sheet) -> pyvips.Image:
