@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from imgproxy.configuration.aliases import ALIASES, Alias
 from imgproxy.errors import SettingsError
 from imgproxy.keysalt import KeySalt
 from imgproxy.settings import FilesSource, HttpSource
-from tests.e2e.conftest import Serve, Server
+from tests.e2e.conftest import Serve, Server, configuration, end, start
 from tests.e2e.test_pictures import CHROME, get
 from tests.pictures import opened
 
@@ -31,9 +32,12 @@ def signed(path: str) -> str:
     return f"/{KeySalt([PAIR]).sign(path)}{path}"
 
 
-@pytest.fixture
-def door(serve: Serve) -> Server:
-    return serve(DOOR, unsigned="never")
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("door")
+    server = start(directory / "server", configuration(root, directory / "cache", DOOR, unsigned="never"))
+    yield server
+    end(server)
 
 
 async def test_signed_pictures(door: Server) -> None:

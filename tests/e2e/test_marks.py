@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +15,7 @@ from aiohttp import web
 
 from imgproxy.request import SAVING_QUALITY
 from tests import pictures
-from tests.e2e.conftest import Serve, Server, write_pictures
+from tests.e2e.conftest import Serve, Server, configuration, end, start, write_pictures
 from tests.e2e.test_origin import Origin, origin, source
 from tests.e2e.test_pictures import CHROME, get
 from tests.fonts import NAME, write_font
@@ -40,7 +41,11 @@ def b64(text: str) -> str:
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
     """Pictures of its own, with a red logo."""
-    root = write_pictures(tmp_path / "shelf")
+    return with_logo(tmp_path / "shelf")
+
+
+def with_logo(place: Path) -> Path:
+    root = write_pictures(place)
     (root / "logo.png").write_bytes(RED_LOGO)
     return root
 
@@ -177,13 +182,17 @@ async def test_what_is_wrong_is_said(texts: Server, target: str, status: int, de
     assert detail in body.decode()
 
 
-@pytest.fixture
-def texts(serve: Serve, shelf: Path, tmp_path: Path) -> Server:
-    write_font(tmp_path / "boxes.ttf")
-    return serve(
-        f'{DOOR}\n[text]\nfonts = ["{tmp_path}"]\nfont = "{NAME}"\n[sources.web]\ntype = "http"\nallow = ["*.test"]',
-        pictures=shelf,
-    )
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the tests that only ask, with a red logo and a font."""
+    directory = tmp_path_factory.mktemp("texts")
+    root = with_logo(directory / "root")
+    write_font(directory / "boxes.ttf")
+    fonts = f'[text]\nfonts = ["{directory / "boxes.ttf"}"]\nfont = "{NAME}"'
+    text = f'{DOOR}\n{fonts}\n[sources.web]\ntype = "http"\nallow = ["*.test"]'
+    server = start(directory / "server", configuration(root, directory / "cache", text))
+    yield server
+    end(server)
 
 
 async def test_words_in_a_font_that_only_the_settings_name(texts: Server) -> None:
@@ -239,16 +248,16 @@ async def test_a_fallback_of_the_urls_own(texts: Server) -> None:
     assert answer.status == 404
 
 
-async def test_hash_sums_are_of_the_original(texts: Server, shelf: Path) -> None:
-    right = hashlib.sha256((shelf / "scene.jpg").read_bytes()).hexdigest()
+async def test_hash_sums_are_of_the_original(texts: Server, root: Path) -> None:
+    right = hashlib.sha256((root / "scene.jpg").read_bytes()).hexdigest()
     answer, _ = await get(texts, f"/unsafe/w:20/hs:sha256:{right}/plain/local:///scene.jpg")
     assert answer.status == 200
 
 
-async def test_the_original_goes_out_as_it_is_where_it_is_skipped(texts: Server, shelf: Path) -> None:
+async def test_the_original_goes_out_as_it_is_where_it_is_skipped(texts: Server, root: Path) -> None:
     answer, body = await get(texts, "/unsafe/w:20/skp:gif/plain/local:///moving.gif")
     assert (answer.status, answer.content_type) == (200, "image/gif")
-    assert body == (shelf / "moving.gif").read_bytes()
+    assert body == (root / "moving.gif").read_bytes()
 
 
 HINTS = {"width": "Sec-CH-Width, Width", "dpr": "Sec-CH-DPR, DPR", "save-data": "Save-Data"}

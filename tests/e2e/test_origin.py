@@ -79,13 +79,13 @@ async def test_one_fetch_for_all_variants(serve: Serve, origin: Origin) -> None:
     assert origin.asked == {"/a.jpg": 1}
 
 
-@pytest.mark.parametrize("target", ["/images/web/a.jpg?w=50&fm=jpg", "/images/web/a.jpg"])
-async def test_tags_in_two_lines_are_one_list(serve: Serve, origin: Origin, target: str) -> None:
+async def test_tags_in_two_lines_are_one_list(serve: Serve, origin: Origin) -> None:
     server = serve(source(origin))
-    first, _ = await get(server, target)
-    two = [("If-None-Match", '"other"'), ("If-None-Match", first.headers["ETag"])]
-    async with aiohttp.ClientSession() as session, session.get(server.public + target, headers=two) as answer:
-        assert answer.status == 304
+    for target in ("/images/web/a.jpg?w=50&fm=jpg", "/images/web/a.jpg"):
+        first, _ = await get(server, target)
+        two = [("If-None-Match", '"other"'), ("If-None-Match", first.headers["ETag"])]
+        async with aiohttp.ClientSession() as session, session.get(server.public + target, headers=two) as answer:
+            assert answer.status == 304
 
 
 @pytest.mark.parametrize("web_processes", [1, 2])
@@ -227,26 +227,23 @@ async def test_a_changed_original_is_drawn_anew(serve: Serve, origin: Origin) ->
     assert pictures.opened(body).height == 50
 
 
-@pytest.mark.parametrize(
-    ("status", "expected", "code"),
-    [
+async def test_an_origins_refusal(serve: Serve, origin: Origin) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=int(request.path.strip("/")))
+
+    origin.answer = refuse
+    server = serve(source(origin))
+    for status, expected, code in (
         (404, 404, "source-not-found"),
         (410, 404, "source-not-found"),
         (403, 403, "source-forbidden"),
         (500, 502, "origin-failed"),
         (206, 502, "origin-failed"),
-    ],
-)
-async def test_an_origins_refusal(serve: Serve, origin: Origin, status: int, expected: int, code: str) -> None:
-    async def refuse(_request: web.Request) -> web.Response:
-        return web.Response(status=status)
-
-    origin.answer = refuse
-    server = serve(source(origin))
-    for _ in range(3):
-        answer, body = await get(server, "/images/web/a.jpg?w=50")
-        assert (answer.status, json.loads(body)["code"]) == (expected, code)
-    assert origin.asked == {"/a.jpg": 1}, "a refusal is remembered for a moment"
+    ):
+        for _ in range(3):
+            answer, body = await get(server, f"/images/web/{status}?w=50")
+            assert (answer.status, json.loads(body)["code"]) == (expected, code)
+        assert origin.asked[f"/{status}"] == 1, "a refusal is remembered for a moment"
 
 
 async def test_a_silent_origin_is_a_504(serve: Serve, origin: Origin) -> None:
