@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
@@ -16,11 +17,12 @@ from imgproxy.jobs.quarantine import Quarantine
 from imgproxy.marks import Marks
 from imgproxy.metrics import Metrics
 from imgproxy.pipeline import Images
-from imgproxy.request import Client
+from imgproxy.request import INTERIM, RENDITION, Client
 from imgproxy.settings import CacheSettings, HttpSource, Settings
 from imgproxy.trace import Trace
 from imgproxy.urls.native import Native
 from imgproxy.web.app import make_images, make_originals, make_sources, make_storage
+from tests.unit.web.hot_site import TARGET, fill, settings_for, store
 
 
 def images_of(settings: Settings, runtime: Path) -> Images:
@@ -30,6 +32,18 @@ def images_of(settings: Settings, runtime: Path) -> Images:
     background, originals = Background(lambda _trace, _failed: None), make_originals(storage)
     marks = Marks(sources, originals, Fonts((), ""), background)
     return make_images(settings, runtime, storage, sources, pool, background, Metrics(), originals, marks)
+
+
+@pytest.mark.parametrize(("grade", "there"), [("", True), (RENDITION, True), (INTERIM, False), (f"{INTERIM} avif", False)])
+async def test_what_is_at_hand_is_final(tmp_path: Path, grade: str, there: bool) -> None:
+    """Behind what is interim a better one is to be made, which only who goes the long way sees to."""
+    settings = settings_for(tmp_path)
+    fill(tmp_path)
+    await store(settings, TARGET, None, b"a picture", grade)
+    images = images_of(settings, tmp_path)
+    request = Native().parse(TARGET)
+    assert (images.at_hand(request, ()) is not None) == there
+    assert images.at_hand(request, ("webp",)) is None, "another variant"
 
 
 async def test_who_waited_in_vain_has_waited_for_another_all_the_same(tmp_path: Path, aiohttp_server: AiohttpServer) -> None:

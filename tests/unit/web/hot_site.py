@@ -41,7 +41,7 @@ def settings_for(directory: Path, kept: str = "memory", *, memory: int = 64 << 2
     )
 
 
-async def store(settings: Settings, target: str, accept: str | None, body: bytes) -> Identity:
+async def store(settings: Settings, target: str, accept: str | None, body: bytes, grade: str = "") -> Identity:
     """Put a picture where a web process looks for it."""
     section = settings.sources["local"]
     assert isinstance(section, FilesSource)
@@ -58,9 +58,8 @@ async def store(settings: Settings, target: str, accept: str | None, body: bytes
     spool.finish()
     now = time.time()
     format = variant.accepts[0] if variant.accepts else "jpeg"
-    facts = Facts(
-        format=format, etag=etag(identity), begun_at=now, validated_at=now, freshness=source.freshness(identity.locator)
-    )
+    tag, freshness = etag(identity, grade=grade), source.freshness(identity.locator)
+    facts = Facts(format=format, etag=tag, begun_at=now, validated_at=now, freshness=freshness, grade=grade)
     await disk.commit(spool, facts)
     return identity
 

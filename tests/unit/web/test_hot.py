@@ -19,6 +19,7 @@ import pytest
 from imgproxy.cache import stored
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.configuration.checks import problems
+from imgproxy.request import RENDITION
 from imgproxy.sources import files
 from imgproxy.sources.files import Files
 from imgproxy.web import answer
@@ -247,6 +248,20 @@ async def test_if_none_match(both: tuple[Door, Door], condition: str, status: in
     hot = await agree(both, [request, request])
     assert hot == (2 if status == 304 else 0)
     assert (await one(both[0], request)).status == status
+
+
+async def test_which_of_its_tags_a_client_has_is_for_the_long_way_to_say(directory: Path) -> None:
+    """What was drawn from a rendition has another tag than what was drawn from the original, and a client may have either."""
+    await store(settings_for(directory), TARGET, None, BODY, RENDITION)
+    async with (
+        serving(settings_for(directory), directory) as hot,
+        serving(settings_for(directory, memory=0), directory) as plain,
+    ):
+        await warm(hot)
+        tag = await tag_of(hot)
+        for condition, answered in ((tag, 2), ("*", 0), (f'"other", {tag}', 0)):
+            request = ask(TARGET, f"If-None-Match: {condition}")
+            assert await agree((hot, plain), [request, request]) == answered
 
 
 async def test_the_caller_s_id_is_given_back_and_others_are_unique(door: Door) -> None:
