@@ -174,9 +174,7 @@ class Flags:
         return f"{' or '.join(self.words)}, or {','.join(self.words)}"
 
     def read(self, text: str) -> tuple[bool, ...]:
-        given = text.split(",", len(self.words))
-        if len(set(given)) != len(given) or not set(given) <= set(self.words):
-            raise ValueError
+        given = Words(self.words).read(text)
         return tuple(word in given for word in self.words)
 
     def write(self, value: tuple[bool, ...]) -> str:
