@@ -104,6 +104,25 @@ async def test_what_was_used_since_it_was_looked_at_stays(
     assert left(tmp_path, 10) == [0, 3, 8, 9]
 
 
+async def test_what_is_used_while_the_others_are_looked_at_stays(store: DiskStore, tmp_path: Path, bans: Bans) -> None:
+    """It is the longest unused as far as the janitor has seen."""
+    await fill(store, tmp_path, 10)
+    for shelf in (tmp_path / "results").iterdir():
+        age(shelf, 100)
+    # One rest behind each directory that is new, and another behind each when the longest unused are looked for.
+    looked_at = 2 * len({place(tmp_path, str(n)).parent for n in range(10)})
+    rests: list[float] = []
+
+    def rest(seconds: float) -> None:
+        rests.append(seconds)
+        if len(rests) == looked_at:
+            os.utime(place(tmp_path, "0"))
+
+    Janitor([StoreBudget(tmp_path / "results", PLENTY, 9)], 0.5, bans, rest).sweep()
+    assert len(rests) >= looked_at
+    assert 0 in left(tmp_path, 10)
+
+
 async def test_unchanged_directories_are_not_read_again(
     store: DiskStore, tmp_path: Path, janitor: Callable[..., Janitor]
 ) -> None:
