@@ -21,6 +21,19 @@ class Color(msgspec.Struct, frozen=True, array_like=True):
     blue: Annotated[int, Meta(ge=0, le=255)]
     alpha: Annotated[int, Meta(ge=0, le=255)] = 255
 
+    @property
+    def rgb(self) -> list[int]:
+        return [self.red, self.green, self.blue]
+
+    @property
+    def rgba(self) -> list[int]:
+        return [*self.rgb, self.alpha]
+
+    @property
+    def hex(self) -> str:
+        """As CSS writes it, without the alpha: `#rrggbb`."""
+        return f"#{self.red:02x}{self.green:02x}{self.blue:02x}"
+
 
 Offset = Annotated[float, Meta(ge=-16384, le=16384)]
 

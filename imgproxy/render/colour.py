@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pyvips
 
+from imgproxy.parts import Color
 from imgproxy.render.libvips import ERRORS, forget_errors
 
 MAX_PROFILE = 4 * 1024 * 1024
@@ -162,6 +163,16 @@ def fainter(image: pyvips.Image, share: float) -> pyvips.Image:
     """`image`, which is RGBA, with `share` (0–1) of its alpha."""
     alpha = (image[3] * share + 0.5).cast("uchar")
     return image.extract_band(0, n=3).bandjoin(alpha).copy(interpretation="srgb")
+
+
+def sheet(image: pyvips.Image, color: Color) -> pyvips.Image:
+    """RGBA, as large as `image`, in one colour."""
+    return image.new_from_image(color.rgba).cast("uchar").copy(interpretation="srgb")
+
+
+def inked(cover: pyvips.Image, color: Color) -> pyvips.Image:
+    """RGBA of one colour, with `cover` for its alpha."""
+    return cover.new_from_image(color.rgb).cast("uchar").bandjoin(cover).copy(interpretation="srgb")
 
 
 def with_alpha(image: pyvips.Image) -> pyvips.Image:

@@ -102,8 +102,7 @@ def _canvas(asked: Composition, job: Job, pictures: Sequence[bytes], recipe: Rec
     if asked.base is not None:
         base = Original(pictures[asked.base], watch)
         return with_alpha(draw(base, plan(_AS_IT_IS, base.facts, job.limits), _PNG, recipe).image)
-    color = asked.background
-    pixel = pyvips.Image.new_from_memory(bytes((color.red, color.green, color.blue, color.alpha)), 1, 1, 4, "uchar")
+    pixel = pyvips.Image.new_from_memory(bytes(asked.background.rgba), 1, 1, 4, "uchar")
     return pixel.copy(interpretation="srgb").embed(0, 0, asked.width, asked.height, extend="copy")
 
 

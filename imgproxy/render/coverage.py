@@ -7,7 +7,7 @@ import math
 import pyvips
 
 from imgproxy.render.colour import with_alpha
-from imgproxy.spec import Corners
+from imgproxy.spec import Color, Corners
 
 
 def ellipse(width: int, height: int) -> pyvips.Image:
@@ -64,13 +64,13 @@ def clipped(image: pyvips.Image, cover: pyvips.Image) -> pyvips.Image:
     return image.extract_band(0, n=alpha).bandjoin(left).copy(interpretation=image.interpretation)
 
 
-def over(image: pyvips.Image, cover: pyvips.Image, ground: list[int]) -> pyvips.Image:
-    """`image` as far as `cover` says, the rest `ground`: red, green, blue and alpha. No alpha where neither has any."""
-    if not image.hasalpha() and ground[3] == 255:
-        return cover.ifthenelse(image, ground[:3], blend=True)
+def over(image: pyvips.Image, cover: pyvips.Image, ground: Color) -> pyvips.Image:
+    """`image` as far as `cover` says, the rest `ground`. No alpha where neither has any."""
+    if not image.hasalpha() and ground.alpha == 255:
+        return cover.ifthenelse(image, ground.rgb, blend=True)
     inside = with_alpha(image).premultiply()
-    color = [channel * ground[3] / 255 for channel in ground[:3]]
-    mixed = cover.ifthenelse(inside, inside.new_from_image([*color, ground[3]]).cast("float"), blend=True)
+    color = [channel * ground.alpha / 255 for channel in ground.rgb]
+    mixed = cover.ifthenelse(inside, inside.new_from_image([*color, ground.alpha]).cast("float"), blend=True)
     return (mixed.unpremultiply() + 0.5).cast("uchar").copy(interpretation=image.interpretation)
 
 

@@ -16,7 +16,7 @@ import uharfbuzz
 from imgproxy.errors import ResultTooLarge, Undecodable
 from imgproxy.jobs.wire import Font
 from imgproxy.parts import Color
-from imgproxy.render.colour import fainter
+from imgproxy.render.colour import fainter, inked
 from imgproxy.templates.composition import TextElement
 from imgproxy.templates.shaping import EM, Face, face_of
 from imgproxy.templates.typesetting import Typeset, typeset
@@ -136,14 +136,14 @@ def _plain(spots: Sequence[_Spot], size: float, canvas: uharfbuzz.RasterExtents,
     dense = _upright(raster.render(), canvas, 1)
     if color.alpha < 255:
         dense = (dense * (color.alpha / 255) + 0.5).cast("uchar")
-    return dense.new_from_image([color.red, color.green, color.blue]).bandjoin(dense).copy(interpretation="srgb")
+    return inked(dense, color)
 
 
 def _colored(spots: Sequence[_Spot], size: float, canvas: uharfbuzz.RasterExtents, color: Color) -> pyvips.Image:
     """Of faces that have colours of their own, and letters without."""
     raster = uharfbuzz.RasterPaint()
     raster.extents = canvas
-    raster.foreground = uharfbuzz.Color(color.red, color.green, color.blue, 255)
+    raster.foreground = uharfbuzz.Color(*color.rgb, 255)
     scale = size / EM
     for spot in spots:
         raster.transform = (scale, 0, 0, scale, spot.x, -spot.y)

@@ -12,7 +12,8 @@ import pyvips
 from imgproxy.errors import InvalidMarkup, ResultTooLarge
 from imgproxy.jobs.wire import Font, Limits
 from imgproxy.layers import Layer, Mark, Text
-from imgproxy.render.colour import fainter, premultiplied, with_alpha
+from imgproxy.parts import Color
+from imgproxy.render.colour import fainter, inked, premultiplied, with_alpha
 from imgproxy.render.libvips import ERRORS, forget_errors
 from imgproxy.render.plan import Plan
 from imgproxy.spec import Transform
@@ -21,6 +22,7 @@ Sized = Callable[[Transform], pyvips.Image]
 """The picture of a mark, drawn as this asks, in sRGB."""
 
 _FLUSH = {0.0: "low", 1.0: "high"}
+_BLACK = Color(0, 0, 0)
 _SPREAD = 3
 """Sigmas that a blurred edge reaches."""
 
@@ -86,7 +88,7 @@ def _words(text: Text, planned: Plan, fonts: Mapping[str, Font], limits: Limits)
     face = font.name if font else "sans"
     # Asked for as coloured throughout, so that words and marked-up words are set alike, and colour glyphs are seen.
     color = text.color
-    inked = f'<span foreground="#{color.red:02x}{color.green:02x}{color.blue:02x}">{markup}</span>'
+    inked = f'<span foreground="{color.hex}">{markup}</span>'
     options: dict[str, object] = {"align": _FLUSH.get(text.x, "centre"), "rgba": True}
     if font:
         options["fontfile"] = font.file
@@ -137,7 +139,7 @@ def _finished(image: pyvips.Image, layer: Layer, dpr: float) -> Overlay:
         margin = math.ceil(_SPREAD * sigma)
         image = image.embed(margin, margin, image.width + 2 * margin, image.height + 2 * margin)
         soft = image[3].gaussblur(sigma) if sigma >= 0.2 else image[3]
-        shade = soft.new_from_image([0, 0, 0]).cast("uchar").bandjoin(soft).copy(interpretation="srgb")
+        shade = inked(soft, _BLACK)
         image = shade.composite(image, "over").cast("uchar")
     if layer.opacity < 1:
         image = fainter(image, layer.opacity)

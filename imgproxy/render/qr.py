@@ -6,7 +6,6 @@ import pyvips
 import segno
 
 from imgproxy.errors import ResultTooLarge
-from imgproxy.parts import Color
 from imgproxy.templates.composition import QrElement
 
 _MODULE = 4
@@ -27,9 +26,5 @@ def qr(element: QrElement) -> pyvips.Image:
     if scale < 1:
         raise ResultTooLarge(f"a QR code of {total}×{total} modules has no room in a box of {room:g} pixels")
     image = image.embed(element.quiet, element.quiet, total, total).zoom(scale, scale)
-    drawn = image.ifthenelse(_bands(element.color), _bands(element.background))
+    drawn = image.ifthenelse(element.color.rgba, element.background.rgba)
     return drawn.cast("uchar").copy(interpretation="srgb").copy_memory()
-
-
-def _bands(color: Color) -> list[int]:
-    return [color.red, color.green, color.blue, color.alpha]

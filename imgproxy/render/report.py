@@ -15,7 +15,7 @@ from imgproxy.render.load import Original
 from imgproxy.render.palette import average, dominant, palette
 from imgproxy.render.sample import Sample
 from imgproxy.render.window import Placed, place
-from imgproxy.spec import Color, Report
+from imgproxy.spec import Report
 
 
 class _Alpha(msgspec.Struct):
@@ -129,18 +129,12 @@ def _is_transparent(image: pyvips.Image) -> bool:
 
 def _tell_colours(told: _Told, asked: Report, rgba: bytes) -> None:
     if asked.palette:
-        told.palette = [_rgba(swatch.color) for swatch in palette(rgba, asked.palette)]
+        told.palette = [_Rgba(*swatch.color.rgba) for swatch in palette(rgba, asked.palette)]
     if asked.average:
-        told.average = _rgba(average(rgba, clear=asked.average == "all"))
+        told.average = _Rgba(*average(rgba, clear=asked.average == "all").rgba)
     if asked.dominant:
         found = msgspec.structs.asdict(dominant(rgba, build_missed=asked.dominant == "all"))
-        told.dominant_colors = {
-            name: _Rgb(found[name].red, found[name].green, found[name].blue) for name in sorted(found) if found[name]
-        }
-
-
-def _rgba(color: Color) -> _Rgba:
-    return _Rgba(color.red, color.green, color.blue, color.alpha)
+        told.dominant_colors = {name: _Rgb(*found[name].rgb) for name in sorted(found) if found[name]}
 
 
 def _tell_hashes(told: _Told, asked: Report, seen: Sample) -> None:

@@ -31,8 +31,8 @@ class _Shade(msgspec.Struct):
 
     @classmethod
     def of(cls, color: Color) -> _Shade:
-        red, green, blue = (round(channel / 255, 6) for channel in (color.red, color.green, color.blue))
-        return cls(red, green, blue, _hex(color))
+        red, green, blue = (round(channel / 255, 6) for channel in color.rgb)
+        return cls(red, green, blue, color.hex)
 
 
 class _Swatches(msgspec.Struct):
@@ -59,8 +59,8 @@ def save_css(image: pyvips.Image, quality: int, transform: Transform, recipe: Re
     classes |= {name.replace("_", "-"): color for name, color in _named(seen).items()}
     lines = []
     for name, color in classes.items():
-        lines.append(f".image-fg-{name} {{ color:{_hex(color)} !important; }}\n")
-        lines.append(f".image-bg-{name} {{ background-color:{_hex(color)} !important; }}\n")
+        lines.append(f".image-fg-{name} {{ color:{color.hex} !important; }}\n")
+        lines.append(f".image-bg-{name} {{ background-color:{color.hex} !important; }}\n")
     return "".join(lines).encode()
 
 
@@ -77,7 +77,3 @@ def _named(seen: Sample) -> dict[str, Color]:
     found = dominant(seen.rgba)
     named = {name: getattr(found, field) for name, field in _NAMES.items()}
     return {name: color for name, color in named.items() if color is not None}
-
-
-def _hex(color: Color) -> str:
-    return f"#{color.red:02x}{color.green:02x}{color.blue:02x}"

@@ -76,9 +76,8 @@ def _left(image: pyvips.Image, corner: list[float] | None, asked: Trim) -> Box:
         color = Color(*(round(value) for value in corner[:3]))
     if color is None:
         raise AssertionError("either a corner is measured or a colour is given")
-    ground = [color.red, color.green, color.blue]
-    flat = image.flatten(background=ground) if image.hasalpha() else image
-    return Box(*flat.find_trim(**options, background=ground))
+    flat = image.flatten(background=color.rgb) if image.hasalpha() else image
+    return Box(*flat.find_trim(**options, background=color.rgb))
 
 
 def _around(boxes: list[Box]) -> Box | None:

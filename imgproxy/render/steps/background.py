@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyvips
 
+from imgproxy.render.colour import sheet
 from imgproxy.render.plan import Plan
 
 
@@ -12,6 +13,5 @@ def background(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     if color is None or not image.hasalpha():
         return image
     if color.alpha == 255:
-        return image.flatten(background=[color.red, color.green, color.blue])
-    ground = image.new_from_image([color.red, color.green, color.blue, color.alpha]).cast("uchar").copy(interpretation="srgb")
-    return ground.composite(image, "over").cast("uchar")
+        return image.flatten(background=color.rgb)
+    return sheet(image, color).composite(image, "over").cast("uchar")

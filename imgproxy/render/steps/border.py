@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyvips
 
-from imgproxy.render.colour import with_alpha
+from imgproxy.render.colour import inked, sheet, with_alpha
 from imgproxy.render.coverage import clipped, rounded
 from imgproxy.render.plan import Frame, Plan
 from imgproxy.spec import Color, Corners
@@ -22,12 +22,11 @@ def border(image: pyvips.Image, plan: Plan) -> pyvips.Image:
 
 
 def _square(image: pyvips.Image, line: int, color: Color) -> pyvips.Image:
-    ink = [color.red, color.green, color.blue, color.alpha]
     width, height = image.width - 2 * line, image.height - 2 * line
     within = pyvips.Image.black(max(width, 1), max(height, 1), bands=4).copy(interpretation="srgb")
     if width <= 0 or height <= 0:
-        return within.new_from_image(ink).cast("uchar").embed(0, 0, image.width, image.height, extend="copy")
-    return within.embed(line, line, image.width, image.height, extend="background", background=ink)
+        return sheet(within, color).embed(0, 0, image.width, image.height, extend="copy")
+    return within.embed(line, line, image.width, image.height, extend="background", background=color.rgba)
 
 
 def _round(image: pyvips.Image, frame: Frame, inner: Corners, color: Color) -> pyvips.Image:
@@ -36,5 +35,4 @@ def _round(image: pyvips.Image, frame: Frame, inner: Corners, color: Color) -> p
         return _square(image, frame.width, color)
     within = rounded(width, height, inner).embed(frame.width, frame.width, image.width, image.height)
     alpha = within.linear(-color.alpha / 255, color.alpha + 0.5).cast("uchar")
-    flat = alpha.new_from_image([color.red, color.green, color.blue]).cast("uchar")
-    return flat.bandjoin(alpha).copy(interpretation="srgb")
+    return inked(alpha, color)

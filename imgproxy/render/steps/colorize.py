@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyvips
 
-from imgproxy.render.colour import on_colour, with_alpha
+from imgproxy.render.colour import on_colour, sheet, with_alpha
 from imgproxy.render.plan import Plan
 
 
@@ -13,9 +13,7 @@ def colorize(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     if asked is None:
         return image
     color, amount = asked.color, asked.color.alpha / 255
-    ink = [color.red, color.green, color.blue]
     if asked.inside or not image.hasalpha():
-        shift = [channel * amount + 0.5 for channel in ink]
+        shift = [channel * amount + 0.5 for channel in color.rgb]
         return on_colour(image, lambda picture: picture.linear(1 - amount, shift).cast("uchar"))
-    sheet = image.new_from_image([*ink, color.alpha]).cast("uchar").copy(interpretation="srgb")
-    return with_alpha(image).composite(sheet, "over").cast("uchar")
+    return with_alpha(image).composite(sheet(image, color), "over").cast("uchar")

@@ -14,7 +14,7 @@ def duotone(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     if tones is None:
         return image
     amount = tones.amount / 100
-    ends = [(tones.dark.red, tones.light.red), (tones.dark.green, tones.light.green), (tones.dark.blue, tones.light.blue)]
+    ends = list(zip(tones.dark.rgb, tones.light.rgb, strict=True))
     matrix = [
         [weight * (light - dark) / 255 * amount + (1 - amount if row == column else 0) for column, weight in enumerate(LUMA)]
         for row, (dark, light) in enumerate(ends)

@@ -6,6 +6,7 @@ import math
 
 import pyvips
 
+from imgproxy.render.colour import inked
 from imgproxy.render.plan import Plan
 from imgproxy.spec import Gradient
 
@@ -14,10 +15,8 @@ def gradient(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     asked = plan.transform.gradient
     if asked is None:
         return image
-    color = asked.color
-    density = (_ramp(image.width, image.height, asked) * color.alpha + 0.5).cast("uchar")
-    ink = density.new_from_image([color.red, color.green, color.blue]).cast("uchar")
-    drawn = image.composite(ink.bandjoin(density).copy(interpretation="srgb"), "over").cast("uchar")
+    density = (_ramp(image.width, image.height, asked) * asked.color.alpha + 0.5).cast("uchar")
+    drawn = image.composite(inked(density, asked.color), "over").cast("uchar")
     return drawn if image.hasalpha() else drawn.extract_band(0, n=3)
 
 

@@ -19,4 +19,4 @@ def mask(image: pyvips.Image, plan: Plan) -> pyvips.Image:
         fifth = round(min(image.width, image.height) / 5)
         cover = rounded(image.width, image.height, plan.corners or Corners(fifth, fifth, fifth, fifth))
     color = asked.background
-    return clipped(image, cover) if color is None else over(image, cover, [color.red, color.green, color.blue, color.alpha])
+    return clipped(image, cover) if color is None else over(image, cover, color)

@@ -16,6 +16,6 @@ def monochrome(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     strength = tint.alpha / 255
     matrix = [
         [weight * channel / 255 * strength + (1 - strength if row == column else 0) for column, weight in enumerate(LUMA)]
-        for row, channel in enumerate((tint.red, tint.green, tint.blue))
+        for row, channel in enumerate(tint.rgb)
     ]
     return on_colour(image, lambda picture: (picture.recomb(matrix) + 0.5).cast("uchar"))
