@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pyvips
 
-from imgproxy.render.colour import on_colour
+from imgproxy.render.matrix import LUMA, partly, recombined
 from imgproxy.render.plan import Plan
-from imgproxy.render.steps.saturation import LUMA
 
 
 def duotone(image: pyvips.Image, plan: Plan) -> pyvips.Image:
@@ -14,10 +13,6 @@ def duotone(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     if tones is None:
         return image
     amount = tones.amount / 100
-    ends = list(zip(tones.dark.rgb, tones.light.rgb, strict=True))
-    matrix = [
-        [weight * (light - dark) / 255 * amount + (1 - amount if row == column else 0) for column, weight in enumerate(LUMA)]
-        for row, (dark, light) in enumerate(ends)
-    ]
-    offsets = [dark * amount + 0.5 for dark, _ in ends]
-    return on_colour(image, lambda picture: (picture.recomb(matrix) + offsets).cast("uchar"))
+    ends = zip(tones.dark.rgb, tones.light.rgb, strict=True)
+    shades = [[weight * (light - dark) / 255 for weight in LUMA] for dark, light in ends]
+    return recombined(image, partly(shades, amount), [dark * amount for dark in tones.dark.rgb])

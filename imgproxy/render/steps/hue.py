@@ -6,7 +6,7 @@ import math
 
 import pyvips
 
-from imgproxy.render.colour import on_colour
+from imgproxy.render.matrix import recombined
 from imgproxy.render.plan import Plan
 
 
@@ -19,4 +19,4 @@ def hue(image: pyvips.Image, plan: Plan) -> pyvips.Image:
         [0.213 - cosine * 0.213 + sine * 0.143, 0.715 + cosine * 0.285 + sine * 0.140, 0.072 - cosine * 0.072 - sine * 0.283],
         [0.213 - cosine * 0.213 - sine * 0.787, 0.715 - cosine * 0.715 + sine * 0.715, 0.072 + cosine * 0.928 + sine * 0.072],
     ]
-    return on_colour(image, lambda picture: (picture.recomb(matrix) + 0.5).cast("uchar"))
+    return recombined(image, matrix)

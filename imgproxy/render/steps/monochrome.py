@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import pyvips
 
-from imgproxy.render.colour import on_colour
+from imgproxy.render.matrix import LUMA, partly, recombined
 from imgproxy.render.plan import Plan
-from imgproxy.render.steps.saturation import LUMA
 
 
 def monochrome(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     tint = plan.transform.monochrome
     if tint is None:
         return image
-    strength = tint.alpha / 255
-    matrix = [
-        [weight * channel / 255 * strength + (1 - strength if row == column else 0) for column, weight in enumerate(LUMA)]
-        for row, channel in enumerate(tint.rgb)
-    ]
-    return on_colour(image, lambda picture: (picture.recomb(matrix) + 0.5).cast("uchar"))
+    shades = [[weight * channel / 255 for weight in LUMA] for channel in tint.rgb]
+    return recombined(image, partly(shades, tint.alpha / 255))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pyvips
 
 from imgproxy.render.colour import on_colour
+from imgproxy.render.matrix import LUMA
 from imgproxy.render.plan import Plan
-from imgproxy.render.steps.saturation import LUMA
 
 
 def vibrance(image: pyvips.Image, plan: Plan) -> pyvips.Image:
