@@ -7,6 +7,8 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 
+from imgproxy.render.cicp import is_p3
+
 _MOST_BOXES = 4096
 """Of one level that are looked at."""
 
@@ -33,16 +35,6 @@ def display_p3(source: bytes) -> bool:
         if kind == b"colr" and bytes(about[:4]) == b"nclx" and len(about) >= 8:
             return is_p3(*struct.unpack_from(">HH", about, 4))
     return False
-
-
-def is_p3(primaries: int, transfer: int) -> bool:
-    """Whether these numbers of H.273 are Display P3's."""
-    return primaries == _P3 and transfer in _LIKE_SRGB
-
-
-_P3 = 12
-_LIKE_SRGB = (1, 6, 13)
-"""Browsers show BT.709's and BT.601's curves by sRGB's as well."""
 
 
 def _primary(meta: memoryview) -> int | None:

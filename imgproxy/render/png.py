@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from imgproxy.render.heif import is_p3
+from imgproxy.render.cicp import is_p3
 
 _MOST_CHUNKS = 1024
 """Before the pixels, that are looked at."""
