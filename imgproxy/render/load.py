@@ -62,7 +62,7 @@ class Original:
     @property
     def pages(self) -> int:
         """How many frames or pages there are."""
-        return int(self.header.get("n-pages")) if self.header.get_typeof("n-pages") else 1
+        return _pages(self.header)
 
     def whole(self) -> None:
         """Raises Undecodable when the file is cut short in a way that its decoder would pass over, and FormatUnavailable.
@@ -196,7 +196,7 @@ def _facts(found: Format, header: pyvips.Image) -> Facts:
         format=found,
         width=header.width,
         height=page_height(header) if found.animation else header.height,
-        frames=int(header.get("n-pages")) if found.animation and header.get_typeof("n-pages") else 1,
+        frames=_pages(header) if found.animation else 1,
         # libheif and libjxl turn upright by themselves.
         orientation=1 if found.name in ("avif", "heic", "jxl") else _orientation(header),
         alpha=bool(header.hasalpha()),
@@ -207,6 +207,10 @@ def _facts(found: Format, header: pyvips.Image) -> Facts:
         graphics=bool(header.get_typeof("palette")),
         vector=found.name in ("svg", "pdf"),
     )
+
+
+def _pages(header: pyvips.Image) -> int:
+    return int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
 
 
 def _orientation(header: pyvips.Image) -> int:

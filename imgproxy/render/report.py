@@ -114,7 +114,7 @@ def _tell_samples(told: _Told, asked: Report, original: Original) -> None:
     if asked.sample_format:
         told.sample_format = str(header.format)
     if asked.pages_number:
-        told.pages_number = int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
+        told.pages_number = original.pages
     if asked.alpha:
         told.alpha = _Alpha(bool(header.hasalpha()))
         if asked.alpha == "pixels":
