@@ -186,16 +186,13 @@ class Pool:
                     # It may have been the rendition: the original gets its chance, and is not blamed. What took too long with
                     # one takes no less without.
                     call.forget_rendition()
-                    call.until = self._patience()
-                    os.ftruncate(out_fd, start)
-                    os.lseek(out_fd, start, os.SEEK_SET)
-                    continue
-                await self._blame(call)
-                if death.cause == "deadline":
-                    raise RenderTimeout(f"drawing took longer than {call.job.seconds:g} s") from None
-                if died:
-                    raise RenderCrashed("drawing it stopped the render process") from None
-                died = True
+                else:
+                    await self._blame(call)
+                    if death.cause == "deadline":
+                        raise RenderTimeout(f"drawing took longer than {call.job.seconds:g} s") from None
+                    if died:
+                        raise RenderCrashed("drawing it stopped the render process") from None
+                    died = True
                 call.until = self._patience()
                 os.ftruncate(out_fd, start)
                 os.lseek(out_fd, start, os.SEEK_SET)
