@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imgproxy.errors import InvalidOption
 from imgproxy.jobs.wire import Font
+from imgproxy.suggestions import did_you_mean
 from imgproxy.typefaces import BUNDLED
 
 _USUAL = "Noto Sans"
@@ -60,8 +60,7 @@ class Fonts:
             return known.get(_key(self._usual)) or known[_key(_USUAL)]
         if _key(name) in known:
             return known[_key(name)]
-        near = difflib.get_close_matches(_key(name)[:64], known, n=1, cutoff=0.4)
-        hint = f"; did you mean {known[near[0]].name}?" if near else ""
+        hint = did_you_mean(_key(name), known, likeness=0.4, spell=lambda key: known[key].name)
         raise InvalidOption(option, f"there is no font {name[:40]!a}{hint}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 from imgproxy.configuration import shape, units
 from imgproxy.configuration.layers import ENVIRONMENT_PREFIX, Layers, Text
 from imgproxy.errors import SettingsError
+from imgproxy.suggestions import did_you_mean
 
 _MAX_SECRET = 64 * 1024
 
@@ -189,8 +189,6 @@ def _variable(keys: list[str]) -> str:
 
 
 def _near(key: str, known: Iterable[str], around: list[str], spell: Any = _dotted) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean {spell([*around, near[0]])}?"
-    return f"; there are {', '.join(sorted(names))}" if len(names) <= 12 else ""
+    names = sorted(known)
+    hint = did_you_mean(key, names, likeness=0.5, spell=lambda near: spell([*around, near]))
+    return hint or (f"; there are {', '.join(names)}" if len(names) <= 12 else "")

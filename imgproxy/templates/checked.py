@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -12,6 +11,7 @@ import msgspec
 from imgproxy.errors import InvalidOption, RequestError, TemplateInvalid
 from imgproxy.fonts import Fonts
 from imgproxy.parts import Color
+from imgproxy.suggestions import did_you_mean
 from imgproxy.templates.document import (
     MOST_EXPRESSIONS,
     MOST_FILTERS,
@@ -141,8 +141,7 @@ def _check_text(template: Template, path: str, text: str) -> None:
 
 def _check_variable(template: Template, path: str, name: str) -> None:
     if name not in template.variables:
-        near = difflib.get_close_matches(name, template.variables, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, template.variables)
         raise TemplateInvalid(f"{path}: there is no variable {name} in variables{hint}")
 
 

@@ -5,7 +5,6 @@ What is put into a template this way is bound to a variable of its own: it is da
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from imgproxy.errors import InvalidOption
+from imgproxy.suggestions import did_you_mean
 from imgproxy.templates.checked import paint
 from imgproxy.templates.document import (
     MOST_CHARACTERS,
@@ -60,7 +60,8 @@ def modified(
     """
     for name in values:
         if name not in template.variables:
-            raise InvalidOption("variables", f"variables: there is no variable {name[:40]!a}{_near(name, template.variables)}")
+            hint = did_you_mean(name, template.variables)
+            raise InvalidOption("variables", f"variables: there is no variable {name[:40]!a}{hint}")
     making = _Making(template, dict(values))
     for index, modification in enumerate(modifications):
         making.apply(f"{_OPTION}[{index}]", modification)
@@ -79,9 +80,8 @@ class _Making:
 
     def apply(self, path: str, asked: Modification) -> None:
         if asked.name not in self.names:
-            raise InvalidOption(
-                _OPTION, f"{path}.name: there is no layer and no variable {asked.name[:40]!a}{_near(asked.name, self.names)}"
-            )
+            hint = did_you_mean(asked.name, self.names)
+            raise InvalidOption(_OPTION, f"{path}.name: there is no layer and no variable {asked.name[:40]!a}{hint}")
         given = [(field, value) for field in _CONTENTS if (value := getattr(asked, field)) is not None]
         if not given and not asked.hide:
             raise InvalidOption(_OPTION, f"{path}: it wants text, image_url, color or hide")
@@ -116,8 +116,3 @@ class _Making:
         self.bound.append(name)
         self.values[name] = value
         return f"{{{{ {name} }}}}"
-
-
-def _near(name: str, names: Sequence[str] | Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name[:64], list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from imgproxy.cache.entry import Freshness, Validators
 from imgproxy.errors import InvalidOption, InvalidTarget
 from imgproxy.settings import LimitSettings, TemplateSettings
 from imgproxy.sources.source import KEPT_BACK, Fetched, NotModified, default_freshness, fingerprint
+from imgproxy.suggestions import did_you_mean
 from imgproxy.templates.painter import Painter, Sketch
 from imgproxy.templates.pictures import brief
 from imgproxy.templates.shelf import Kept, Shelf
@@ -173,6 +173,5 @@ def check_values(kept: Kept, values: Mapping[str, str]) -> None:
     """Raises InvalidOption for what is no variable of this template."""
     for name in values:
         if name not in kept.template.variables:
-            near = difflib.get_close_matches(name[:64], kept.template.variables, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, kept.template.variables)
             raise InvalidOption(name[:40], f"{name[:40]!a} is neither an option nor a variable of this template{hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,6 +14,7 @@ from imgproxy.canonical import canonical
 from imgproxy.errors import InvalidOption, InvalidTarget, SignatureInvalid
 from imgproxy.request import ImageRequest
 from imgproxy.spec import Transform
+from imgproxy.suggestions import did_you_mean
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.needs import Given
 from imgproxy.urls.option import Option
@@ -199,8 +199,7 @@ def _unknown(name: str) -> InvalidOption | InvalidTarget:
         return InvalidTarget("the query has an empty option")
     if name == "s":
         return InvalidOption(name, "the signature s must be the last option")
-    near = difflib.get_close_matches(name[:32].lower(), _MEANT, n=1, cutoff=0.65)
-    hint = f"; did you mean {_MEANT[near[0]]}?" if near else ""
+    hint = did_you_mean(name[:32].lower(), _MEANT, likeness=0.65, spell=_MEANT.__getitem__)
     return InvalidOption(name[:40], f"there is no option {_shown(name)}{hint}")
 
 

@@ -175,7 +175,7 @@ SCREENED = ("document", "expressions", "options", "checked", "resolve", "shelf",
 """Of the templates: what reads and understands them, before anything is drawn."""
 
 FLOORS = [
-    ["errors", "formats", "parts", "layers", "encoding", "typefaces"],
+    ["errors", "suggestions", "formats", "parts", "layers", "encoding", "typefaces"],
     ["spec"],
     ["canonical"],
     ["request", "trace", "settings", "logs", "metric_files"],
