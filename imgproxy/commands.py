@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from imgproxy import configuration
-from imgproxy.configuration import CONFIG_VARIABLE, Effective, Flag, checks, shape, units
+from imgproxy.configuration import CONFIG_VARIABLE, Effective, Flag, shape, units
+from imgproxy.configuration.warnings import warnings
 from imgproxy.errors import InvalidOption, InvalidTarget, NotAnImage, SettingsError, SourceTooLarge
 from imgproxy.formats import FORMATS
 from imgproxy.settings import LibrarySettings, Settings, environment
@@ -235,7 +236,7 @@ def check(arguments: Namespace) -> int:
     for said, (_, _, origin) in zip(left, rows, strict=True):
         print(f"{said:<{width}}  # {origin}")
     sys.stdout.flush()
-    for dotted, warning in checks.warnings(effective.settings):
+    for dotted, warning in warnings(effective.settings):
         print(f"imgproxy: warning: {dotted}: {warning}", file=sys.stderr)
     return 0
 

@@ -1,4 +1,4 @@
-"""What types cannot say: settings that contradict each other or the machine, and settings that are allowed but unsafe."""
+"""What types cannot say: settings that contradict each other or the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imgproxy.errors import InvalidOption, InvalidTarget, SettingsError
 from imgproxy.formats import SNIFF_BYTES, sniff
-from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, LibrarySettings, Settings, TokenKey
+from imgproxy.settings import FilesSource, HttpSource, ImgproxySettings, Key, LibrarySettings, Settings, TokenKey
 from imgproxy.sources.addresses import parse_network
 from imgproxy.sources.places import parse_pattern, parse_url
 from imgproxy.urls.native import TEMPLATE, Native
@@ -89,10 +89,14 @@ def _signing(settings: Settings) -> Iterator[Problem]:
         yield "signing.unsigned", f'"loopback" needs a loopback server.host such as "127.0.0.1", not "{settings.server.host}"'
     if signing.unsigned == "never" and not (signing.keys or settings.imgproxy.keys):
         yield "signing.keys", 'at least one key is needed when signing.unsigned is "never"; make one with `imgproxy key`'
-    ids = [key.id for key in signing.keys]
-    for number, each in enumerate(ids):
-        if each in ids[:number]:
-            yield f"signing.keys[{number}].id", f'"{each}" is the id of another key as well'
+    yield from _repeated("signing.keys", signing.keys)
+
+
+def _repeated(path: str, keys: Sequence[Key] | Sequence[TokenKey]) -> Iterator[Problem]:
+    ids = [key.id for key in keys]
+    for number, id in enumerate(ids):
+        if id in ids[:number]:
+            yield f"{path}[{number}].id", f'"{id}" is the id of another key as well'
 
 
 def _imgproxy(settings: Settings) -> Iterator[Problem]:
@@ -170,16 +174,17 @@ def _library(settings: Settings) -> Iterator[Problem]:
 
 
 def _tokens(tokens: Sequence[TokenKey]) -> Iterator[Problem]:
-    ids = [token.id for token in tokens]
-    for number, token in enumerate(tokens):
-        # Whoever takes no tokens does not load cryptography, which is half as large as all else here.
-        from jwt.algorithms import get_default_algorithms
-        from jwt.exceptions import InvalidKeyError
+    if not tokens:
+        return
+    yield from _repeated("library.tokens", tokens)
+    # Whoever takes no tokens does not load cryptography, which is half as large as all else here.
+    from jwt.algorithms import get_default_algorithms
+    from jwt.exceptions import InvalidKeyError
 
-        if token.id in ids[:number]:
-            yield f"library.tokens[{number}].id", f'"{token.id}" is the id of another one as well'
+    algorithms = get_default_algorithms()
+    for number, token in enumerate(tokens):
         try:
-            get_default_algorithms()[token.algorithm].prepare_key(token.key)
+            algorithms[token.algorithm].prepare_key(token.key)
         except (InvalidKeyError, ValueError, TypeError):
             what = "a secret, and this is a public key" if token.algorithm.startswith("HS") else "a public key in PEM"
             yield f"library.tokens[{number}].key", f"expected {what}, which {token.algorithm} takes"
@@ -310,41 +315,3 @@ def _is_picture(file: Path) -> bool:
             return sniff(content.read(SNIFF_BYTES)) is not None
     except (OSError, ValueError):
         return False
-
-
-def warnings(settings: Settings) -> Iterator[Problem]:
-    """What starts, but deserves a second look."""
-    if settings.signing.unsigned == "anyone":
-        yield from _for_anyone(settings.imgproxy)
-    if not is_loopback(settings.server.admin_host):
-        yield "server.admin_host", "metrics and purging can be reached from other machines; keep them behind a firewall"
-    if not (settings.sources or settings.draws_templates):
-        yield "sources", "there are none, so every request ends in 404"
-    if settings.render.allow_old_libvips:
-        yield "render.allow_old_libvips", "a libvips with known holes is accepted"
-    if not settings.render.landlock:
-        yield "render.landlock", "render processes may open any file this user may"
-    if not settings.render.seccomp:
-        yield "render.seccomp", "render processes may open connections and act on other processes of this user"
-    if settings.fallback.image and settings.fallback.status < 300:
-        yield "fallback.status", "failures are answered as successes, so monitoring by status does not see them"
-    for name, source in settings.sources.items():
-        if isinstance(source, HttpSource):
-            yield from _loose(f"sources.{name}", source)
-
-
-def _for_anyone(door: ImgproxySettings) -> Iterator[Problem]:
-    yield "signing.unsigned", "anyone may ask for any size of any picture; put a rate limit in front, or sign"
-    if door.encryption_key and door.base_url:
-        yield "imgproxy.encryption_key", "whoever asks often enough without a signature learns what is encrypted in a URL; sign"
-
-
-def _loose(path: str, source: HttpSource) -> Iterator[Problem]:
-    if any(pattern.split(":")[0] == "*" for pattern in source.allow):
-        yield f"{path}.allow", '"*" fetches from every public host'
-    if source.allow_downgrade:
-        yield f"{path}.allow_downgrade", "redirects from https to http are followed"
-    if any(parse_network(network).network.prefixlen == 0 for network in source.allow_networks):
-        yield f"{path}.allow_networks", "the whole internet, private networks included, may be reached"
-    if source.request_headers and source.base_url.startswith("http://"):
-        yield f"{path}.request_headers", "are sent over plain http"

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from imgproxy.configuration import Effective, Flag, available_cores, checks, load, read, units
+from imgproxy.configuration import Effective, Flag, available_cores, load, read, units
+from imgproxy.configuration.warnings import warnings
 from imgproxy.errors import SettingsError
 from imgproxy.settings import FilesSource, HttpSource, Key, Settings, child_environment, environment
 
 KEY = '[[signing.keys]]\nid = "a"\nsecret = "0123456789abcdef0123456789abcdef"\n'
 HOME = {"HOME": "/home/somebody"}
 OPEN = '[signing]\nunsigned = "anyone"\n'
+TOKENS = f'[[library.tokens]]\nid = "a"\nissuer = "i"\naudience = "a"\nalgorithm = "HS256"\nkey = "{"ab" * 16}"\n'
 
 
 def loaded(tmp_path: Path, text: str, environ: dict[str, str] | None = None, flags: dict[str, Flag] | None = None) -> Effective:
@@ -115,6 +117,7 @@ def test_what_no_type_admits(tmp_path: Path, text: str, message: str) -> None:
             'x.toml:2: signing.unsigned: "loopback" needs a loopback server.host such as "127.0.0.1", not "0.0.0.0"',
         ),
         (KEY + KEY, 'x.toml:1: signing.keys[1].id: "a" is the id of another key as well'),
+        (OPEN + TOKENS + TOKENS, 'x.toml:3: library.tokens[1].id: "a" is the id of another key as well'),
         (
             OPEN + "[sources.My_Shop]\ntype = 'http'\nallow = ['*']",
             "x.toml:4: sources.My_Shop: a source's name is lower-case letters, digits and dashes, and begins with no dash",
@@ -531,4 +534,4 @@ SECRET_URLS = f'[imgproxy]\nenabled = true\nencryption_key = "{"ab" * 16}"\nbase
 def test_what_deserves_a_second_look(tmp_path: Path, text: str, warned: set[str]) -> None:
     (tmp_path / "sorry.gif").write_bytes(b"GIF89a")
     text = text.replace("DIRECTORY", str(tmp_path)) + f'[sources.files]\ntype = "files"\nroot = "{tmp_path}"\n'
-    assert {key for key, _ in checks.warnings(loaded(tmp_path, text).settings)} == warned
+    assert {key for key, _ in warnings(loaded(tmp_path, text).settings)} == warned
