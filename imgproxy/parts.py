@@ -31,8 +31,8 @@ class Color(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def hex(self) -> str:
-        """As CSS writes it, without the alpha: `#rrggbb`."""
-        return f"#{self.red:02x}{self.green:02x}{self.blue:02x}"
+        """Six digits, without the alpha."""
+        return f"{self.red:02x}{self.green:02x}{self.blue:02x}"
 
 
 Offset = Annotated[float, Meta(ge=-16384, le=16384)]

@@ -88,7 +88,7 @@ def _words(text: Text, planned: Plan, fonts: Mapping[str, Font], limits: Limits)
     face = font.name if font else "sans"
     # Asked for as coloured throughout, so that words and marked-up words are set alike, and colour glyphs are seen.
     color = text.color
-    inked = f'<span foreground="{color.hex}">{markup}</span>'
+    inked = f'<span foreground="#{color.hex}">{markup}</span>'
     options: dict[str, object] = {"align": _FLUSH.get(text.x, "centre"), "rgba": True}
     if font:
         options["fontfile"] = font.file

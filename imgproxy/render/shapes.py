@@ -53,7 +53,7 @@ def _stroke(color: Color | None, width: float) -> str:
 
 
 def _paint(color: Color, what: str) -> str:
-    return f'"{color.hex}" {what}-opacity="{color.alpha / 255:.4f}"'
+    return f'"#{color.hex}" {what}-opacity="{color.alpha / 255:.4f}"'
 
 
 def _ramp(ramp: Ramp | None) -> str:
@@ -64,7 +64,7 @@ def _ramp(ramp: Ramp | None) -> str:
     reach = (abs(math.cos(angle)) + abs(math.sin(angle))) / 2
     x, y = reach * math.cos(angle), reach * math.sin(angle)
     stops = "".join(
-        f'<stop offset="{at:g}" stop-color="{color.hex}" stop-opacity="{color.alpha / 255:.4f}"/>' for at, color in ramp.stops
+        f'<stop offset="{at:g}" stop-color="#{color.hex}" stop-opacity="{color.alpha / 255:.4f}"/>' for at, color in ramp.stops
     )
     ends = f'x1="{0.5 - x:.4f}" y1="{0.5 - y:.4f}" x2="{0.5 + x:.4f}" y2="{0.5 + y:.4f}"'
     return f'<linearGradient id="ramp" {ends}>{stops}</linearGradient>'

@@ -32,7 +32,7 @@ class _Shade(msgspec.Struct):
     @classmethod
     def of(cls, color: Color) -> _Shade:
         red, green, blue = (round(channel / 255, 6) for channel in color.rgb)
-        return cls(red, green, blue, color.hex)
+        return cls(red, green, blue, f"#{color.hex}")
 
 
 class _Swatches(msgspec.Struct):
@@ -59,8 +59,8 @@ def save_css(image: pyvips.Image, quality: int, transform: Transform, recipe: Re
     classes |= {name.replace("_", "-"): color for name, color in _named(seen).items()}
     lines = []
     for name, color in classes.items():
-        lines.append(f".image-fg-{name} {{ color:{color.hex} !important; }}\n")
-        lines.append(f".image-bg-{name} {{ background-color:{color.hex} !important; }}\n")
+        lines.append(f".image-fg-{name} {{ color:#{color.hex} !important; }}\n")
+        lines.append(f".image-bg-{name} {{ background-color:#{color.hex} !important; }}\n")
     return "".join(lines).encode()
 
 

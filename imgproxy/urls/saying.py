@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Color, Cut, Gravity, Mark, Text, Transform
+from imgproxy.spec import Cut, Gravity, Mark, Text, Transform
 from imgproxy.urls.arguments import ANCHORS, FITS
 from imgproxy.urls.base64url import base64_of
 from imgproxy.urls.gravities import unsettled
@@ -103,7 +103,7 @@ def _shape(asked: Transform) -> Iterator[Option]:
     if asked.cut and asked.cut.aspect:
         yield ("car", write_number(asked.cut.aspect), str(int(asked.cut.grow)))
     if asked.trim:
-        color = _hex(asked.trim.color) if asked.trim.color else ""
+        color = asked.trim.color.hex if asked.trim.color else ""
         yield ("t", write_number(asked.trim.tolerance), color, str(int(asked.trim.even_x)), str(int(asked.trim.even_y)))
     if asked.padding:
         sides = asked.padding
@@ -136,7 +136,7 @@ def _cut(cut: Cut) -> Option:
 
 def _look(asked: Transform) -> Iterator[Option]:
     if asked.background:
-        yield ("bg", _hex(asked.background))
+        yield ("bg", asked.background.hex)
         if asked.background.alpha < 255:
             yield ("bga", _share(asked.background.alpha / 255))
     for name, value, scale, neutral in (
@@ -147,9 +147,9 @@ def _look(asked: Transform) -> Iterator[Option]:
         if value:
             yield (name, write_number(round(value * scale + neutral, 9)))
     if asked.monochrome:
-        yield ("mc", _share(asked.monochrome.alpha / 255), _hex(asked.monochrome))
+        yield ("mc", _share(asked.monochrome.alpha / 255), asked.monochrome.hex)
     if asked.duotone:
-        yield ("dt", _share(asked.duotone.amount / 100), _hex(asked.duotone.dark), _hex(asked.duotone.light))
+        yield ("dt", _share(asked.duotone.amount / 100), asked.duotone.dark.hex, asked.duotone.light.hex)
 
 
 def _finish(asked: Transform) -> Iterator[Option]:
@@ -164,16 +164,12 @@ def _finish(asked: Transform) -> Iterator[Option]:
         yield ("ush", mode, "1", write_number(round(800 / asked.unsharp, 9)))
     if asked.colorize:
         color = asked.colorize.color
-        yield ("col", _share(color.alpha / 255), _hex(color), str(int(asked.colorize.inside)))
+        yield ("col", _share(color.alpha / 255), color.hex, str(int(asked.colorize.inside)))
     if asked.gradient:
         shade = asked.gradient
         ends = (write_number(shade.start), write_number(shade.stop))
-        yield ("gr", _share(shade.color.alpha / 255), _hex(shade.color), write_number(shade.angle), *ends)
+        yield ("gr", _share(shade.color.alpha / 255), shade.color.hex, write_number(shade.angle), *ends)
 
 
 def _share(value: float) -> str:
     return write_number(round(value, 9))
-
-
-def _hex(color: Color) -> str:
-    return f"{color.red:02x}{color.green:02x}{color.blue:02x}"

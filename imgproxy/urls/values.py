@@ -99,7 +99,7 @@ class HexColor:
 
     def write(self, value: Color) -> str:
         alpha = "" if value.alpha == 255 else f"{value.alpha:02x}"
-        return f"{alpha}{value.red:02x}{value.green:02x}{value.blue:02x}"
+        return f"{alpha}{value.hex}"
 
 
 @dataclass(frozen=True, slots=True)
