@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import AsyncGenerator
-from hashlib import sha256
 
 import msgspec
 from sqlalchemy import delete, select
@@ -14,7 +13,7 @@ from imgproxy.cache.entry import Handle
 from imgproxy.errors import CatalogueUnavailable, DownloadUnknown, ImgproxyError, InvalidTarget
 from imgproxy.formats import FORMATS
 from imgproxy.library.catalogue import Catalogue, now
-from imgproxy.library.objects import Objects
+from imgproxy.library.objects import Objects, room_of
 from imgproxy.library.tables import downloads, strays
 
 _EXTENSIONS = "|".join(row.extension for row in FORMATS.values() if row.saver)
@@ -44,7 +43,7 @@ class Downloads:
     async def keep(self, tenant: str, extension: str, content: Handle, length: int) -> Download:
         """Durable when it returns. Raises QuotaExceeded, StorageFull and CatalogueUnavailable."""
         id = secrets.token_hex(16)
-        place = f"{sha256(tenant.encode()).hexdigest()[:16]}/downloads/{id}"
+        place = f"{room_of(tenant)}/downloads/{id}"
         made = Download(f"{id}.{extension}", tenant, place, length, now() + self._microseconds)
         await self._catalogue.expect(place)
         try:

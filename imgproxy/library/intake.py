@@ -32,7 +32,7 @@ from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs.pool import Inputs, Pool
 from imgproxy.jobs.wire import Finished, Job, Limits
 from imgproxy.library.catalogue import Catalogue, Deleted, Hosted, new_id, now
-from imgproxy.library.objects import Objects, draft_in, refused
+from imgproxy.library.objects import Objects, draft_in, refused, room_of
 from imgproxy.library.snapshots import Snapshots
 from imgproxy.marks import Marks
 from imgproxy.parts import Components, Report
@@ -195,7 +195,7 @@ class Intake:
             id=id,
             tenant=tenant,
             digest=draft.digest,
-            place=f"{sha256(tenant.encode()).hexdigest()[:16]}/{draft.digest[:2]}/{draft.digest}-{id}",
+            place=f"{room_of(tenant)}/{draft.digest[:2]}/{draft.digest}-{id}",
             format=told.format,
             width=told.width,
             height=told.height,

@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -74,6 +75,11 @@ class LocalObjects:
             raise CapacityError("a file that is nobody's any more could not be deleted") from error
 
     async def close(self) -> None: ...
+
+
+def room_of(tenant: str) -> str:
+    """What the places of a tenant's objects begin with."""
+    return sha256(tenant.encode()).hexdigest()[:16]
 
 
 def draft_in(directory: Path) -> Handle:
