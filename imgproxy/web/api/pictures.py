@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from aiohttp import web
 from msgspec import UNSET
 
 from imgproxy.errors import (
@@ -49,12 +48,11 @@ from imgproxy.web.api.shapes import (
     UploadJson,
     Which,
     cursor_at,
-    cursor_of,
+    page_of,
 )
 from imgproxy.web.api.telling import moment
 from imgproxy.web.api.template_shapes import JobAnswer
 
-_HOST = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,255}")
 _ID = re.compile(ID)
 UPLOADING = (BodyInvalid, BodyTooLarge, MediaTypeUnsupported, ImageError, SourceError, StorageFull, QuotaExceeded)
 
@@ -172,10 +170,9 @@ class Pictures:
             after=cursor_at(asked.cursor),
             limit=asked.limit + 1,
         )
-        found = await self._catalogue.search(call.tenant, search)
-        page, more = found[: asked.limit], len(found) > asked.limit
+        page, following = page_of(await self._catalogue.search(call.tenant, search), asked.limit)
         answers = await self._answers(call, [(each, await self._extra_of(each, asked)) for each in page], asked)
-        return Reply(ListAnswer(tuple(answers), cursor_of(page[-1].created_at, page[-1].id) if more else None))
+        return Reply(ListAnswer(tuple(answers), following))
 
     async def told(self, call: Call) -> Reply:
         picture = await self._catalogue.get(call.tenant, _id(call))
@@ -246,7 +243,7 @@ class Pictures:
     def _facts(self, call: Call, picture: Hosted, asked: Any, extra: dict[str, object]) -> PictureAnswer:
         answer = PictureAnswer(
             id=picture.id,
-            url=self._links.url(picture.id, self._base(call.request), private=picture.private),
+            url=self._links.url(picture.id, self._links.base(call.request), private=picture.private),
             width=picture.width,
             height=picture.height,
             filesize=picture.bytes,
@@ -261,15 +258,6 @@ class Pictures:
                 "content_type": FORMATS[picture.format].media_type, "frames": picture.frames, "sha256": picture.digest
             }  # fmt: skip
         return msgspec.structs.replace(answer, **extra)
-
-    def _base(self, request: web.Request) -> str:
-        return base_url(request, self._links.settings.public_url)
-
-
-def base_url(request: web.Request, public: str) -> str:
-    """Scheme and host of the URLs in answers; "" where the request names none that could be one."""
-    host = request.host
-    return public or (f"{request.scheme}://{host}" if _HOST.fullmatch(host) else "")
 
 
 def _id(call: Call) -> str:

@@ -19,8 +19,9 @@ from imgproxy.library.source import LibrarySource
 from imgproxy.spec import Transform
 from imgproxy.urls.native import LIBRARY, MAX_OPTIONS, Native
 from imgproxy.web.api.bodies import Bodies
+from imgproxy.web.api.links import Links
 from imgproxy.web.api.operation import Call, Operation, Reply
-from imgproxy.web.api.pictures import UPLOADING, base_url
+from imgproxy.web.api.pictures import UPLOADING
 from imgproxy.web.api.shapes import MadeAnswer, Process, ProcessJson
 from imgproxy.web.headers import SAFETY, disposition
 from imgproxy.web.observe import TRACE
@@ -52,13 +53,13 @@ class Processing:
         bodies: Bodies,
         source: LibrarySource,
         downloads: Downloads,
-        public_url: str,
+        links: Links,
     ) -> None:
         self._intake = intake
         self._bodies = bodies
         self._source = source
         self._downloads = downloads
-        self._public_url = public_url
+        self._links = links
 
     def operations(self) -> tuple[Operation, ...]:
         return (
@@ -91,7 +92,7 @@ class Processing:
         }  # fmt: skip
         if asked.store:
             kept = await self._downloads.keep(call.tenant, row.extension, out, finished.length)
-            url = f"{base_url(call.request, self._public_url)}/v1/image/download/{kept.name}"
+            url = f"{self._links.base(call.request)}/v1/image/download/{kept.name}"
             return Reply(MadeAnswer(upload_url=url, **facts))
         data = await asyncio.to_thread(os.pread, out.fd, finished.length, 0)
         if asked.base64:

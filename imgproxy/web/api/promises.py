@@ -19,7 +19,6 @@ from imgproxy.errors import (
 from imgproxy.library.jobs import Jobs, Order
 from imgproxy.web.api.links import Links
 from imgproxy.web.api.operation import Call, Operation, Reply
-from imgproxy.web.api.pictures import base_url
 from imgproxy.web.api.renders import Renders, plain
 from imgproxy.web.api.shapes import Drawn, UploadJson
 from imgproxy.web.api.telling import job_answer
@@ -69,7 +68,7 @@ class Promises:
 
     async def told(self, call: Call) -> Reply:
         job = await self._jobs.get(call.tenant, call.request.match_info["job"])
-        return Reply(job_answer(job, await self._jobs.outcomes(job.id), self._links, self._base(call)))
+        return Reply(job_answer(job, await self._jobs.outcomes(job.id), self._links, self._links.base(call.request)))
 
     async def secret(self, call: Call) -> Reply:
         return Reply(SecretAnswer(told_secret(bytes.fromhex(await self._jobs.secret(call.tenant)))))
@@ -91,12 +90,9 @@ class Promises:
             await self._webhooks.check(asked.webhook)
         order = Order(
             template=kept.id, document=plain(kept.template), everybodys=kept.tenant is None, format=asked.format,
-            tags=asked.tags, private=asked.private, base=self._base(call),
+            tags=asked.tags, private=asked.private, base=self._links.base(call.request),
         )  # fmt: skip
         written = [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
         promised = await self._jobs.add(call.tenant, order, written, asked.webhook)
         self._worker.wake()
         return Reply(job_answer(promised, {}, self._links, order.base), 202, {"Location": f"/v1/jobs/{promised.id}"})
-
-    def _base(self, call: Call) -> str:
-        return base_url(call.request, self._links.settings.public_url)

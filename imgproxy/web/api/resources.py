@@ -79,7 +79,7 @@ class Resources:
             *TemplatesApi(kept, templates.shelf, renders, self.api).operations(),
             *promises.operations(),
             *Accounts(library.catalogue).operations(),
-            *Processing(intake, bodies, library.source, library.downloads, section.public_url).operations(),
+            *Processing(intake, bodies, library.source, library.downloads, links).operations(),
         )
 
     def route(self, app: web.Application) -> None:

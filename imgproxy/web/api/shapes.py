@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from imgproxy.errors import InvalidOption
-from imgproxy.library.catalogue import ID, LONGEST_PAGE, MOST_IDS, MOST_TAGS
+from imgproxy.library.catalogue import ID, LONGEST_PAGE, MOST_IDS, MOST_TAGS, Hosted
+from imgproxy.library.templates import Made
 from imgproxy.templates.checked import in_words
 from imgproxy.templates.document import END, MOST_CHARACTERS, NAME, NAMED
 from imgproxy.templates.modify import MOST_MODIFICATIONS, Modification
@@ -237,9 +239,13 @@ def cursor_at(text: str | None) -> tuple[int, str] | None:
     return int(at), id
 
 
-def cursor_of(created_at: int, id: str) -> str:
-    """What `cursor_at` reads: of the last one of a page."""
-    return f"{created_at}-{id}"
+Row = TypeVar("Row", Hosted, Made)
+
+
+def page_of(found: Sequence[Row], limit: int) -> tuple[Sequence[Row], str | None]:
+    """The first `limit` of `found`, and the cursor (for `cursor_at`) of the page after them; None where these are all."""
+    page = found[:limit]
+    return page, f"{page[-1].created_at}-{page[-1].id}" if len(found) > limit else None
 
 
 _PLACE = re.compile(r"(.*) - at `\$(.*)`")

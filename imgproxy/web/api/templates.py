@@ -30,7 +30,7 @@ from imgproxy.templates.source import told_fallbacks
 from imgproxy.web.api.api import Api
 from imgproxy.web.api.operation import Call, Operation, Reply
 from imgproxy.web.api.renders import DRAWING, Renders
-from imgproxy.web.api.shapes import DeletedAnswer, Drawn, cursor_at, cursor_of
+from imgproxy.web.api.shapes import DeletedAnswer, Drawn, cursor_at, page_of
 from imgproxy.web.api.telling import moment
 from imgproxy.web.api.template_shapes import Preview, TemplateAnswer, TemplateListing, TemplatesAnswer, TemplateSummary
 
@@ -80,8 +80,7 @@ class TemplatesApi:
         asked: TemplateListing = call.query
         files = [] if asked.cursor else [_file(kept) for kept in self._shelf.files]
         found = await self._templates.search(call.tenant, cursor_at(asked.cursor), asked.limit + 1)
-        page, more = found[: asked.limit], len(found) > asked.limit
-        following = cursor_of(page[-1].created_at, page[-1].id) if more else None
+        page, following = page_of(found, asked.limit)
         told = []
         for made in page:
             told.append(_summary(made))
