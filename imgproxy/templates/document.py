@@ -6,7 +6,7 @@ Lengths are pixels of the canvas, from its top left; degrees are clockwise. What
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -178,6 +178,10 @@ class Template(_Part, frozen=True, kw_only=True):
     variables: Annotated[dict[Name, Variable], Meta(max_length=MOST_VARIABLES)] = {}
     fallback: Picture = ""
     schema: Annotated[str, Meta(max_length=500)] = msgspec.field(name="$schema", default="")
+
+    def with_defaults(self, values: Mapping[str, str]) -> dict[str, str]:
+        """The value of every variable, by name: that in `values`, or its default."""
+        return {**{name: variable.default for name, variable in self.variables.items()}, **values}
 
 
 def words_of(part: Canvas | AnyLayer) -> Iterator[tuple[str, str]]:

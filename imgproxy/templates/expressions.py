@@ -6,6 +6,7 @@ attributes, no arithmetic, no blocks.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,9 +51,9 @@ def _number(value: str, argument: str) -> str:
     """With commas between thousands and `argument` decimal places."""
     try:
         number = float(value)
-        return value if number in (float("inf"), float("-inf")) or number != number else f"{number:,.{int(argument or 0)}f}"
     except ValueError:
         return value
+    return f"{number:,.{int(argument or 0)}f}" if math.isfinite(number) else value
 
 
 def _date(value: str, argument: str) -> str:

@@ -29,7 +29,7 @@ def references(template: Template, values: Mapping[str, str]) -> Iterator[Refere
 
     Raises InvalidOption for one that is too long.
     """
-    filled = {**{name: variable.default for name, variable in template.variables.items()}, **values}
+    filled = template.with_defaults(values)
     for name, said in _said(template):
         text = bounded(name, said, filled, MOST_IN_NAMES).strip()
         if text:

@@ -75,7 +75,7 @@ def resolve(template: Template, values: Mapping[str, str]) -> Resolved:
 
     Raises InvalidOption, for variables that there are not, and where what is filled in is too long or is no colour.
     """
-    filled = {**{name: variable.default for name, variable in template.variables.items()}, **values}
+    filled = template.with_defaults(values)
     pictures: list[Wanted] = []
     elements: list[Element] = []
     settled, still = 0, True

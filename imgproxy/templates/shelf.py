@@ -16,9 +16,9 @@ import msgspec
 from imgproxy.errors import InvalidTarget, SettingsError, SourceNotFound, TemplateInvalid
 from imgproxy.fonts import Fonts
 from imgproxy.templates.checked import check_fonts, read
-from imgproxy.templates.document import Template
+from imgproxy.templates.document import NAME, Template
 
-_ID = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
+_ID = re.compile(NAME)
 
 
 @dataclass(frozen=True, slots=True)
