@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from imgproxy.errors import ImgproxyError, InvalidOption, InvalidTarget, NotAnIm
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.jobs.wire import Finished
 from imgproxy.pipeline import RASTER
-from imgproxy.request import Client, Identity, ImageRequest, identify, negotiate
+from imgproxy.request import Client, Identity, ImageRequest, Variant, identify, negotiate
 from imgproxy.settings import Settings
 from imgproxy.signing import authorize
 from imgproxy.sources.source import Fetched, Source
@@ -66,14 +67,7 @@ async def _explain_source(
     if request.source == TEMPLATE and settings.draws_templates:
         _explain_template(settings, request, said)
         return
-    sources, library = make_sources(settings), None
-    if request.source == LIBRARY:
-        from imgproxy.library.opening import open_library
-
-        library = open_library(settings.library, settings.limits, Bans(Path(settings.cache.directory)))
-        sources[LIBRARY] = library.source
-    try:
-        source = sources[request.source]
+    async with _opened(settings, request.source) as source:
         source.check(request.locator)
         version = await source.version(request.locator)
         if source.private(request.locator) and signed.signature is None and signed.grant is None:
@@ -92,25 +86,42 @@ async def _explain_source(
             return
         identity = identify(variant, source.origin, version, recipe_of(settings))
         said["key"] = identity.key
-        if await _explain_cached(settings, bans, identity, said):
-            return
-        if original is None:
-            said["format"] = "decided by the original, which is not here and not fetched for an explanation"
-            return
-        # Imported here: it brings libvips, which only this branch needs.
-        from imgproxy import offline
+        if not await _explain_cached(settings, bans, identity, said):
+            _explain_drawn(settings, source, original, variant, said)
 
-        finished, _ = offline.draw(settings, source.limits, original, variant.transform, variant.accepts)
-        said["format"] = _format(finished)
-        said["drawn"] = {
-            "bytes": finished.length,
-            "seconds": {name: round(value, 4) for name, value in finished.stages.items()},
-        }
+
+@contextlib.asynccontextmanager
+async def _opened(settings: Settings, name: str) -> AsyncIterator[Source]:
+    """The source of that name."""
+    sources, library = make_sources(settings), None
+    if name == LIBRARY:
+        from imgproxy.library.opening import open_library
+
+        library = open_library(settings.library, settings.limits, Bans(Path(settings.cache.directory)))
+        sources[LIBRARY] = library.source
+    try:
+        yield sources[name]
     finally:
         for source in sources.values():
             await source.close()
         if library is not None:
             await library.close()
+
+
+def _explain_drawn(settings: Settings, source: Source, original: bytes | None, variant: Variant, said: dict[str, Any]) -> None:
+    """What comes of the variant, drawn here and now. Raises as `offline.draw`."""
+    if original is None:
+        said["format"] = "decided by the original, which is not here and not fetched for an explanation"
+        return
+    # Imported here: it brings libvips, which only this branch needs.
+    from imgproxy import offline
+
+    finished, _ = offline.draw(settings, source.limits, original, variant.transform, variant.accepts)
+    said["format"] = _format(finished)
+    said["drawn"] = {
+        "bytes": finished.length,
+        "seconds": {name: round(value, 4) for name, value in finished.stages.items()},
+    }
 
 
 def _explain_template(settings: Settings, request: ImageRequest, said: dict[str, Any]) -> None:
