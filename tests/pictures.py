@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import struct
+import zlib
 
 import pyvips
 
@@ -37,6 +39,16 @@ def png_with_alpha(width: int = 320, height: int = 240) -> bytes:
     """Clear on the left, opaque on the right."""
     alpha = (pyvips.Image.xyz(width, height)[0] * 255 / max(1, width - 1)).cast("uchar")
     return bytes(scene(width, height).bandjoin(alpha).pngsave_buffer())
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is of this size, and has next to no pixels."""
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + png_chunk(b"IDAT", zlib.compress(bytes(10_000))) + png_chunk(b"IEND", b"")
 
 
 def gif(frames: int = 5, side: int = 64) -> bytes:

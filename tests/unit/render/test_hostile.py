@@ -7,7 +7,6 @@ import os
 import resource
 import struct
 import threading
-import zlib
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from imgproxy.errors import ImageError, ImageTooLarge, NotAnImage, ResultTooLarge, Undecodable
 from imgproxy.render import engine
 from imgproxy.spec import Cut, Gravity, Recipe, Report, Transform, Trim
+from tests import pictures
 from tests.unit.render.drawing import animation, job, noise, opened, render, smooth
 
 SMALL = Transform(width=20, format="png")
@@ -113,14 +113,6 @@ def test_other_files_are_no_pictures(source: bytes) -> None:
         render(source, SMALL)
 
 
-def png_header(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b"")
-
-
 def gif_of(frames: int, width: int = 8, height: int = 8, place: tuple[int, int, int, int] = (0, 0, 1, 1)) -> bytes:
     screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
     frame = b"\x21\xf9\x04\x00\x05\x00\x00\x00\x2c" + struct.pack("<HHHHB", *place, 0) + b"\x02\x02\x44\x01\x00"
@@ -130,9 +122,9 @@ def gif_of(frames: int, width: int = 8, height: int = 8, place: tuple[int, int, 
 @pytest.mark.parametrize(
     ("source", "asked"),
     [
-        (png_header(60_000, 60_000), SMALL),
-        (png_header(16_385, 1), SMALL),
-        (png_header(10_000, 10_000), SMALL),
+        (pictures.png_header(60_000, 60_000), SMALL),
+        (pictures.png_header(16_385, 1), SMALL),
+        (pictures.png_header(10_000, 10_000), SMALL),
         (gif_of(257), SMALL),
         (gif_of(200, 2000, 2000), SMALL),
         (gif_of(20_000), SMALL),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-
 import pytest
 import pyvips
 from hypothesis import given
@@ -12,15 +9,12 @@ from hypothesis import strategies as st
 
 from imgproxy.render.png import display_p3
 from imgproxy.spec import Transform
+from tests import pictures
 from tests.unit.render.drawing import close, drawn, opened, render
 
 COLOR = (60, 180, 60)
 IN_SRGB = (0, 183, 30)
 """What this colour of Display P3 is in sRGB, by their matrices (CSS Color 4)."""
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(*numbers: int, bits: int = 8, alpha: bool = False, profile: str = "") -> bytes:
@@ -29,7 +23,7 @@ def png(*numbers: int, bits: int = 8, alpha: bool = False, profile: str = "") ->
     image = image.bandjoin(255).copy(interpretation="srgb") if alpha else image
     image = image.colourspace("rgb16") if bits == 16 else image
     whole = bytes(image.pngsave_buffer(**({"profile": profile} if profile else {})))
-    return whole[:33] + (chunk(b"cICP", bytes(numbers)) if numbers else b"") + whole[33:]
+    return whole[:33] + (pictures.png_chunk(b"cICP", bytes(numbers)) if numbers else b"") + whole[33:]
 
 
 @pytest.mark.parametrize("asked", [{}, {"width": 20}, {"rotate": 90.0}])
