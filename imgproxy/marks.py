@@ -17,10 +17,11 @@ from imgproxy.cache.freshness import together
 from imgproxy.errors import InvalidOption, OriginFailed, SourceError, SourceNotFound, SourceUnknown
 from imgproxy.fonts import Fonts
 from imgproxy.jobs.wire import MOST_MARKS, Extent, Font
+from imgproxy.layers import Mark
 from imgproxy.originals import Original, Originals
 from imgproxy.request import Identity
 from imgproxy.sources.source import Source
-from imgproxy.spec import Mark, Transform
+from imgproxy.spec import Transform
 from imgproxy.trace import Trace
 from imgproxy.urls.native import TEMPLATE
 

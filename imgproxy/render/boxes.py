@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from imgproxy.errors import RegionOutside
+from imgproxy.parts import Cut, Gravity, Region
 from imgproxy.render.facts import Facts, transposes
 from imgproxy.render.resizing import whole
-from imgproxy.spec import Cut, Gravity, Region, Transform
+from imgproxy.spec import Transform
 
 
 class Box(msgspec.Struct, frozen=True, array_like=True):

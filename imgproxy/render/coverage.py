@@ -6,8 +6,8 @@ import math
 
 import pyvips
 
+from imgproxy.parts import Color, Corners
 from imgproxy.render.colour import with_alpha
-from imgproxy.spec import Color, Corners
 
 
 def ellipse(width: int, height: int) -> pyvips.Image:

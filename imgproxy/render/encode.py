@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pyvips
 
+from imgproxy.encoding import JpegOptions, PngOptions, WebpOptions
 from imgproxy.errors import FormatUnavailable
 from imgproxy.render.metadata import keep_flags
 from imgproxy.render.swatches import save_blurhash, save_css, save_json
-from imgproxy.spec import PALETTES, JpegOptions, PngOptions, Recipe, Transform, WebpOptions
+from imgproxy.spec import PALETTES, Recipe, Transform
 
 Saver = Callable[[pyvips.Image, int, Transform, Recipe], bytes]
 """(image, quality, transform, recipe) → bytes. The image is sRGB with 8 bits, its metadata already what is to be kept."""

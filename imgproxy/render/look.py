@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from imgproxy.jobs.wire import Limits
+from imgproxy.parts import Cut, Gravity
 from imgproxy.render import trim
 from imgproxy.render.boxes import Box, cut_size, orientation_of, stored_box, upright, used
 from imgproxy.render.colour import to_srgb
 from imgproxy.render.facts import refuse_size, transposes
 from imgproxy.render.load import Original
 from imgproxy.render.stage import Stage
-from imgproxy.spec import Cut, Gravity, Transform
+from imgproxy.spec import Transform
 
 
 def look(original: Original | Stage, transform: Transform, limits: Limits) -> tuple[Transform, Box | None]:

@@ -13,11 +13,12 @@ import msgspec
 
 from imgproxy.errors import ResultTooLarge
 from imgproxy.jobs.wire import Limits
+from imgproxy.parts import Border, Corners, Gravity, Sides
 from imgproxy.render.boxes import Box, cut_out, orientation_of, placed, stored_box, used
 from imgproxy.render.facts import Facts, refuse_size, transposes
 from imgproxy.render.geometry import fit_scaling
 from imgproxy.render.resizing import Scaling
-from imgproxy.spec import Border, Corners, Gravity, Sides, Transform
+from imgproxy.spec import Transform
 
 JPEG_SHRINKS = ((8, 16.0), (4, 5.0), (2, 2.0))
 """(factor, from which shrink on it is right for a picture of any size). The decoder leaves out what of the last row and column

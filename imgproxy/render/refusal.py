@@ -8,8 +8,8 @@ import msgspec
 
 from imgproxy.errors import HashsumMismatch, ImageTooLarge
 from imgproxy.jobs.wire import Job
+from imgproxy.parts import Bounds
 from imgproxy.render.facts import Facts
-from imgproxy.spec import Bounds
 
 
 def bounded(job: Job, source: bytes) -> Job:

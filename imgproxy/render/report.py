@@ -10,12 +10,12 @@ import msgspec
 import pyvips
 from msgspec import UNSET, UnsetType
 
+from imgproxy.parts import Report
 from imgproxy.render import exif, iptc, xmp
 from imgproxy.render.load import Original
 from imgproxy.render.palette import average, dominant, palette
 from imgproxy.render.sample import Sample
 from imgproxy.render.window import Placed, place
-from imgproxy.spec import Report
 
 
 class _Alpha(msgspec.Struct):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pyvips
 
+from imgproxy.parts import Components
 from imgproxy.render import hashes
 from imgproxy.render.colour import premultiplied, with_alpha
-from imgproxy.spec import Components
 
 SIDE = 100
 """ThumbHash takes no more; more pixels do not change an average that can be seen."""

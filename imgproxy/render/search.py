@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pyvips
 
+from imgproxy.encoding import AutoQuality
 from imgproxy.formats import Format
 from imgproxy.render.likeness import ssim
-from imgproxy.spec import AutoQuality, Transform
+from imgproxy.spec import Transform
 
 Save = Callable[[int], bytes]
 """Encodes at a quality."""

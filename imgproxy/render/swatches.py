@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pyvips
 
+from imgproxy.parts import Color, Components
 from imgproxy.render.palette import dominant, luminance, palette
 from imgproxy.render.sample import Sample
-from imgproxy.spec import SWATCHES, Color, Components, Recipe, Transform
+from imgproxy.spec import SWATCHES, Recipe, Transform
 
 _WHITE, _BLACK = Color(255, 255, 255), Color(0, 0, 0)
 # imgix names the kind first and the tone after it.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pyvips
 
+from imgproxy.parts import Color, Trim
 from imgproxy.render import frames
 from imgproxy.render.boxes import Box, turned, upright
 from imgproxy.render.colour import to_srgb
 from imgproxy.render.load import Original
 from imgproxy.render.stage import Stage
-from imgproxy.spec import Color, Transform, Trim
+from imgproxy.spec import Transform
 
 
 def measure(original: Original | Stage, transform: Transform) -> Box:

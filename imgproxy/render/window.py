@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pyvips
 
-from imgproxy.spec import Gravity, Window
+from imgproxy.parts import Gravity, Window
 
 
 class Placed(msgspec.Struct, frozen=True):

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from imgproxy.spec import Color, Cut, Gravity, Sides, Transform, Trim
+from imgproxy.parts import Color, Cut, Gravity, Sides, Trim
+from imgproxy.spec import Transform
 from imgproxy.urls.base64url import unbase64
 from imgproxy.urls.numbers import Number
 

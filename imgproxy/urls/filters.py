@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from imgproxy.spec import Color, Colorize, Duotone, Gradient
+from imgproxy.parts import Color, Colorize, Duotone, Gradient
 from imgproxy.urls.arguments import UNIT, Arguments, Asked, boolean, bounded, color
 from imgproxy.urls.numbers import Number, read_number
 

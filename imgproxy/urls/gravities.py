@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from imgproxy.spec import Cut, Gravity, Transform
+from imgproxy.parts import Cut, Gravity
+from imgproxy.spec import Transform
 
 
 def settled(picture: dict[str, Any]) -> dict[str, Any]:

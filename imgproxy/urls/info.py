@@ -14,7 +14,8 @@ import msgspec
 
 from imgproxy.canonical import canonical
 from imgproxy.errors import InvalidOption
-from imgproxy.spec import Components, Gravity, Report, Transform, Window
+from imgproxy.parts import Components, Gravity, Report, Window
+from imgproxy.spec import Transform
 from imgproxy.urls.arguments import ANCHORS
 
 __all__ = ["NAMES", "parse", "table"]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imgproxy.spec import DATA, Gravity, Sides, Trim
+from imgproxy.parts import Gravity, Sides, Trim
+from imgproxy.spec import DATA
 
 Given = Mapping[str, Any]
 """The values of the options that a URL has, by their names."""

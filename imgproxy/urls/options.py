@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from imgproxy.formats import FORMATS
-from imgproxy.spec import Border, Corners, Duotone, Gravity, Region, Report, Sides, Transform, Trim
+from imgproxy.parts import Border, Corners, Duotone, Gravity, Region, Report, Sides, Trim
+from imgproxy.spec import Transform
 from imgproxy.urls.needs import (
     A_BORDER,
     A_BOX,

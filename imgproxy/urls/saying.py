@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from imgproxy.layers import Mark, Text
+from imgproxy.parts import Cut, Gravity
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Cut, Gravity, Mark, Text, Transform
+from imgproxy.spec import Transform
 from imgproxy.urls.arguments import ANCHORS, FITS
 from imgproxy.urls.base64url import base64_of
 from imgproxy.urls.gravities import unsettled

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imgproxy.encoding import JpegOptions, PngOptions, Qualities, WebpOptions
 from imgproxy.formats import FORMATS
-from imgproxy.spec import Bounds, JpegOptions, PngOptions, Qualities, Transform, WebpOptions
+from imgproxy.parts import Bounds
+from imgproxy.spec import Transform
 from imgproxy.urls.numbers import write_number
 
 Option = tuple[str, ...]

@@ -15,7 +15,8 @@ import msgspec
 
 from imgproxy.errors import InvalidTarget
 from imgproxy.formats import FORMATS
-from imgproxy.spec import SWATCHES, Color, Gravity, Mask, Report, Trim
+from imgproxy.parts import Color, Gravity, Mask, Report, Trim
+from imgproxy.spec import SWATCHES
 
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _HEX = re.compile("(?:[0-9A-Fa-f]{3,4}){1,2}")

@@ -10,9 +10,10 @@ import pytest
 from imgproxy.background import Background
 from imgproxy.errors import OriginFailed
 from imgproxy.fonts import Fonts
+from imgproxy.layers import Mark
 from imgproxy.marks import Marks
 from imgproxy.settings import CacheSettings, FilesSource, Settings
-from imgproxy.spec import Mark, Transform
+from imgproxy.spec import Transform
 from imgproxy.trace import Trace
 from imgproxy.web.app import make_originals, make_sources, make_storage
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgproxy.canonical import canonical
+from imgproxy.parts import Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Trim
 from imgproxy.render.geometry import fit_scaling
-from imgproxy.spec import Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Transform, Trim, decode, encode
+from imgproxy.spec import Transform, decode, encode
 from tests.unit.urls.strategies import transforms
 
 ANY_FIT = tuple(

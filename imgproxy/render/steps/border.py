@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pyvips
 
+from imgproxy.parts import Color, Corners
 from imgproxy.render.colour import inked, sheet, with_alpha
 from imgproxy.render.coverage import clipped, rounded
 from imgproxy.render.plan import Frame, Plan
-from imgproxy.spec import Color, Corners
 
 
 def border(image: pyvips.Image, plan: Plan) -> pyvips.Image:

@@ -6,9 +6,9 @@ import math
 
 import pyvips
 
+from imgproxy.parts import Gradient
 from imgproxy.render.colour import inked
 from imgproxy.render.plan import Plan
-from imgproxy.spec import Gradient
 
 
 def gradient(image: pyvips.Image, plan: Plan) -> pyvips.Image:

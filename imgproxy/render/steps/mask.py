@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyvips
 
+from imgproxy.parts import Corners
 from imgproxy.render.coverage import clipped, ellipse, over, rounded
 from imgproxy.render.plan import Plan
-from imgproxy.spec import Corners
 
 
 def mask(image: pyvips.Image, plan: Plan) -> pyvips.Image:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pytest
 import pyvips
 
-from imgproxy.spec import Color, Gravity, Sides, Transform
+from imgproxy.parts import Color, Gravity, Sides
+from imgproxy.spec import Transform
 from tests.unit.render.drawing import opened, render
 
 

@@ -13,9 +13,11 @@ import pytest
 import pyvips
 from PIL import Image
 
+from imgproxy.encoding import WebpOptions
 from imgproxy.errors import ResultTooLarge
+from imgproxy.parts import Border, Color, Sides
 from imgproxy.render.encode import SAVERS
-from imgproxy.spec import Border, Color, Recipe, Sides, Transform, WebpOptions
+from imgproxy.spec import Recipe, Transform
 from tests import pictures
 from tests.unit.render.drawing import RED, WHITE, animation, close, opened, plain, render
 from tests.unit.render.test_engine import p3_profile, with_blob

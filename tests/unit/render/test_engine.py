@@ -11,12 +11,13 @@ import pyvips
 
 from imgproxy.errors import ResultTooLarge
 from imgproxy.formats import FORMATS
+from imgproxy.parts import Color, Trim
 from imgproxy.render.choose import choose
 from imgproxy.render.colour import is_srgb
 from imgproxy.render.facts import Facts
 from imgproxy.render.frames import sane_delays
 from imgproxy.render.verbatim import strip
-from imgproxy.spec import Color, Recipe, Transform, Trim
+from imgproxy.spec import Recipe, Transform
 from tests.unit.render.drawing import (
     BLUE,
     RED,

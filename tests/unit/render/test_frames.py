@@ -9,12 +9,13 @@ import pyvips
 from imgproxy.errors import ImageTooLarge
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import RenditionRules
+from imgproxy.parts import Trim
 from imgproxy.render.facts import Facts
 from imgproxy.render.frames import reduced, split, without_idle_alpha
 from imgproxy.render.levels import rendition_levels, serving_level
 from imgproxy.render.plan import plan
 from imgproxy.render.steps.resize import scaled
-from imgproxy.spec import Transform, Trim
+from imgproxy.spec import Transform
 from tests.unit.render.drawing import LIMITS, RED, animation, close, drawn, opened, plain, render
 
 COLORS = ((250, 0, 0), (0, 250, 0), (0, 0, 250))

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgproxy.errors import ImageError, ImageTooLarge, NotAnImage, ResultTooLarge, Undecodable
+from imgproxy.parts import Cut, Gravity, Report, Trim
 from imgproxy.render import engine
-from imgproxy.spec import Cut, Gravity, Recipe, Report, Transform, Trim
+from imgproxy.spec import Recipe, Transform
 from tests import pictures
 from tests.unit.render.drawing import animation, job, noise, opened, render, smooth
 

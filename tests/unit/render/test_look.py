@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from imgproxy.spec import Cut, Gravity, Sides, Transform, Trim
+from imgproxy.parts import Cut, Gravity, Sides, Trim
+from imgproxy.spec import Transform
 from imgproxy.urls.imgproxy import Imgproxy
 from tests.unit.render.drawing import (
     BLUE,

@@ -13,8 +13,9 @@ import pyvips
 from imgproxy.errors import ImageError, InvalidMarkup, NotAnImage, ResultTooLarge, Undecodable
 from imgproxy.jobs.wire import Font
 from imgproxy.layers import Mark, Text
+from imgproxy.parts import Color
 from imgproxy.render import engine
-from imgproxy.spec import Color, Recipe, Transform
+from imgproxy.spec import Recipe, Transform
 from tests import fonts
 from tests.unit.render.drawing import BLUE, GREEN, RED, WHITE, animation, close, job, opened, oriented, plain, quarters
 

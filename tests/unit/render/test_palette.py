@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgproxy.parts import Color
 from imgproxy.render.palette import average, dominant, luminance, palette
-from imgproxy.spec import Color
 
 RED, GREEN, BLUE, CLEAR = (200, 30, 30, 255), (30, 180, 30, 255), (40, 40, 210, 255), (9, 9, 9, 0)
 

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from imgproxy.errors import ImageTooLarge, RegionOutside, ResultTooLarge
 from imgproxy.formats import FORMATS
+from imgproxy.parts import Border, Color, Corners, Gravity, Mask, Region, Sides
 from imgproxy.render.boxes import Box, upright
 from imgproxy.render.facts import Facts
 from imgproxy.render.plan import Plan, plan
-from imgproxy.spec import Border, Color, Corners, Gravity, Mask, Region, Sides, Transform
+from imgproxy.spec import Transform
 from tests.unit.render.drawing import LIMITS
 
 

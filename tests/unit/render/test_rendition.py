@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from imgproxy.errors import ImageTooLarge, Undecodable
 from imgproxy.formats import FORMATS
 from imgproxy.jobs.wire import Extent, Finished, RenditionRules
+from imgproxy.parts import Color, Gravity, Region, Trim
 from imgproxy.render import engine
 from imgproxy.render.facts import Facts
 from imgproxy.render.levels import rendition_levels, serving_level
 from imgproxy.render.plan import plan
 from imgproxy.request import RENDITION
-from imgproxy.spec import Color, Gravity, Recipe, Region, Transform, Trim, encode
+from imgproxy.spec import Recipe, Transform, encode
 from tests.unit.render import drawing
 
 RULES = RenditionRules(largest=512, least_pixels=400_000)

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgproxy.canonical import canonical
+from imgproxy.parts import Color, Components, Gravity, Report, Window
 from imgproxy.render import exif, iptc, xmp
 from imgproxy.render.window import Placed, place
-from imgproxy.spec import Color, Components, Gravity, Report, Transform, Window
+from imgproxy.spec import Transform
 from imgproxy.urls.info import parse
 from tests.unit.render.drawing import RED, animation, oriented, plain, quarters, render, smooth
 

@@ -12,7 +12,8 @@ import pyvips
 from PIL import Image
 
 from imgproxy.errors import HashsumMismatch, ImageTooLarge, ResultTooLarge
-from imgproxy.spec import Bounds, Color, Gravity, Hashsum, Sides, Transform, Trim
+from imgproxy.parts import Bounds, Color, Gravity, Hashsum, Sides, Trim
+from imgproxy.spec import Transform
 from tests.unit.render.drawing import (
     BLUE,
     GREEN,

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgproxy.errors import FormatUnavailable, ImageError, Undecodable
+from imgproxy.parts import Color
 from imgproxy.render.tiff import require_whole
-from imgproxy.spec import Color, Transform
+from imgproxy.spec import Transform
 from tests.unit.render.drawing import opened, render, smooth
 
 SIDE = 32

@@ -6,8 +6,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from imgproxy.layers import Mark, Text
+from imgproxy.parts import Border, Color, Corners, Duotone, Gravity, Mask, Region, Report, Sides, Trim
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Border, Color, Corners, Duotone, Gravity, Mask, Region, Report, Sides, Transform, Trim
+from imgproxy.spec import Transform
 
 NATIVE_FITS = (
     ("fit", True, False),

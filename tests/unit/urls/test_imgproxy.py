@@ -23,9 +23,10 @@ from imgproxy.errors import (
 )
 from imgproxy.keysalt import KeySalt
 from imgproxy.layers import Mark, Text
+from imgproxy.parts import Bounds, Color, Colorize, Cut, Duotone, Gradient, Gravity, Hashsum, Sides, Trim
 from imgproxy.request import ImageRequest
 from imgproxy.signing import authorize
-from imgproxy.spec import Bounds, Color, Colorize, Cut, Duotone, Gradient, Gravity, Hashsum, Sides, Transform, Trim, encode
+from imgproxy.spec import Transform, encode
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.encrypted import Cipherer
 from imgproxy.urls.imgproxy import MAX_SEGMENTS, Imgproxy

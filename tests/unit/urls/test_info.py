@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from imgproxy.canonical import canonical
 from imgproxy.errors import InvalidOption
-from imgproxy.spec import Components, Gravity, Report, Transform, Window, decode, encode
+from imgproxy.parts import Components, Gravity, Report, Window
+from imgproxy.spec import Transform, decode, encode
 from imgproxy.urls.info import NAMES, parse
 
 DEFAULT = Report(size=True, format=True, dimensions=True, exif="titles", iptc=True, xmp=True)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from imgproxy.canonical import canonical
 from imgproxy.errors import ImgproxyError, InvalidOption, InvalidTarget, SignatureInvalid
+from imgproxy.parts import Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Trim
 from imgproxy.request import ImageRequest
-from imgproxy.spec import Border, Color, Corners, Duotone, Gravity, Mask, Region, Sides, Transform, Trim
+from imgproxy.spec import Transform
 from imgproxy.urls.dialect import Signed
 from imgproxy.urls.native import MAX_OPTIONS, OPTIONS, Native, table
 from tests.unit.urls.strategies import requests, transforms

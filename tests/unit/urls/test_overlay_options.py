@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from imgproxy.layers import Mark, Text
-from imgproxy.spec import Color
+from imgproxy.parts import Color
 from imgproxy.urls.native import Native
 from imgproxy.urls.overlay_options import USUAL_PAD
 

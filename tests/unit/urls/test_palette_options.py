@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from imgproxy.errors import GrantExceeded, InvalidOption
+from imgproxy.parts import Report
 from imgproxy.signing import Policy
-from imgproxy.spec import Report, Transform
+from imgproxy.spec import Transform
 from imgproxy.urls.native import Native
 
 NATIVE = Native()

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgproxy.parts import Border, Color, Corners, Gravity, Mask, Sides
 from imgproxy.render.coverage import ellipse, fitting, rounded
-from imgproxy.spec import Border, Color, Corners, Gravity, Mask, Sides, Transform
+from imgproxy.spec import Transform
 from tests.unit.render.drawing import BLUE, RED, close, drawn, noise, opened, plain, quarters, render
 
 BLACK, GREEN = Color(0, 0, 0), Color(0, 200, 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imgproxy.spec import Color, Colorize, Cut, Gradient
+from imgproxy.parts import Color, Colorize, Cut, Gradient
 from tests.unit.render.drawing import BLUE, GREEN, RED, WHITE, close, drawn, noise, plain, quarters
 
 GREY = (100, 100, 100)

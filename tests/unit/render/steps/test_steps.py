@@ -7,7 +7,8 @@ from typing import Literal
 import pytest
 import pyvips
 
-from imgproxy.spec import Border, Color, Gravity, Region, Sides, Transform, Trim
+from imgproxy.parts import Border, Color, Gravity, Region, Sides, Trim
+from imgproxy.spec import Transform
 from tests.unit.render.drawing import BLUE, GREEN, RED, WHITE, close, drawn, noise, opened, oriented, plain, quarters, render
 
 PNG = quarters().pngsave_buffer()

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgproxy.parts import Color, Corners, Duotone, Mask, Trim
 from imgproxy.render.steps.tone import lookup
-from imgproxy.spec import Color, Corners, Duotone, Mask, Transform, Trim
+from imgproxy.spec import Transform
 from tests.unit.render.drawing import animation, close, drawn, noise, opened, plain, render, smooth
 
 INK, SAND = Color(0, 43, 92), Color(255, 217, 160)
