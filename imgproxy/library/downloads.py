@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import msgspec
 from sqlalchemy import delete, select
 
 from imgproxy.cache.entry import Handle
-from imgproxy.errors import CatalogueUnavailable, DownloadUnknown, ImgproxyError, InvalidTarget
+from imgproxy.errors import CapacityError, CatalogueUnavailable, DownloadUnknown, ImgproxyError, InvalidTarget
 from imgproxy.formats import FORMATS
 from imgproxy.library.catalogue import Catalogue, now
 from imgproxy.library.objects import Objects, room_of
@@ -55,8 +56,9 @@ class Downloads:
         except CatalogueUnavailable:
             raise  # it may have gone through: a sweep decides
         except ImgproxyError:
-            await self._objects.delete(place)
-            await self._catalogue.settle(place)
+            with suppress(CapacityError):  # the next sweep has it then
+                await self._objects.delete(place)
+                await self._catalogue.settle(place)
             raise
         return made
 

@@ -15,11 +15,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from imgproxy.cache.bans import Bans
-from imgproxy.errors import CapacityError, JobUnknown
+from imgproxy.errors import CapacityError, JobUnknown, QuotaExceeded
 from imgproxy.library import catalogue, downloads, jobs, opening
 from imgproxy.library.jobs import Order
 from imgproxy.library.migrations import migrate
-from imgproxy.library.objects import draft_in
+from imgproxy.library.objects import LocalObjects, draft_in
 from imgproxy.library.opening import Library, open_library
 from imgproxy.library.tables import downloads as downloads_table
 from imgproxy.library.tables import job_rows, strays
@@ -67,6 +67,20 @@ async def test_one_sweep_leaves_nothing_however_much_there_is(library: Library, 
     async with library.catalogue.database.reading() as connection:
         for each in (table, job_rows, downloads_table, strays):
             assert (await connection.execute(select(func.count()).select_from(each))).scalar_one() == 0, each.name
+
+
+class Locked(LocalObjects):
+    """Whose files cannot be deleted."""
+
+    async def delete(self, place: str) -> None:
+        raise CapacityError(f"{place} is locked")
+
+
+async def test_whoever_has_no_room_is_told_so_though_his_bytes_cannot_be_deleted(library: Library) -> None:
+    keeping = downloads.Downloads(library.catalogue, Locked(library.directory / "originals"), 3600)
+    with pytest.raises(QuotaExceeded):
+        await keeping.keep("shop", "png", draft_in(library.directory), 2000)
+    assert len(await library.catalogue.stray(catalogue.now() + 1)) == 1, "the next sweep has it"
 
 
 async def test_what_cannot_be_deleted_keeps_nothing_else(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

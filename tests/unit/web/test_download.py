@@ -69,7 +69,7 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     os.truncate(draft.fd, LENGTH)
     kept: Download = await downloads.keep("shop", "png", draft, LENGTH)
     nothing = cast("Any", None)
-    processing = Processing(nothing, nothing, nothing, downloads, "")
+    processing = Processing(nothing, nothing, nothing, downloads, nothing)
 
     async def handle(asked: web.Request) -> web.StreamResponse:
         return await processing.download(Call(asked, CALLER, None))
