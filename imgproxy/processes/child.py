@@ -1,8 +1,8 @@
 """What a child process does before its own work: takes its settings from a descriptor, ties its life to the supervisor's.
 
 A child is started as `python -m <module> <handoff> <control>`: a memory file with its settings as JSON, and a SOCK_SEQPACKET
-socket to the supervisor. On it the child says READY, the supervisor says GO (and tells the janitor who died), and either end
-reads EOF when the other one is gone.
+socket to the supervisor. On it the child says READY and the supervisor GO; later it says RELOAD to the web processes, and who
+died to the janitor. Either end reads EOF when the other one is gone.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from imgproxy.spec import Recipe
 
 READY = b"r"
 GO = b"g"
+RELOAD = b"reload"
+"""Told to web processes: read the files of templates anew, which is all that can be."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -108,9 +110,6 @@ def log(level: int, event: str, **facts: object) -> None:
     """One line about the processes themselves."""
     logging.getLogger("imgproxy.processes").log(level, event, extra={"fields": facts})
 
-
-RELOAD = b"reload"
-"""Told to web processes: read the files of templates anew, which is all that can be."""
 
 H = TypeVar("H", WebHandoff, RenderHandoff, JanitorHandoff)
 
