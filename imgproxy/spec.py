@@ -35,7 +35,7 @@ from imgproxy.parts import (
 )
 
 PIXEL_EPOCH = 7
-"""Part of every cache key; bump it when the pixels or bytes that existing transforms give change."""
+"""Part of every cache key: raise it when existing transforms come to give other pixels or bytes."""
 
 Fit = Literal["fit", "cover", "cover-down", "stretch", "auto"]
 """`fit`: inside the box. `cover`: fills the box and is cropped to it. `cover-down`: as cover, but never enlarged, the box
@@ -47,13 +47,13 @@ Hint = Literal["dpr", "save-data", "width"]
 OutputFormat = Literal["auto", "jpeg", "png", "webp", "avif", "gif", "ico", "tiff", "bmp", "jxl", "json", "css", "blurhash"]
 
 DATA: tuple[OutputFormat, ...] = ("json", "css", "blurhash")
-"""What is told about a picture, and is none."""
+"""Formats that describe a picture and are none."""
 
 SWATCHES = 6
 """How many colours are told where nothing says how many."""
 
 PALETTES = (256, 16, 4, 2)
-"""How many colours a palette can have, in bits that both PNG and GIF can have."""
+"""Sizes of a palette of 8, 4, 2 and 1 bits a pixel, which both PNG and GIF can have."""
 
 
 class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,11 +67,11 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     frame: Annotated[int, Meta(ge=0, le=65535)] = 0
     """Only this frame or page of the original, from 1, the last where there are fewer. 0: the first, or all where it moves."""
     pages: Annotated[int, Meta(ge=1, le=100)] = 1
-    """So many, from `frame` on, below each other, as one still picture; fewer where there are not so many."""
+    """How many pages or frames, counted from `frame`, are stacked into one still picture; fewer where there are fewer."""
     thumbnail: bool = False
-    """The small picture that an AVIF or HEIC has beside its own, where there is one."""
+    """Draw from the thumbnail in an AVIF or HEIC, where there is one."""
     hashsum: Hashsum | None = None
-    """What the original's bytes must have; for anything else it is refused."""
+    """The original is refused unless its bytes have this sum."""
     bounds: Bounds | None = None
     orient: Annotated[int, Meta(ge=0, le=8)] = 0
     turn: Literal[0, 90, 180, 270] = 0
@@ -94,8 +94,8 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     gravity: Gravity | None = None
     """None: the centre."""
     placement: Gravity | None = None
-    """Where an extended picture lies on its ground: an anchor, or as near as may be to a focal point of it; None: as `gravity`
-    where that is an anchor, else in the centre."""
+    """Where an extended picture lies on its canvas: at an anchor, or as near as it gets to a focal point of it. None: as
+    `gravity` where that is an anchor, else in the centre."""
     extend_aspect: bool = False
     """Fill up to the shape of the box instead of to its size."""
     rules: Literal["imgix", "imgproxy"] = "imgix"
@@ -104,16 +104,16 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     zoom_y: Annotated[float, Meta(gt=0, le=100)] = 1
     dpr: Annotated[float, Meta(gt=0, le=8)] = 1
     hints: tuple[Hint, ...] = ()
-    """What the client's own hints decide; with `width`, it is never enlarged for that. Never part of what is drawn."""
+    """What the client's hints decide; a hinted width never enlarges the picture. Empty by the time a key is made."""
     min_width: Annotated[int, Meta(ge=0, le=16384)] = 0
     min_height: Annotated[int, Meta(ge=0, le=16384)] = 0
     max_width: Annotated[int, Meta(ge=0, le=16384)] = 0
     max_height: Annotated[int, Meta(ge=0, le=16384)] = 0
     max_side: Annotated[int, Meta(ge=0, le=16384)] = 0
-    """Where a side of the result would be longer, everything is drawn smaller, so that it is not. By imgproxy's rules only; 0:
-    it is not looked at."""
+    """Pixels. A result that would have a longer side is drawn smaller as a whole, paddings and offsets included. Only by
+    imgproxy's rules; 0: no limit."""
     kernel: Literal["lanczos3", "lanczos2", "cubic", "linear", "nearest"] = "lanczos3"
-    """With which it is scaled."""
+    """The filter that it is resampled with."""
 
     flip_horizontal: bool = False
     flip_vertical: bool = False
@@ -163,28 +163,28 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     chroma: Literal["", "420", "444"] = ""
     """Subsampling of JPEG and AVIF; "": what suits the quality."""
     colors: Annotated[int, Meta(ge=0, le=256)] = 0
-    """At most so many of a palette PNG or a GIF, from 2; 0: as many as the format has."""
+    """At most so many colours, from 2, in a palette PNG or a GIF; 0: as many as the format can have."""
     best: bool = False
     """Of the formats that would do, the one with the fewest bytes; all are tried."""
     qualities: Qualities | None = None
     max_bytes: Annotated[int, Meta(ge=0, le=2**31)] = 0
-    """The quality of a lossy format is lowered until the result has no more, or is 10 or less; 0: it is not."""
+    """The quality of a lossy format is lowered until the result has no more bytes, or is 10 or less; 0: no limit."""
     auto_quality: AutoQuality | None = None
     jpeg: JpegOptions | None = None
     png: PngOptions | None = None
     webp: WebpOptions | None = None
     avif: AvifOptions | None = None
     skip: tuple[FormatName, ...] = ()
-    """An original in one of these goes out as it is, where that is a format that would do."""
+    """An original in one of these formats goes out unprocessed, where the client takes it and no other is asked for."""
     metadata: Literal["", "copyright", "all"] = ""
-    """What survives beside what the settings keep."""
+    """Which metadata survives beside what the settings keep."""
     deep: bool = False
     """An original of 16 bits a channel keeps them, in PNG and AVIF (10 bits), where it is only cut, scaled and turned."""
     profile: bool = False
     """The colour profile survives, and the picture is in its space."""
 
     then: tuple[Transform, ...] = ()
-    """What is done to the result of all this before it is encoded, one after the other; only this one says how that is done."""
+    """Transforms that are applied in turn to the result of this one, before it is encoded; this one says `ONCE` for all."""
 
     report: Report | None = None
     """What a format of `DATA` tells; None: what is known of the original, six swatches, or a BlurHash of 4 × 3."""
@@ -196,7 +196,7 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     @property
     def chain(self) -> tuple[Transform, ...]:
-        """This one and those that follow, each with all that is said of the whole."""
+        """This one and those of `then`, each without a `then` of its own, and with this one's fields of `ONCE`."""
         encoding = {name: getattr(self, name) for name in ONCE}
         first = msgspec.structs.replace(self, then=())
         return (first, *(msgspec.structs.replace(each, **encoding) for each in self.then)) if self.then else (self,)
@@ -221,7 +221,7 @@ class Transform(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 
 _PLAINLY = ("format", "negotiate", "quality", "compress", "lossless", "chroma")
-"""What decides on the encoding alone, and on no more than its quality."""
+"""What decides about nothing but format and quality."""
 
 ONCE = (
     "frame",
@@ -245,7 +245,7 @@ ONCE = (
     "bounds",
     "report",
 )
-"""What is said once of a whole chain: what its original is, and how its result is encoded."""
+"""Fields that are said once for a whole chain: what of the original is drawn, and how the result is encoded."""
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -163,9 +163,9 @@ class Pool:
     ) -> Finished:
         """Draw the job into `out_fd` from its present position on; `waited` is told the seconds in the queue.
 
-        An SVG or PDF gets at most `svg_deadline`. Cancelling this cancels the job. A death of the render process before the
-        deadline is tried again once, and first without its rendition; when a rendition was to be made it is not, and no reason
-        to quarantine the original.
+        An SVG or PDF gets at most `svg_deadline`. Cancelling this cancels the job. When the render process dies before the
+        deadline, the job is tried once more; one that had a rendition to draw from is tried without it first. A job that makes
+        a rendition is not tried again, and its original not blamed.
         Raises ImageError and CapacityError leaves, OriginFailed when the source cannot be read, and OSError when the result
         cannot be written.
         """

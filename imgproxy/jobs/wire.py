@@ -78,8 +78,8 @@ MOST_DESCRIPTORS = 3 + MOST_PICTURES
 
 
 class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """`source_length` bytes of the source begin at `source_offset` of its descriptor; the result goes to the other one's
-    current position. `seconds` is the wall-clock budget from Started on. `pace` None: encoded as the settings say.
+    """`source_length` bytes of the source begin at `source_offset` of its descriptor; the result is written to the other one,
+    from its current position on. `seconds` is the wall-clock budget from Started on. `pace` None: encoded as the settings say.
 
     `rules` None: no renditions are wanted. `rendition`: one of the source is in the third descriptor, and is drawn from where
     it may serve. `makes_rendition`: the result is a rendition of the source, by `rules`, instead of what `transform` asks.
