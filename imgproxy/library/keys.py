@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 
 from imgproxy.errors import KeyInvalid, ScopeMissing
 from imgproxy.library.catalogue import Catalogue, now
+from imgproxy.library.known import KNOWN_SECONDS
 from imgproxy.library.tables import api_keys
 from imgproxy.settings import TokenKey
 
@@ -24,7 +25,6 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 TENANT = re.compile("[a-z0-9][a-z0-9._-]{0,63}")
 _KEY = re.compile("ik_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
-_KNOWN_SECONDS = 1.0
 _NOT_OURS = "there is no such key"
 
 
@@ -58,7 +58,7 @@ class Callers:
         self._catalogue = catalogue
         self._tokens = {token.id: token for token in tokens}
         self._quota = quota
-        self._known: TTLCache[bytes, Caller] = TTLCache(1024, _KNOWN_SECONDS)
+        self._known: TTLCache[bytes, Caller] = TTLCache(1024, KNOWN_SECONDS)
         self._accounts: set[str] = set()
 
     async def identify(self, credential: str) -> Caller:

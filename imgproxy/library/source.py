@@ -15,6 +15,7 @@ from imgproxy.cache.entry import Freshness, Validators
 from imgproxy.errors import CapacityError, CatalogueUnavailable, InvalidTarget, SourceNotFound, SourceTooLarge
 from imgproxy.library.catalogue import ID, Catalogue, Hosted
 from imgproxy.library.database import SECONDS
+from imgproxy.library.known import KNOWN_SECONDS, Known
 from imgproxy.library.objects import Objects
 from imgproxy.library.snapshots import Snapshots
 from imgproxy.settings import LibrarySettings, LimitSettings
@@ -24,8 +25,7 @@ from imgproxy.urls.native import LIBRARY
 ORIGIN = fingerprint(LIBRARY)
 
 _ID = re.compile(ID)
-_KNOWN_SECONDS = 1.0
-_KNOWN = 8192
+_MOST_KNOWN = 8192
 
 
 class LibrarySource:
@@ -53,7 +53,7 @@ class LibrarySource:
         self._snapshots = snapshots
         self._bans = bans
         self._clock = clock
-        self._known: LRUCache[str, tuple[Hosted, float, int]] = LRUCache(_KNOWN)
+        self._known: LRUCache[str, Known[Hosted]] = LRUCache(_MOST_KNOWN)
         self._gone_until = 0.0
 
     def check(self, locator: str) -> None:
@@ -69,11 +69,11 @@ class LibrarySource:
 
     def known_until(self, locator: str) -> float:
         known = self._known.get(locator)
-        return known[1] if known is not None else 0.0
+        return known.until if known is not None else 0.0
 
     def private(self, locator: str) -> bool:
         known = self._known.get(locator)
-        return known is None or known[0].private
+        return known is None or known.row.private
 
     def freshness(self, locator: str) -> Freshness:
         return self._freshness
@@ -87,29 +87,29 @@ class LibrarySource:
         believed = self._believed(id)
         if believed is not None:
             return believed
-        until, seen_at = self._clock() + _KNOWN_SECONDS, self._bans.moment()
+        until, seen_at = self._clock() + KNOWN_SECONDS, self._bans.moment()
         try:
             found = await self._asked(id)
         except CatalogueUnavailable:
-            until = self._clock() + _KNOWN_SECONDS  # the wait is not part of it, or the next one would wait again
+            until = self._clock() + KNOWN_SECONDS  # the wait is not part of it, or the next one would wait again
             found = await self._snapshots.find(id)
             if found is None:
                 raise
         else:
             if found is None:
                 await self._forget(id)
-            elif known is None or (known[0], known[2]) != (found, generation):
+            elif known is None or (known.row, known.generation) != (found, generation):
                 await self._snapshots.keep(found, seen_at)
         if found is None:
             self._known.pop(id, None)
             raise SourceNotFound("there is no such picture")
-        self._known[id] = found, until, generation
+        self._known[id] = Known(found, until, generation)
         return found
 
     def _believed(self, id: str) -> Hosted | None:
         known = self._known.get(id)
-        if known is not None and known[1] - KEPT_BACK > self._clock() and known[2] == self._bans.generation:
-            return known[0]
+        if known is not None and known.good(self._clock() + KEPT_BACK, self._bans.generation):
+            return known.row
         return None
 
     async def _forget(self, id: str) -> None:
@@ -128,11 +128,11 @@ class LibrarySource:
         if now < self._gone_until:
             raise CatalogueUnavailable("the catalogue of hosted pictures did not answer a moment ago")
         if gone:
-            self._gone_until = now + SECONDS + _KNOWN_SECONDS
+            self._gone_until = now + SECONDS + KNOWN_SECONDS
         try:
             found = await self._catalogue.find(id)
         except CatalogueUnavailable:
-            self._gone_until = self._clock() + _KNOWN_SECONDS
+            self._gone_until = self._clock() + KNOWN_SECONDS
             raise
         self._gone_until = 0.0
         return found

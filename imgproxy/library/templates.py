@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Delete, Row, Update, and_, delete, func, s
 from imgproxy.cache.bans import Ban, Bans
 from imgproxy.errors import CatalogueUnavailable, PreconditionFailed, QuotaExceeded, TemplateUnknown
 from imgproxy.library.catalogue import Catalogue, new_id, now
+from imgproxy.library.known import KNOWN_SECONDS, Known
 from imgproxy.library.tables import templates
 from imgproxy.templates.shelf import Kept, kept
 from imgproxy.urls.native import TEMPLATE
@@ -24,8 +25,7 @@ from imgproxy.urls.native import TEMPLATE
 MOST_TEMPLATES = 1000
 """Of one tenant."""
 
-_KNOWN_SECONDS = 1.0
-_KNOWN = 1024
+_MOST_KNOWN = 1024
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Templates:
         self._database = catalogue.database
         self._bans = bans
         self._clock = clock
-        self._known: LRUCache[str, tuple[Kept, float, int]] = LRUCache(_KNOWN)
+        self._known: LRUCache[str, Known[Kept]] = LRUCache(_MOST_KNOWN)
 
     async def find(self, id: str) -> Kept | None:
         """Of whichever tenant. While the catalogue is gone, what was last seen of it is believed.
@@ -60,22 +60,21 @@ class Templates:
         Raises CatalogueUnavailable.
         """
         known, generation = self._known.get(id), self._bans.generation  # read first: a purge meanwhile must not be missed
-        if known is not None and known[1] > self._clock() and known[2] == generation:
-            return known[0]
-        until = self._clock() + _KNOWN_SECONDS
+        if known is not None and known.good(self._clock(), generation):
+            return known.row
+        until = self._clock() + KNOWN_SECONDS
         try:
             async with self._database.reading() as connection:
                 row = (await connection.execute(select(templates).where(templates.c.id == id))).first()
         except CatalogueUnavailable:
-            if known is not None and known[2] == generation:
-                return known[0]
+            if known is not None and known.generation == generation:
+                return known.row
             raise
         if row is None:
             self._known.pop(id, None)
             return None
-        same = known is not None and known[0].version == row.version
-        found = known[0] if known is not None and same else _made(row).kept
-        self._known[id] = found, until, generation
+        found = known.row if known is not None and known.row.version == row.version else _made(row).kept
+        self._known[id] = Known(found, until, generation)
         return found
 
     async def get(self, tenant: str, id: str) -> Made:
