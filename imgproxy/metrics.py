@@ -11,7 +11,8 @@ ever holds a host, a path or a key, so the number of series is bounded by the ta
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from itertools import product
 from typing import Literal
 
 import msgspec
@@ -315,7 +316,7 @@ class Metrics:
     def _make(self, metric: Definition) -> None:
         """Every child at once: a series that is there from the start at zero is one that rate() sees the first count of."""
         name, labels = f"imgproxy_{metric.name}", tuple(metric.labels)
-        children = _combinations(metric.labels)
+        children = tuple(product(*metric.labels.values()))
         if metric.kind == "counter":
             counter = Counter(name, metric.help, labels, registry=self._registry)
             self._counts |= {(metric.name, *each): _Count(counter.labels(*each) if each else counter) for each in children}
@@ -334,13 +335,6 @@ class Metrics:
 
     def _observe(self, name: str, value: float, *labels: str) -> None:
         self._spreads[(name, *labels)].observe(value)
-
-
-def _combinations(labels: Mapping[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
-    combined: list[tuple[str, ...]] = [()]
-    for values in labels.values():
-        combined = [(*before, value) for before in combined for value in values]
-    return combined
 
 
 def _known(value: str, values: tuple[str, ...]) -> str:

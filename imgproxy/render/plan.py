@@ -217,15 +217,12 @@ def _frame(border: Border, dpr: float) -> Frame:
     if border.inner:
         return Frame(width, outer, _corners(border.inner, dpr))
     # Concentric with the outer ones, as in CSS (Backgrounds 3, §4.2).
-    return Frame(width, outer, Corners(*(max(0, radius - width) for radius in _each(outer))) if outer else None)
+    inner = Corners(*(max(0, radius - width) for radius in msgspec.structs.astuple(outer))) if outer else None
+    return Frame(width, outer, inner)
 
 
 def _corners(radii: Corners, dpr: float) -> Corners:
-    return Corners(*(round(radius * dpr) for radius in _each(radii)))
-
-
-def _each(radii: Corners) -> tuple[int, int, int, int]:
-    return radii.top_left, radii.top_right, radii.bottom_right, radii.bottom_left
+    return Corners(*(round(radius * dpr) for radius in msgspec.structs.astuple(radii)))
 
 
 def _result_size(rotate: float, ground: Box, padding: Sides | None) -> tuple[int, int]:

@@ -209,10 +209,6 @@ def _shown(text: str) -> str:
     return (short if short.isprintable() else ascii(short)) or "nothing"
 
 
-def _fields_of(struct: msgspec.Struct) -> dict[str, Any]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}
-
-
 def _put(fields: dict[str, Any], option: Option, value: Any) -> None:
     values = value if len(option.fields) > 1 else (value,) * len(option.fields)
     for path, part in zip(option.fields, values, strict=True):
@@ -234,8 +230,8 @@ def _write(request: ImageRequest) -> list[str]:
         return others
     # What a URL without options means, as far as it means anything beside the rest of this picture.
     enlarge = canonical(msgspec.structs.replace(request.transform, enlarge=True)).enlarge
-    said = _fields_of(Transform(enlarge=enlarge, negotiate=request.transform.format == "auto"))
-    return [*(_pieces(_fields_of(request.transform), said) or ["fm=auto"]), *others]
+    said = msgspec.structs.asdict(Transform(enlarge=enlarge, negotiate=request.transform.format == "auto"))
+    return [*(_pieces(msgspec.structs.asdict(request.transform), said) or ["fm=auto"]), *others]
 
 
 def _pieces(wanted: Given, said: dict[str, Any]) -> list[str]:
