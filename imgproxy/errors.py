@@ -1,57 +1,57 @@
 """What can go wrong, as a tree by cause. No HTTP here: `web/errors.py` has the one table of statuses.
 
-ImgproxyError                    ours to mend: nobody foresaw it, or a stored file cannot be read
-├── SettingsError                the operator's configuration; the server does not start
-├── RequestError                 the asker is wrong
+ImgproxyError                    a fault of the server: unforeseen, or a stored file that cannot be read
+├── SettingsError                the operator's configuration is wrong; the server does not start
+├── RequestError                 the request is wrong
 │   ├── InvalidTarget            the URL does not parse
-│   ├── InvalidOption            an option is unknown, doubled, or out of its bounds
-│   ├── InvalidRange             a Range that lies outside the stored bytes
-│   ├── OptionForbidden          an option that this server lets no URL have
-│   ├── SignatureMissing
-│   ├── SignatureInvalid
+│   ├── InvalidOption            an option is unknown, given twice, or out of bounds
+│   ├── InvalidRange             the Range lies outside the stored bytes
+│   ├── OptionForbidden          this server allows the option in no URL
+│   ├── SignatureMissing         the URL has no signature, and this server requires one
+│   ├── SignatureInvalid         no key of this server signed exactly this URL
 │   ├── GrantInvalid             the token itself does not verify
-│   ├── GrantExceeded            the token verifies, the request is outside its policy
-│   ├── Expired
-│   ├── BodyInvalid              a body that is not what its headers or the API say
-│   ├── TemplateInvalid          a template that cannot be drawn as it is written
-│   ├── BodyTooLarge             more bytes than the server takes
-│   ├── MediaTypeUnsupported     a body of a type that the resource does not take
-│   ├── KeyMissing               the API wants a key
-│   ├── KeyInvalid               there is no such key, or its token does not verify
-│   ├── ScopeMissing             the key may not do that
-│   ├── RateExceeded             more requests with one key than it has in a minute
+│   ├── GrantExceeded            the token verifies, but does not allow this request
+│   ├── Expired                  the URL, or its token, has passed its expiry
+│   ├── BodyInvalid              the body is not what its headers or the API say
+│   ├── TemplateInvalid          the template cannot be drawn as it is written
+│   ├── BodyTooLarge             the body has more bytes than the server takes
+│   ├── MediaTypeUnsupported     the resource does not take bodies of this type
+│   ├── KeyMissing               the API requires a key
+│   ├── KeyInvalid               there is no such key, or the token does not verify
+│   ├── ScopeMissing             the key does not have the scope for this
+│   ├── RateExceeded             more requests with one key than it may make in a minute
 │   ├── QuotaExceeded            the account has no room left
-│   ├── PictureUnknown           no hosted picture of that id in this account
-│   ├── TemplateUnknown          no template of that id for this account
-│   ├── TemplateReadOnly         it is a file of the server's
-│   ├── JobUnknown               no job of that id in this account, or no longer
-│   ├── PreconditionFailed       it is not in the state any more that the asker has seen
-│   ├── DownloadUnknown          no result of that name, or no longer
-│   └── SourceUnknown            no source of that name is configured
+│   ├── PictureUnknown           the account has no hosted picture with this id
+│   ├── TemplateUnknown          the account has no template with this id
+│   ├── TemplateReadOnly         the template is one of the server's files
+│   ├── JobUnknown               the account has no job with this id, or no longer has it
+│   ├── PreconditionFailed       the resource has changed since the version that the request names
+│   ├── DownloadUnknown          no stored result has this name, or it has been removed
+│   └── SourceUnknown            no source with this name is configured
 ├── SourceError                  the original cannot be had
-│   ├── SourceNotFound
+│   ├── SourceNotFound           the source has no such picture
 │   ├── SourceForbidden          outside the root, the allow-list, or the public internet
-│   ├── SourceTooLarge
-│   ├── OriginFailed             refused, broke off, or answered nonsense
-│   └── OriginTimeout
+│   ├── SourceTooLarge           the original has more bytes than the limits allow
+│   ├── OriginFailed             the origin refused, broke off, or answered nonsense
+│   └── OriginTimeout            the origin did not answer in time
 ├── ImageError                   the original is not a picture this server will draw
-│   ├── NotAnImage               no known magic bytes
-│   ├── FormatUnavailable        a format whose optional library is not installed here
-│   ├── Undecodable              truncated or broken
-│   ├── ImageTooLarge            pixels, sides, or frames beyond the limits
-│   ├── ResultTooLarge           what was asked for is beyond the limits
-│   ├── RegionOutside            the part that was asked for begins beside the picture
-│   ├── InvalidMarkup            a text that is to be drawn is not the markup it says it is
-│   ├── HashsumMismatch          its bytes are not those that the URL is for
-│   ├── RenderTimeout            took longer than its deadline
-│   ├── RenderCrashed            the render process died of it, or failed as nobody foresaw
-│   └── Quarantined              it killed render processes before
-└── CapacityError                try again later: memory, descriptors or the disk are used up
-    ├── QueueFull
-    ├── QueueTimeout
+│   ├── NotAnImage               the original does not begin like any format this server knows
+│   ├── FormatUnavailable        the format needs an optional library that is not installed here
+│   ├── Undecodable              the original is truncated or broken
+│   ├── ImageTooLarge            the original has more pixels, longer sides or more frames than the limits allow
+│   ├── ResultTooLarge           what was asked for is larger than the limits allow
+│   ├── RegionOutside            the region that was asked for begins outside the picture
+│   ├── InvalidMarkup            the text to be drawn is not the markup it claims to be
+│   ├── HashsumMismatch          the original's bytes are not the ones the URL was made for
+│   ├── RenderTimeout            drawing took longer than its deadline
+│   ├── RenderCrashed            the render process died drawing it, or failed in a way nobody foresaw
+│   └── Quarantined              the original has killed render processes before
+└── CapacityError                memory, descriptors or disk space are used up: try again later
+    ├── QueueFull                too many jobs are waiting for a render process
+    ├── QueueTimeout             no render process was free in time
     ├── CatalogueUnavailable     the database of the hosted pictures does not answer
     ├── StorageFull              the disk of the hosted pictures is full
-    └── Draining
+    └── Draining                 the server is shutting down
 
 The leaves are what is raised, and the root and CapacityError themselves. Every `code` is stable, in kebab case, part of the
 public interface.
