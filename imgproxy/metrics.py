@@ -85,11 +85,11 @@ class Definition(msgspec.Struct, frozen=True):
 TABLE = (
     Definition("counter", "requests", "Requests answered.", {"route": ROUTES, "status": STATUSES}),
     Definition(
-        "histogram", "request_seconds", "From the request's head to its last byte.", {"route": ROUTES}, _REQUEST_BUCKETS
+        "histogram", "request_seconds", "From a request's head to its answer's last byte.", {"route": ROUTES}, _REQUEST_BUCKETS
     ),
     Definition("counter", "sent_bytes", "Bytes of bodies sent to clients."),
     Definition(
-        "histogram", "stage_seconds", "Time in one stage of a request that was no hit.", {"stage": STAGES}, _STAGE_BUCKETS
+        "histogram", "stage_seconds", "Time in one stage of a request that was not a hit.", {"stage": STAGES}, _STAGE_BUCKETS
     ),
     Definition("counter", "cache", "Requests by what the cache had for them.", {"verdict": VERDICTS}),
     Definition("counter", "coalesced", "Requests that waited for another's fetch or render instead of their own."),
@@ -104,12 +104,10 @@ TABLE = (
     Definition("histogram", "render_queue_seconds", "Time a job waited for a render process.", {}, _RENDER_BUCKETS),
     Definition("gauge", "render_waiting", "Jobs waiting for a render process."),
     Definition("gauge", "render_running", "Jobs in a render process."),
-    Definition(
-        "counter", "renditions", "Smaller copies of large originals: drawn from, made, not to be made.", {"event": RENDITIONS}
-    ),
-    Definition("counter", "upgrades", "Interim AVIF that a better picture was to replace.", {"outcome": UPGRADES}),
-    Definition("counter", "upgrade_saved_bytes", "By how much what replaced interim pictures was smaller."),
-    Definition("counter", "template_fallbacks", "Pictures of templates that another one stood for, as templates were drawn."),
+    Definition("counter", "renditions", "Renditions of originals: drawn from, made, could not be made.", {"event": RENDITIONS}),
+    Definition("counter", "upgrades", "Interim AVIF that was to be replaced, by what came of it.", {"outcome": UPGRADES}),
+    Definition("counter", "upgrade_saved_bytes", "Bytes by which what replaced interim pictures was smaller."),
+    Definition("counter", "template_fallbacks", "Pictures on templates that a fallback stood in for."),
     Definition("counter", "quarantined", "Requests refused because their original had killed render processes."),
     Definition("counter", "worker_restarts", "Processes replaced.", {"kind": PROCESSES, "cause": CAUSES}),
 )

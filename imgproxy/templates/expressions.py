@@ -75,16 +75,19 @@ class _Filter:
 
 
 FILTERS = {
-    "default": _Filter(_default, "text", "default('friend')", "what stands where there is no value"),
+    "default": _Filter(_default, "text", "default('friend')", "what is shown where there is no value"),
     "upper": _Filter(lambda value, _: value.upper(), "no", "upper", "in capitals"),
     "lower": _Filter(lambda value, _: value.lower(), "no", "lower", "in small letters"),
     "title": _Filter(_title, "no", "title", "each word with a capital"),
-    "truncate": _Filter(
-        _truncate, "number", "truncate(20)", "at most so many characters as they are seen, the last one an ellipsis"
+    "truncate": _Filter(_truncate, "number", "truncate(20)", "at most so many visible characters, the last one an ellipsis"),
+    "date": _Filter(
+        _date, "maybe text", "date('%d %B %Y')", "an ISO 8601 date, formatted as by strftime(3); anything else stays as it is"
     ),
-    "date": _Filter(_date, "maybe text", "date('%d %B %Y')", "an ISO 8601 date as strftime(3) writes it; anything else stays"),
     "number": _Filter(
-        _number, "maybe number", "number(2)", "with commas between thousands and so many decimal places; anything else stays"
+        _number,
+        "maybe number",
+        "number(2)",
+        "with commas between thousands and so many decimal places; anything else stays as it is",
     ),
 }
 

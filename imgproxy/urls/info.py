@@ -150,7 +150,7 @@ def _number(text: str, least: float, most: float) -> float:
     return number
 
 
-_ON, _OFF = "0 or 1; told without it", "0 or 1"
+_ON, _OFF = "0 or 1; 1 by default", "0 or 1"
 
 _ROWS: tuple[tuple[tuple[str, ...], _Read, str, str], ...] = (
     (("size", "s"), _flag("size"), _ON, "Bytes of the original."),
@@ -160,26 +160,26 @@ _ROWS: tuple[tuple[tuple[str, ...], _Read, str, str], ...] = (
         ("exif",),
         _pair("exif", "titles", "names"),
         f"{_ON}, and 1 for the standard's names",
-        "All of its EXIF, the place as well.",
+        "All of its EXIF, the place included.",
     ),
     (("iptc",), _flag("iptc"), _ON, "Its IPTC."),
     (("xmp",), _flag("xmp"), _ON, "Its XMP."),
     (("colorspace", "cs"), _flag("colorspace"), _OFF, "Its colour space."),
     (("bands", "b"), _flag("bands"), _OFF, "Its channels."),
-    (("sample_format", "sf"), _flag("sample_format"), _OFF, "What a sample is."),
+    (("sample_format", "sf"), _flag("sample_format"), _OFF, "The type of its samples."),
     (("pages_number", "pn"), _flag("pages_number"), _OFF, "How many pages or frames it has."),
     (
         ("alpha", "a"),
         _pair("alpha", "channel", "pixels"),
         f"{_OFF}, and 1 to look at the pixels",
-        "Whether it is clear anywhere.",
+        "Whether it is transparent anywhere.",
     ),
     (("crop", "c"), _crop, "width:height:gravity", "The part of it that would be kept, in fractions."),
-    (("palette", "p"), _palette, "2 to 256; 0: none", "So many of its colours."),
+    (("palette", "p"), _palette, "2 to 256; 0: none", "As many of its colours."),
     (
         ("average", "avg"),
         _pair("average", "all", "seen", default=True),
-        f"{_OFF}, and 0 to count clear pixels",
+        f"{_OFF}, and 0 to count transparent pixels",
         "Its mean colour.",
     ),
     (
@@ -190,7 +190,7 @@ _ROWS: tuple[tuple[tuple[str, ...], _Read, str, str], ...] = (
     ),
     (("blurhash", "bh"), _blurhash, "across:down, each 1 to 9; 0: none", "Its BlurHash."),
     (("thumb_hash", "th"), _flag("thumb_hash"), _OFF, "Its ThumbHash."),
-    (("perceptual_hash", "ph"), _flag("perceptual_hash"), _OFF, "What pictures that look alike have in common."),
+    (("perceptual_hash", "ph"), _flag("perceptual_hash"), _OFF, "A hash that pictures that look alike share."),
     (("calc_hashsums", "chs"), _hashsums, "any of md5, sha1, sha256, sha512", "Sums of the original's bytes."),
 )
 _OPTIONS = {name: read for names, read, _, _ in _ROWS for name in names}

@@ -81,10 +81,10 @@ OPTIONS: tuple[Option, ...] = (
         ("fit", "enlarge", "extend", "clamp"),
         Choice(FITS),
         "crop",
-        "How w and h are met. `clip` (the default): inside them. `max`: as clip, never enlarged. `crop`: filled and "
-        "cropped. `min`: as crop, never enlarged, the box shrinks instead. `scale`: stretched. `fill`: as clip, the "
-        "rest filled with `bg`. `fillmax`: as fill, never enlarged. `clamp`, `clampmax`: as these, filled with the pixels at "
-        "the picture's edge.",
+        "How the picture is fitted into w and h. `clip` (the default): inside them. `max`: as clip, never enlarged. `crop`: "
+        "fills them, the rest is cut off. `min`: as crop, never enlarged, the box shrinks instead. `scale`: stretched. `fill`: "
+        "as clip, the rest filled with `bg`. `fillmax`: as fill, never enlarged. `clamp`, `clampmax`: as `fill` and `fillmax`, "
+        "filled with the pixels at the picture's edge.",
         ANY_SIZE,
     ),
     Option(
@@ -92,7 +92,7 @@ OPTIONS: tuple[Option, ...] = (
         ("aspect",),
         Ratio(Number.of(Transform, "aspect").le or 0),
         "16:9",
-        "Shape of the box whose other side, or both, w and h leave open.",
+        "Aspect ratio of the box, of which w and h leave one side or both open.",
         A_SHAPE,
     ),
     Option(
@@ -100,18 +100,22 @@ OPTIONS: tuple[Option, ...] = (
         ("gravity",),
         Crop(),
         "top,left",
-        "Which part stays. `entropy`, `attention`: found in the picture. `focalpoint`: around (fp-x, fp-y). `anchor`: that "
-        "point of the picture meets the same point of the box. The centre without it.",
+        "Which part is kept; the centre by default. `entropy`, `attention`: what is most interesting in the picture. "
+        "`focalpoint`: around (fp-x, fp-y). `anchor`: that point of the picture lies at the same point of the box.",
         A_BOX,
     ),
-    Option("fp-x", ("gravity.x",), Number.of(Gravity, "x"), "0.25", "From the left, as a fraction of the width.", A_POINT),
-    Option("fp-y", ("gravity.y",), Number.of(Gravity, "y"), "0.75", "From the top, as a fraction of the height.", A_POINT),
+    Option(
+        "fp-x", ("gravity.x",), Number.of(Gravity, "x"), "0.25", "Distance from the left, as a fraction of the width.", A_POINT
+    ),
+    Option(
+        "fp-y", ("gravity.y",), Number.of(Gravity, "y"), "0.75", "Distance from the top, as a fraction of the height.", A_POINT
+    ),
     Option(
         "dpr",
         ("dpr",),
         Number.of(Transform, "dpr"),
         "2",
-        "Device pixels to a CSS pixel; multiplies every size in pixels.",
+        "Device pixels per CSS pixel; multiplies every size that is in pixels.",
         PIXELS,
     ),
     Option(
@@ -119,8 +123,8 @@ OPTIONS: tuple[Option, ...] = (
         ("hints",),
         Words(("width", "dpr", "save-data")),
         "width,dpr",
-        "What the client hints at decides, where the URL does not: the width it shows the picture at (never enlarged), its "
-        "device pixels, and a quality of 45 where it saves data.",
+        "Client hints that decide what the URL leaves open: the width at which the picture is shown (never enlarged), the "
+        "device pixels per CSS pixel, and a quality of 45 for clients that save data.",
         A_PICTURE,
     ),
     _number("min-w", "min_width", "300", "The result is at least this wide."),
@@ -132,14 +136,15 @@ OPTIONS: tuple[Option, ...] = (
         ("region",),
         Fields(Region, _EDGES),
         "0,0,0.5,0.5",
-        "Only this part of the upright original, in which it must begin; 0: all the rest.",
+        "Only this part of the upright original. It must begin inside; a side of 0 takes all that is left.",
     ),
     Option(
         "trim",
         ("trim",),
         Trimmed(),
         "auto",
-        "Cut uniform edges: of the top left pixel's colour, or of this one. `color`: of exactly `trim-color`, or the pixel's.",
+        "Cut off uniform edges. `auto`: of about the top left pixel's colour. A colour: of about this one. `color`: of exactly "
+        "`trim-color`, or else of the top left pixel's.",
     ),
     Option("trim-color", ("trim.color",), HexColor(opaque=True), "fff", "The colour that is cut.", A_TRIM_COLOR),
     Option(
@@ -147,10 +152,10 @@ OPTIONS: tuple[Option, ...] = (
         ("trim.tolerance",),
         Number.of(Trim, "tolerance"),
         "20",
-        "How far a colour may be off and be trimmed.",
+        "How far a colour may be off and still be cut.",
         A_TRIM,
     ),
-    Option("trim-pad", ("trim.pad",), Number.of(Trim, "pad"), "5", "Pixels of the edges that stay.", A_TRIM),
+    Option("trim-pad", ("trim.pad",), Number.of(Trim, "pad"), "5", "Pixels of the uniform edges that are kept.", A_TRIM),
     Option(
         "frame",
         ("frame",),
@@ -165,41 +170,45 @@ OPTIONS: tuple[Option, ...] = (
         ("orient",),
         Choice(_ORIENTATIONS),
         "90",
-        "EXIF orientation to use for the one in the file; 0: none; or degrees.",
+        "EXIF orientation (or degrees) to use instead of the one in the file; 0: leave it as it is stored.",
     ),
     Option(
         "flip", ("flip_horizontal", "flip_vertical"), Choice(_FLIPS), "h", "Mirror left and right, top and bottom, or both."
     ),
-    Option("rot", ("rotate",), Counterclockwise(), "15", "Degrees counter-clockwise; corners that come up are `bg`, or clear."),
+    Option(
+        "rot", ("rotate",), Counterclockwise(), "15", "Degrees counter-clockwise; the new corners are `bg`, or transparent."
+    ),
     _number("exp", "exposure", "15", "Exposure; 25 is a stop."),
-    _number("gam", "gamma", "-20", "Gamma; above 0 the mid-tones are lighter, black and white stay."),
-    _number("high", "highlights", "-60", "Highlights; below 0 they are darker, black and white stay."),
-    _number("shad", "shadows", "60", "Shadows; above 0 they are lighter, black and white stay."),
+    _number("gam", "gamma", "-20", "Gamma; above 0 the mid-tones get lighter. Black and white stay."),
+    _number("high", "highlights", "-60", "Highlights; below 0 they get darker. Black and white stay."),
+    _number("shad", "shadows", "60", "Shadows; above 0 they get lighter. Black and white stay."),
     _number("bri", "brightness", "10", "Brightness."),
     _number("con", "contrast", "-20", "Contrast."),
     _number("sat", "saturation", "-100", "Saturation; -100 is grey."),
-    _number("vib", "vibrance", "40", "Vibrance: saturation of what is not very saturated."),
-    _number("hue", "hue", "180", "Degrees by which every hue is turned."),
+    _number("vib", "vibrance", "40", "Vibrance: saturation, mostly of dull colours."),
+    _number("hue", "hue", "180", "Degrees by which every hue is rotated."),
     Option("invert", ("invert",), _YES, "true", "Negative."),
-    Option("monochrome", ("monochrome",), HexColor(), "704214", "Shades of one colour; its alpha is how much of it."),
-    _number("sepia", "sepia", "80", "Sepia, in hundredths."),
+    Option("monochrome", ("monochrome",), HexColor(), "704214", "Shades of one colour; its alpha is the strength."),
+    _number("sepia", "sepia", "80", "Sepia, in percent."),
     Option("duotone", ("duotone",), Fields(Duotone, _TONES), "002b5c,ffd9a0", "Shades from one colour to another."),
-    Option("duotone-alpha", ("duotone.amount",), Number.of(Duotone, "amount"), "60", "How much of it.", A_DUOTONE),
+    Option("duotone-alpha", ("duotone.amount",), Number.of(Duotone, "amount"), "60", "Its strength, in percent.", A_DUOTONE),
     _number("blur", "blur", "20", "Gaussian blur."),
     _number("sharp", "sharpen", "15", "Sharpen."),
     _number("usm", "unsharp", "50", "Unsharp mask; below 0 it softens."),
     Option("usmrad", ("unsharp_radius",), Number.of(Transform, "unsharp_radius"), "4", "Its radius in pixels.", AN_UNSHARP),
     _number("px", "pixelate", "12", "Pixelate: side of the blocks in pixels."),
-    Option("mask", ("mask",), Masked(), "ellipse", "Only what is in this shape: in rounded corners, or in an ellipse."),
+    Option("mask", ("mask",), Masked(), "ellipse", "Keep only what is inside an ellipse, or inside rounded corners."),
     Option(
         "corner-radius",
         ("mask.radii",),
         Fields(Corners, _CORNERS, alone=True),
         "20",
-        "Radii of the corners; a fifth of the shorter side without it.",
+        "Radii of the corners; by default a fifth of the shorter side.",
         A_CORNER,
     ),
-    Option("mask-bg", ("mask.background",), HexColor(), "ddd", "What is around the shape; `bg`, or clear, without it.", A_MASK),
+    Option(
+        "mask-bg", ("mask.background",), HexColor(), "ddd", "Colour around the shape; by default `bg`, or transparent.", A_MASK
+    ),
     Option("pad", ("padding",), Fields(Sides, _SIDES, alone=True), "10", "Space around the result, filled with `bg`."),
     Option("border", ("border",), Fields(Border, _BORDER), "4,333333", "Frame drawn inside the result's edge."),
     *(
@@ -211,7 +220,7 @@ OPTIONS: tuple[Option, ...] = (
         ("border.radii",),
         Fields(Corners, _CORNERS, alone=True),
         "12",
-        "Radii of the frame; what is outside is clear.",
+        "Radii of the frame's outer corners; what is outside is transparent.",
         A_BORDER,
     ),
     Option(
@@ -219,17 +228,19 @@ OPTIONS: tuple[Option, ...] = (
         ("border.inner",),
         Fields(Corners, _CORNERS, alone=True),
         "8",
-        "Radii of the picture within the frame; `border-radius` less the frame's width without it.",
+        "Radii of the frame's inner corners; by default `border-radius` less the frame's width.",
         A_BORDER,
     ),
-    Option("bg", ("background",), HexColor(), "fff", "Background behind clear parts, `fit=fill`, `mask`, `pad` and `rot`."),
+    Option(
+        "bg", ("background",), HexColor(), "fff", "Colour behind transparent parts, and for `fit=fill`, `mask`, `pad`, `rot`."
+    ),
     *OVERLAYS,
     Option(
         "palette",
         ("report",),
         Palette(),
         "json",
-        "The colours of the picture as it is drawn, instead of it: the most frequent ones, and up to six named ones.",
+        "Colours of the picture as it would be drawn, instead of it: the most frequent ones, and up to six named ones.",
         THE_PALETTE,
     ),
     Option(
@@ -237,7 +248,7 @@ OPTIONS: tuple[Option, ...] = (
         ("report.swatches",),
         replace(Number.of(Report, "swatches"), ge=1),
         "4",
-        "At most so many of the most frequent ones; 6 without it.",
+        "How many of the most frequent colours at most; 6 by default.",
         A_PALETTE,
         base=Report(css=True),
     ),
@@ -246,15 +257,16 @@ OPTIONS: tuple[Option, ...] = (
         ("format",),
         Choice(_FORMATS),
         "webp",
-        "Format. `auto` (the default): the best of those in the Accept header. "
-        "`json`: size, format and metadata instead of a picture. `blurhash`: its BlurHash. `css`: as palette=css.",
+        "Format. `auto` (the default): the best one that the Accept header names. "
+        "`json`: size, format and metadata instead of a picture. `blurhash`: its BlurHash. `css`: the same as palette=css.",
     ),
     Option(
         "auto",
         ("negotiate", "compress"),
         Flags(("format", "compress")),
         "format,compress",
-        "`format`: AVIF or WebP for whoever accepts it, `fm` for the others. `compress`: fewer bytes over fidelity.",
+        "`format`: AVIF or WebP for clients that accept it, `fm` for all others. `compress`: fewer bytes by a lower default "
+        "quality.",
         A_PICTURE,
     ),
     Option(
@@ -270,7 +282,7 @@ OPTIONS: tuple[Option, ...] = (
         ("max_bytes",),
         replace(Number.of(Transform, "max_bytes"), ge=1),
         "50000",
-        "Quality is lowered, down to 10, until there are no more bytes.",
+        "Quality is lowered, to 10 at least, until the picture has no more bytes than this.",
         A_LOSSY_FORMAT,
     ),
     Option(
@@ -278,7 +290,7 @@ OPTIONS: tuple[Option, ...] = (
         ("lossless",),
         _YES,
         "true",
-        "Without loss, where the format can: WebP, AVIF, JPEG XL, and PNG.",
+        "Lossless, in formats that can be: WebP, AVIF, JPEG XL and PNG.",
         A_LOSSLESS_FORMAT,
     ),
     Option(
@@ -286,7 +298,7 @@ OPTIONS: tuple[Option, ...] = (
         ("chroma",),
         _CHROMA,
         "444",
-        "Colour resolution of JPEG and AVIF: 4:2:0 has a quarter of it, 4:4:4 all; 422 is drawn as 444.",
+        "Chroma subsampling of JPEG and AVIF: 4:2:0 keeps a quarter of the colour samples, 4:4:4 all; 422 is drawn as 444.",
         A_CHROMA_FORMAT,
     ),
     Option(
@@ -294,7 +306,7 @@ OPTIONS: tuple[Option, ...] = (
         ("colors",),
         replace(Number.of(Transform, "colors"), ge=2),
         "16",
-        "At most so many colours, in PNG and GIF: 256, 16, 4 or 2 of them.",
+        "How many colours at most, in PNG and GIF; rounded down to 256, 16, 4 or 2.",
         A_PALETTE_FORMAT,
     ),
     Option(
@@ -311,7 +323,7 @@ OPTIONS: tuple[Option, ...] = (
         ("expires",),
         Number(ge=1, le=253_402_300_799, whole=True),
         "1798761600",
-        "Seconds since 1970 (UTC) after which the URL is no longer good.",
+        "When the URL stops being good, in seconds since 1970 (UTC).",
         picture=False,
     ),
     Option(
@@ -319,7 +331,7 @@ OPTIONS: tuple[Option, ...] = (
         (),
         Anything("a token of `imgproxy grant`"),
         "k1.eyJ…",
-        "Permission for every request within its policy, in place of a signature.",
+        "Permits every request within the token's policy, in place of a signature.",
         picture=False,
     ),
     Option("ixlib", (), Anything("any text"), "python-5.0.0", "Ignored; imgix's clients send it.", picture=False),

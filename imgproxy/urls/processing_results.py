@@ -12,15 +12,15 @@ from imgproxy.urls.processing_option import BOOL, SIDE, Processing
 _MEGAPIXELS = "millions of pixels"
 
 RESULTS: tuple[Processing, ...] = (
-    Processing(("quality", "q"), 1, 1, of.number("quality"), bounded("quality").expected, "q:75", "0: the server's own."),
+    Processing(("quality", "q"), 1, 1, of.number("quality"), bounded("quality").expected, "q:75", "0: the server's default."),
     Processing(
         ("format_quality", "fq"),
         2,
         2 * len(FORMATS),
         encodings.format_quality,
-        "pairs of an extension and a whole number from 0 to 100; it tells in jpg, webp, avif, png and jxl",
+        "pairs of an extension and a whole number from 0 to 100; it counts for jpg, webp, avif, png and jxl",
         "fq:jpg:80:webp:75",
-        "Quality by format, where `quality` says none.",
+        "Quality by format, where `quality` is not given.",
     ),
     Processing(
         ("max_bytes", "mb"),
@@ -29,7 +29,7 @@ RESULTS: tuple[Processing, ...] = (
         encodings.max_bytes,
         bounded("max_bytes").expected,
         "mb:50000",
-        "Quality is lowered, down to 10, until there are no more.",
+        "Quality is lowered, to 10 at least, until the picture has no more bytes than this.",
     ),
     Processing(
         ("autoquality", "aq"),
@@ -38,7 +38,7 @@ RESULTS: tuple[Processing, ...] = (
         encodings.auto_quality,
         "none, or size, dssim or ssim, with target:min:max:error (1 to 100, an error from 0 to 1)",
         "aq:dssim:0.02:70:85",
-        "Quality is searched. `size`: the best with so many bytes. `dssim`, `ssim`: the least that is so alike.",
+        "Quality is searched. `size`: the highest that needs no more bytes. `dssim`, `ssim`: the lowest that is so similar.",
     ),
     Processing(
         ("format", "f", "ext"),
@@ -47,7 +47,7 @@ RESULTS: tuple[Processing, ...] = (
         encodings.format_,
         ", ".join((*WRITTEN, "best")),
         "f:webp",
-        "Without it the best that the client takes. `best`: of those the one with the fewest bytes.",
+        "Format; by default the best that the client accepts. `best`: the one of those with the fewest bytes.",
     ),
     Processing(
         ("jpeg_options", "jpgo"),
@@ -65,7 +65,7 @@ RESULTS: tuple[Processing, ...] = (
         encodings.png_options,
         "interlaced:quantize, each 0 or 1, and colors, 2 to 256",
         "pngo:0:1:16",
-        "How PNG is.",
+        "How PNG is encoded.",
     ),
     Processing(
         ("webp_options", "webpo"),
@@ -74,12 +74,14 @@ RESULTS: tuple[Processing, ...] = (
         encodings.webp_options,
         "lossy, near_lossless or lossless; smart_subsample, 0 or 1; default, photo, picture, drawing, icon or text",
         "webpo:lossy:1:photo",
-        "How WebP is.",
+        "How WebP is encoded.",
     ),
-    Processing(("avif_options", "avifo"), 1, 1, encodings.avif_options, "auto, on or off", "avifo:off", "AVIF's subsampling."),
-    Processing(("page", "pg"), 1, 1, of.page, "a whole number from 0 to 65534", "pg:1", "Which page or frame, from 0."),
     Processing(
-        ("pages", "pgs"), 1, 1, of.number("pages"), bounded("pages").expected, "pgs:3", "So many of them, below each other."
+        ("avif_options", "avifo"), 1, 1, encodings.avif_options, "auto, on or off", "avifo:off", "Chroma subsampling of AVIF."
+    ),
+    Processing(("page", "pg"), 1, 1, of.page, "a whole number from 0 to 65534", "pg:1", "Which page or frame, counted from 0."),
+    Processing(
+        ("pages", "pgs"), 1, 1, of.number("pages"), bounded("pages").expected, "pgs:3", "So many pages, one below the other."
     ),
     Processing(("disable_animation", "da"), 1, 1, of.still, BOOL, "da:1", "Only the first frame."),
     Processing(
@@ -89,9 +91,11 @@ RESULTS: tuple[Processing, ...] = (
         encodings.strip_metadata,
         BOOL,
         "sm:0",
-        "0: EXIF, IPTC and XMP stay, the place as well.",
+        "0: EXIF, IPTC and XMP are kept, the place where it was taken included.",
     ),
-    Processing(("keep_copyright", "kcr"), 1, 1, encodings.keep_copyright, BOOL, "kcr:1", "Who made it stays in any case."),
+    Processing(
+        ("keep_copyright", "kcr"), 1, 1, encodings.keep_copyright, BOOL, "kcr:1", "Author and copyright are kept in any case."
+    ),
     Processing(
         ("strip_color_profile", "scp"),
         1,
@@ -99,10 +103,16 @@ RESULTS: tuple[Processing, ...] = (
         encodings.strip_color_profile,
         BOOL,
         "scp:0",
-        "1: converted to sRGB. 0: an RGB profile stays, and the picture in its space.",
+        "1: converted to sRGB. 0: an RGB profile is kept, and the picture stays in its colour space.",
     ),
     Processing(
-        ("enforce_thumbnail", "eth"), 1, 1, of.flag("thumbnail"), BOOL, "eth:1", "The thumbnail in an AVIF or HEIC instead."
+        ("enforce_thumbnail", "eth"),
+        1,
+        1,
+        of.flag("thumbnail"),
+        BOOL,
+        "eth:1",
+        "Draw the thumbnail embedded in an AVIF or HEIC instead.",
     ),
     Processing(
         ("preserve_hdr", "ph"),
@@ -111,7 +121,7 @@ RESULTS: tuple[Processing, ...] = (
         of.flag("deep"),
         BOOL,
         "ph:1",
-        "16 bits stay, in PNG and AVIF, where it is only cut, scaled and turned.",
+        "Keep 16 bits, in PNG and AVIF, where the picture is only cropped, scaled and turned.",
     ),
     Processing(
         ("skip_processing", "skp"),
@@ -120,7 +130,7 @@ RESULTS: tuple[Processing, ...] = (
         encodings.skip_processing,
         "extensions of formats",
         "skp:gif:webp",
-        "An original in one of these goes out as it is, unless another format is asked for.",
+        "An original in one of these formats is answered as it is, unless another format is asked for.",
     ),
     Processing(
         ("hashsum", "hs"),
@@ -129,7 +139,7 @@ RESULTS: tuple[Processing, ...] = (
         encodings.hashsum,
         "md5, sha1, sha256 or sha512, and the sum in hexadecimal digits",
         "hs:md5:d41d8cd98f00b204e9800998ecf8427e",
-        "422 for an original with any other.",
+        "Checksum of the original; any other original is a 422.",
     ),
     Processing(
         ("fallback_image_url", "fiu"),
@@ -138,26 +148,66 @@ RESULTS: tuple[Processing, ...] = (
         of.fallback,
         "a URL in base64",
         "fiu:bG9jYWw6Ly8vYS5wbmc",
-        "What is drawn where the picture cannot be.",
+        "Picture to draw where this one cannot be had.",
     ),
     *(
         Processing(names, 1, 1, read, expected, example, f"{meaning} Only where the server allows it: 403 elsewhere.")
         for names, read, expected, example, meaning in (
-            (("max_src_resolution", "msr"), encodings.max_src_resolution, _MEGAPIXELS, "msr:20", "Pixels of the original."),
-            (("max_src_file_size", "msfs"), encodings.max_src_file_size, "bytes", "msfs:1000000", "Bytes of the original."),
-            (("max_animation_frames", "maf"), encodings.max_animation_frames, "a whole number", "maf:32", "Its frames."),
+            (
+                ("max_src_resolution", "msr"),
+                encodings.max_src_resolution,
+                _MEGAPIXELS,
+                "msr:20",
+                "Most pixels that the original may have.",
+            ),
+            (
+                ("max_src_file_size", "msfs"),
+                encodings.max_src_file_size,
+                "bytes",
+                "msfs:1000000",
+                "Most bytes that the original may have.",
+            ),
+            (
+                ("max_animation_frames", "maf"),
+                encodings.max_animation_frames,
+                "a whole number",
+                "maf:32",
+                "Most frames that the original may have.",
+            ),
             (
                 ("max_animation_frame_resolution", "mafr"),
                 encodings.max_animation_frame_resolution,
                 _MEGAPIXELS,
                 "mafr:1",
-                "Pixels of a frame.",
+                "Most pixels that one frame may have.",
             ),
-            (("max_result_dimension", "mrd"), of.number("max_side"), SIDE, "mrd:2000", "The result is drawn so small."),
+            (
+                ("max_result_dimension", "mrd"),
+                of.number("max_side"),
+                SIDE,
+                "mrd:2000",
+                "Longest side of the result, which is scaled down to it.",
+            ),
         )
     ),
     Processing(("raw",), 1, 1, of.raw, BOOL, "raw:1", "The original's own bytes."),
-    Processing(("cachebuster", "cb"), 1, 1, of.nothing, "any text", "cb:v2", "Makes another URL of the same picture."),
-    Processing(("expires", "exp"), 1, 1, of.expires, "seconds since 1970", "exp:1798761600", "404 from then on."),
+    Processing(
+        ("cachebuster", "cb"),
+        1,
+        1,
+        of.nothing,
+        "any text",
+        "cb:v2",
+        "Has no effect but to make another URL of the same picture.",
+    ),
+    Processing(
+        ("expires", "exp"),
+        1,
+        1,
+        of.expires,
+        "seconds since 1970",
+        "exp:1798761600",
+        "When the URL stops being good: 404 from then on.",
+    ),
     Processing(("return_attachment", "att"), 1, 1, of.attachment, BOOL, "att:1", "Answer as a download."),
 )
