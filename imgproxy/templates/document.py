@@ -34,7 +34,7 @@ NAMED = "1 to 64 small letters, digits, - and _, of which - and _ are not the fi
 """What `NAME` matches."""
 
 Name = Annotated[str, Meta(pattern=NAME, description="Small letters, digits, - and _")]
-Words = Annotated[str, Meta(max_length=MOST_CHARACTERS, description="May have {{ variables }} in it")]
+Words = Annotated[str, Meta(max_length=MOST_CHARACTERS, description="May contain {{ variables }}")]
 Paint = Annotated[
     str,
     Meta(max_length=200, description="A colour in 3, 4, 6 or 8 hexadecimal digits (RGB, RGBA, …) after #, or a {{ variable }}"),
@@ -63,7 +63,7 @@ class Variable(_Part, frozen=True, kw_only=True):
 
 
 class When(_Part, frozen=True, kw_only=True):
-    """The layer is there only if `variable` has a value, or the value `equals`, or one of `among`; `negate`: only if not."""
+    """The layer is drawn only if `variable` has a value, or the value `equals`, or one of `among`; `negate`: only if not."""
 
     variable: Name
     equals: Annotated[str, Meta(max_length=MOST_CHARACTERS)] | None = None
@@ -72,7 +72,7 @@ class When(_Part, frozen=True, kw_only=True):
 
 
 class Canvas(_Part, frozen=True, kw_only=True):
-    """`picture` covers all of it, over `background`."""
+    """What all layers lie on. `picture` covers all of it, over `background`."""
 
     width: Annotated[int, Meta(ge=1, le=LARGEST)]
     height: Annotated[int, Meta(ge=1, le=LARGEST)]
@@ -111,15 +111,15 @@ class Layer(_Part, frozen=True, kw_only=True):
 
 
 class TextLayer(Layer, frozen=True, kw_only=True, tag="text"):
-    """`size` is that of the letters in pixels, `line_height` the distance of lines in sizes, `letter_spacing` pixels.
+    """`size` is the letters' in pixels, `line_height` the distance between lines in sizes, `letter_spacing` is in pixels.
 
-    Without `w` lines end where the text says, without `h` there is room for all of them. `fit`: set smaller, down to
-    `min_size`, until it has room in the box; what then has none is cut, with an ellipsis. `align` `start` is left, or right
-    for words that run from right to left.
+    Without `w` lines end only where the text says so; without `h` there is room for any number of them. `fit`: the text is set
+    smaller, down to `min_size`, until it fits the box; what still does not is cut, with an ellipsis. `align` `start` is left,
+    or right for text that runs from right to left.
     """
 
     text: Words
-    font: Annotated[str, Meta(max_length=100, description="The full name of a font's face, such as Noto Sans Bold")] = ""
+    font: Annotated[str, Meta(max_length=100, description="The full name of a font face, such as Noto Sans Bold")] = ""
     size: Annotated[float, Meta(ge=1, le=1000)] = 32
     color: Paint = "#000000"
     align: Literal["start", "left", "center", "right", "end"] = "start"
@@ -132,9 +132,9 @@ class TextLayer(Layer, frozen=True, kw_only=True, tag="text"):
 
 
 class ImageLayer(Layer, frozen=True, kw_only=True, tag="image"):
-    """`fit`: `cover` fills the box and is cropped, `contain` lies within it whole, `stretch` fills it out of shape. Where `w`
-    or `h` is 0 it follows from the picture. `radius` rounds the corners, pixels; `circle` cuts an ellipse. `fallback` is
-    shown where the picture cannot be had; without one, that of the template."""
+    """`fit`: `cover` fills the box and is cropped, `contain` lies whole within it, `stretch` fills it distorted. A `w` or `h`
+    of 0 follows from the picture. `radius` rounds the corners, in pixels; `circle` cuts out an ellipse. `fallback` is shown
+    where the picture cannot be had; without one, the template's is."""
 
     picture: Picture
     fallback: Picture = ""
@@ -145,7 +145,7 @@ class ImageLayer(Layer, frozen=True, kw_only=True, tag="image"):
 
 
 class ShapeLayer(Layer, frozen=True, kw_only=True, tag="shape"):
-    """A `line` goes from the box's top left to its bottom right. Strokes lie inside of rectangles and ellipses."""
+    """A `line` goes from the top left of the box to its bottom right. Strokes lie inside rectangles and ellipses."""
 
     shape: Literal["rectangle", "ellipse", "line"] = "rectangle"
     fill: Paint | Gradient | None = None
@@ -155,8 +155,8 @@ class ShapeLayer(Layer, frozen=True, kw_only=True, tag="shape"):
 
 
 class QrLayer(Layer, frozen=True, kw_only=True, tag="qr"):
-    """A QR code (ISO/IEC 18004) as large as the box has room for in whole pixels a module, in its middle. `quiet` is the
-    free zone around it in modules, `error` how much of it may be lost: 7, 15, 25 or 30 %."""
+    """A QR code (ISO/IEC 18004) in the middle of its box, as large as fits with whole pixels per module. `quiet` is the free
+    zone around it in modules, `error` how much of it may be unreadable: 7, 15, 25 or 30 %."""
 
     data: Words
     error: Literal["L", "M", "Q", "H"] = "M"
@@ -169,7 +169,7 @@ AnyLayer = TextLayer | ImageLayer | ShapeLayer | QrLayer
 
 
 class Template(_Part, frozen=True, kw_only=True):
-    """`fallback` stands for every picture that cannot be had and has none of its own."""
+    """`fallback` is shown in place of every picture that cannot be had and has no fallback of its own."""
 
     canvas: Canvas
     layers: Annotated[tuple[AnyLayer, ...], Meta(max_length=MOST_LAYERS)]

@@ -40,9 +40,9 @@ _OPTION = "modifications"
 
 
 class Modification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is to be otherwise at a layer or a variable of this name. `text` and `image_url` are first of all a variable's
-    value; where there is no such variable they are what the layer shows, whatever its `when` says. `color` is first of all
-    the layer's. `hide` leaves the layer out."""
+    """Changes the layer or the variable of this name. `text` and `image_url` set the variable; where there is none of that name
+    they are what the layer shows, whatever its `when` says. `color` sets the layer's colour; where there is no such layer, the
+    variable. `hide` leaves the layer out."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     text: Annotated[str, Meta(max_length=MOST_CHARACTERS)] | None = None

@@ -14,7 +14,7 @@ class Accounts:
         self._catalogue = catalogue
 
     def operations(self) -> tuple[Operation, ...]:
-        return (Operation("getAccount", "GET", "/v1/account", "read", "How full the account is", self.told, AccountAnswer),)
+        return (Operation("getAccount", "GET", "/v1/account", "read", "Get how full the account is", self.told, AccountAnswer),)
 
     async def told(self, call: Call) -> Reply:
         return Reply(account_answer(await self._catalogue.account(call.tenant)))

@@ -54,11 +54,11 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[st
     yield f"<span class='path{old}'>{escape(path)}</span> — {escape(operation['summary'])}</summary>"
     yield f"<p>{_code(operation['description'])}"
     if operation["parameters"]:
-        yield "<table><tr><th>parameter<th>in<th>takes"
+        yield "<table><tr><th>parameter<th>in<th>meaning<th>takes"
         for each in operation["parameters"]:
             needed = " (required)" if each.get("required") else ""
-            takes = f"<td>{each['in']}{needed}<td>{_schema(each['schema'])}"
-            yield f"<tr><td><code>{escape(each['name'])}</code>{takes}"
+            yield f"<tr><td><code>{escape(each['name'])}</code><td>{each['in']}{needed}"
+            yield f"<td>{_code(each['description'])}<td>{_schema(each['schema'])}"
         yield "</table>"
     bodies = operation.get("requestBody", {}).get("content", {})
     if bodies:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -13,12 +14,14 @@ from imgproxy.errors import (
     BodyInvalid,
     CapacityError,
     CatalogueUnavailable,
+    ImageError,
     ImgproxyError,
     InvalidOption,
     KeyInvalid,
     KeyMissing,
     RateExceeded,
     ScopeMissing,
+    SourceError,
 )
 from imgproxy.library.catalogue import ID, MOST_IDS
 from imgproxy.templates.document import END, MOST_CHARACTERS
@@ -38,9 +41,12 @@ _VARIABLES: dict[str, dict[str, Any]] = {
     "id": {"description": "The id of a hosted picture", "schema": _ID},
     "template": {"description": "The id of a template", "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}},
     "job": {"description": "The id of a job", "schema": _ID},
-    "operation": {"description": "What is done", "schema": {"type": "string", "enum": list(OPERATIONS)}},
+    "operation": {
+        "description": "What to do; at least one option that does it is required",
+        "schema": {"type": "string", "enum": list(OPERATIONS)},
+    },
     "object_name": {
-        "description": "As `upload_url` has it",
+        "description": "The last part of `upload_url`",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{32}\\.[a-z0-9]{2,8}$"},
     },
     "ids": {
@@ -59,6 +65,8 @@ _ALWAYS: tuple[type[ImgproxyError], ...] = (
     CapacityError,
     CatalogueUnavailable,
 )
+_KINDS = {ImageError, SourceError}
+"""Their leaves are raised, they are not."""
 
 
 def document(operations: Sequence[Operation]) -> bytes:
@@ -69,6 +77,9 @@ def document(operations: Sequence[Operation]) -> bytes:
     queries = [operation.query for operation in operations]
     kinds = list(dict.fromkeys([*answers, *bodies, *queries, Problem]))
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    for schema in components.values():
+        if "description" in schema:  # a docstring, indented, which would be code in Markdown
+            schema["description"] = cleandoc(schema["description"])
     of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -86,7 +97,7 @@ def document(operations: Sequence[Operation]) -> bytes:
             "info": {
                 "title": "imgproxy: hosted pictures",
                 "version": version("imgproxy-server"),
-                "description": "Upload, draw, find, tag and delete. All options of URLs work on them at /images/ID?w=400.",
+                "description": "Upload, find, tag and delete pictures, and draw templates. /images/ID?w=400 shows one.",
                 "license": {"name": "MIT", "identifier": "MIT"},
             },
             "servers": [{"url": "/"}],
@@ -112,7 +123,7 @@ def _operation(operation: Operation, answer: Any, query: Any, of: dict[Any, Any]
     told: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
-        "description": f"Needs the scope `{operation.scope}`.",
+        "description": " ".join([*_about(query), f"Needs the scope `{operation.scope}`."]),
         "parameters": [*_variables(operation.path), *_parameters(operation.query, query), *_others(operation)],
         "responses": _responses(operation, answer, of),
     }
@@ -131,6 +142,12 @@ def _operation(operation: Operation, answer: Any, query: Any, of: dict[Any, Any]
     return told
 
 
+def _about(query: dict[str, Any]) -> Iterator[str]:
+    """What the parameters have in common."""
+    if query.get("properties") and "description" in query:
+        yield " ".join(query["description"].split())
+
+
 def _variables(path: str) -> Iterator[dict[str, Any]]:
     for name in _VARIABLE.findall(path):
         yield {"name": name, "in": "path", "required": True, **_VARIABLES[name]}
@@ -139,18 +156,14 @@ def _variables(path: str) -> Iterator[dict[str, Any]]:
 def _parameters(shape: type[Given], query: dict[str, Any]) -> Iterator[dict[str, Any]]:
     lists = listed(shape)
     for name, schema in query.get("properties", {}).items():
-        parameter = {"name": name, "in": "query", "required": name in query.get("required", ()), "schema": _plain(schema)}
-        if name in lists:
-            parameter |= {"style": "form", "explode": False}
-        yield parameter
+        plain = _plain(schema)
+        style = {"style": "form", "explode": False} if name in lists else {}
+        parameter = _parameter("query", name, plain.pop("description", ""), plain, **style)
+        yield parameter | {"required": name in query.get("required", ())}
 
 
-def _options(operation: Operation) -> Iterator[dict[str, Any]]:
-    if operation.options:
-        for option in OPTIONS:
-            if option.picture:
-                schema = {"type": "string", "examples": [option.example]}
-                yield {"name": option.name, "in": "query", "required": False, "description": option.meaning, "schema": schema}
+def _parameter(place: str, name: str, description: str, schema: dict[str, Any], **style: Any) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": False, "description": description, "schema": schema, **style}
 
 
 def _others(operation: Operation) -> Iterator[dict[str, Any]]:
@@ -159,30 +172,37 @@ def _others(operation: Operation) -> Iterator[dict[str, Any]]:
     yield from _headers(operation)
 
 
+def _options(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.options:
+        for option in OPTIONS:
+            if option.picture:
+                yield _parameter("query", option.name, option.meaning, {"type": "string", "examples": [option.example]})
+
+
 def _values(operation: Operation) -> Iterator[dict[str, Any]]:
     """One object, each of whose members is a parameter: what no name is known of can be said in no other way."""
     if operation.values:
         names = {"pattern": "^v\\.[a-z0-9][a-z0-9_-]{0,63}$"}
         value = {"type": "string", "maxLength": MOST_CHARACTERS}
         schema = {"type": "object", "propertyNames": names, "additionalProperties": value}
-        told = {"description": "Values of variables", "style": "form", "explode": True, "schema": schema}
-        yield {"name": "v.NAME", "in": "query", "required": False, **told}
+        told = "Values of the template's variables, by their names"
+        yield _parameter("query", "v.NAME", told, schema, style="form", explode=True)
 
 
 def _headers(operation: Operation) -> Iterator[dict[str, Any]]:
     if operation.accepted is not None and operation.upload:
-        preference = {"type": "string", "examples": ["respond-async"]}
-        yield {"name": "Prefer", "in": "header", "required": False, "description": "Later (RFC 7240)", "schema": preference}
+        told = "`respond-async`: draw it later, and answer 202 with a job (RFC 7240)"
+        yield _parameter("header", "Prefer", told, {"type": "string", "examples": ["respond-async"]})
     if operation.conditional:
         version = {"type": "string", "pattern": '^("[0-9a-f]{1,64}"|\\*)$'}
-        yield {"name": "If-Match", "in": "header", "required": False, "description": "The ETag that it had", "schema": version}
+        yield _parameter("header", "If-Match", "Only if this is still its ETag", version)
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     """As a query can say it: null is said by leaving it out."""
     kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
-    return {**rest, **kinds[0]} if len(kinds) == 1 else schema if kinds else rest
+    return {**kinds[0], **rest} if len(kinds) == 1 else schema if kinds else rest
 
 
 def _responses(operation: Operation, answer: Any, of: dict[Any, Any]) -> dict[str, Any]:
@@ -193,13 +213,13 @@ def _responses(operation: Operation, answer: Any, of: dict[Any, Any]) -> dict[st
     responses: dict[str, Any] = {str(operation.status): {"description": "Done", "content": content}}
     if operation.accepted is not None:
         schema = of[_enveloped(operation.accepted)]
-        responses["202"] = {"description": "Promised, and told of there", "content": {"application/json": {"schema": schema}}}
+        responses["202"] = {"description": "Accepted, as a job", "content": {"application/json": {"schema": schema}}}
     if operation.id == "listImages":
-        responses["201"] = {"description": "Imported, where there is a `url`", "content": {"application/json": {}}}
+        responses["201"] = {"description": "Imported, if there is a `url`", "content": {"application/json": {}}}
     causes: dict[int, set[str]] = {}
     body = (BodyInvalid,) if operation.body is not None else ()
     for cause in [*_ALWAYS, *operation.errors, *body]:
-        for leaf in (cause, *cause.__subclasses__()):
+        for leaf in {cause, *cause.__subclasses__()} - _KINDS:
             causes.setdefault(status_of(leaf), set()).add(leaf.code)
     problem = {"schema": {"$ref": _REF.format(name=Problem.__name__)}}
     for status, codes in sorted(causes.items()):

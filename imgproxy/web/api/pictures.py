@@ -87,39 +87,46 @@ class Pictures:
                 upload=True, accepted=JobAnswer, errors=(*UPLOADING, *DRAWING),
             ),
             Operation(
-                "listImages", "GET", images, "read", "Pictures, newest first", self.listed, ListAnswer, query=Listing,
-                errors=UPLOADING,
+                "listImages", "GET", images, "read", "List and search pictures, newest first", self.listed, ListAnswer,
+                query=Listing, errors=UPLOADING,
             ),
             Operation(
-                "deleteImages", "DELETE", images, "delete", "Delete some pictures, all or none, or all with a tag",
+                "deleteImages", "DELETE", images, "delete", "Delete several pictures, or all with a tag",
                 self.delete_many, DeletedAnswer, query=Which, errors=(PictureUnknown,),
             ),
-            Operation("getImage", "GET", one, "read", "What is known of a picture", self.told, query=Flags, **picture),
-            Operation("changeImage", "PATCH", one, "write", "New tags, public or private", self.change, body=Change, **picture),
+            Operation("getImage", "GET", one, "read", "Get what is known of a picture", self.told, query=Flags, **picture),
             Operation(
-                "deleteImage", "DELETE", one, "delete", "Delete a picture and all that was made of it", self.delete,
+                "changeImage", "PATCH", one, "write", "Change a picture's tags, or make it public or private", self.change,
+                body=Change, **picture,
+            ),
+            Operation(
+                "deleteImage", "DELETE", one, "delete", "Delete a picture and everything made from it", self.delete,
                 DeletedAnswer, errors=(PictureUnknown,),
             ),
             Operation(
-                "setTags", "PUT", f"{one}/tags", "write", "Tags in place of all others", self.set_tags, body=SomeTags, **picture
+                "setTags", "PUT", f"{one}/tags", "write", "Replace a picture's tags", self.set_tags, body=SomeTags, **picture
             ),
-            Operation("addTags", "POST", f"{one}/tags", "write", "More tags", self.add_tags, body=SomeTags, **picture),
             Operation(
-                "removeTags", "DELETE", f"{one}/tags", "write", "Without these tags, or any", self.remove_tags, query=MaybeTags,
+                "addTags", "POST", f"{one}/tags", "write", "Add tags to a picture", self.add_tags, body=SomeTags, **picture
+            ),
+            Operation(
+                "removeTags", "DELETE", f"{one}/tags", "write", "Remove tags from a picture", self.remove_tags, query=MaybeTags,
                 **picture,
             ),
             Operation(
-                "deleteImagesByGet", "GET", "/v1/images/{ids}/delete", "delete", "For old scripts: DELETE /v1/images",
-                self.old_delete, DeletedAnswer, errors=(PictureUnknown,), deprecated=True,
+                "deleteImagesByGet", "GET", "/v1/images/{ids}/delete", "delete",
+                "As DELETE /v1/images, for scripts that can only send GET", self.old_delete, DeletedAnswer,
+                errors=(PictureUnknown,), deprecated=True,
             ),
             Operation(
-                "addTagsByGet", "GET", "/v1/images/{ids}/add_tags", "write", "For old scripts: POST /v1/images/{id}/tags",
-                self.old_add_tags, ListAnswer, query=SomeTags, errors=(PictureUnknown,), deprecated=True,
+                "addTagsByGet", "GET", "/v1/images/{ids}/add_tags", "write",
+                "As POST /v1/images/{id}/tags, for scripts that can only send GET", self.old_add_tags, ListAnswer,
+                query=SomeTags, errors=(PictureUnknown,), deprecated=True,
             ),
             Operation(
                 "removeTagsByGet", "GET", "/v1/images/{ids}/remove_tags", "write",
-                "For old scripts: DELETE /v1/images/{id}/tags", self.old_remove_tags, ListAnswer, query=SomeTags,
-                errors=(PictureUnknown,), deprecated=True,
+                "As DELETE /v1/images/{id}/tags, for scripts that can only send GET", self.old_remove_tags, ListAnswer,
+                query=SomeTags, errors=(PictureUnknown,), deprecated=True,
             ),
         )  # fmt: skip
 

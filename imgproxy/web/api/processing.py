@@ -64,12 +64,12 @@ class Processing:
     def operations(self) -> tuple[Operation, ...]:
         return (
             Operation(
-                "processImage", "POST", "/v1/image/{operation}", "write", "Make a picture of one that is not hosted",
+                "processImage", "POST", "/v1/image/{operation}", "write", "Transform a picture without hosting it",
                 self.process, MadeAnswer, query=Process, body=ProcessJson, upload=True, options=True,
                 errors=(*UPLOADING, OptionForbidden),
             ),
             Operation(
-                "getDownload", "GET", "/v1/image/download/{object_name}", "read", "What was made and stored, for a while",
+                "getDownload", "GET", "/v1/image/download/{object_name}", "read", "Download a stored result",
                 self.download, None, errors=(DownloadUnknown, InvalidTarget, SourceError),
             ),
         )  # fmt: skip

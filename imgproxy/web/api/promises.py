@@ -42,18 +42,20 @@ class Promises:
         signing = "/v1/webhooks/secret"
         return (
             Operation(
-                "drawImages", "POST", "/v1/images/batch", "write", "Draw one for many, later", self.batch, JobAnswer, 202,
-                body=Batch, errors=(TemplateUnknown, OptionForbidden, InvalidTarget, SourceForbidden, QueueFull),
+                "drawImages", "POST", "/v1/images/batch", "write", "Draw a template many times, later", self.batch, JobAnswer,
+                202, body=Batch, errors=(TemplateUnknown, OptionForbidden, InvalidTarget, SourceForbidden, QueueFull),
             ),
             Operation(
-                "getJob", "GET", "/v1/jobs/{job}", "read", "How far it is, and what came of it", self.told, JobAnswer,
+                "getJob", "GET", "/v1/jobs/{job}", "read", "Get a job's progress and results", self.told, JobAnswer,
                 errors=(JobUnknown,),
             ),
             Operation(
-                "getWebhookSecret", "GET", signing, "write", "What signs calls to webhooks", self.secret, SecretAnswer
+                "getWebhookSecret", "GET", signing, "write", "Get the secret that signs calls to webhooks", self.secret,
+                SecretAnswer,
             ),
             Operation(
-                "newWebhookSecret", "POST", signing, "write", "Another one, from now on", self.new_secret, SecretAnswer
+                "newWebhookSecret", "POST", signing, "write", "Make a new secret, which signs from now on", self.new_secret,
+                SecretAnswer,
             ),
         )  # fmt: skip
 

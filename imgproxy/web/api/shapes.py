@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Generic, Literal, TypeVar
+from functools import cache
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -21,21 +22,28 @@ _ID = f"^{ID}{END}"
 _TAG = f"^[^\\x00-\\x1f\\x7f-\\x9f,]+{END}"
 Id = Annotated[str, Meta(pattern=_ID, description="The id of a hosted picture")]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=_TAG, description="Without commas and control characters")]
-Tags = Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS)]
+Tags = Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS, description=f"Up to {MOST_TAGS} tags")]
 Ids = Annotated[tuple[Id, ...], Meta(max_length=MOST_IDS)]
 Size = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Address = Annotated[str, Meta(max_length=8192, description="A picture to import from another server, http:// or https://")]
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})" + END
-Moment = Annotated[str, Meta(pattern=_MOMENT, description="RFC 3339")]
+Moment = Annotated[str, Meta(pattern=_MOMENT)]
 
 TemplateId = Annotated[str, Meta(pattern=NAME, description="The id of a template")]
 _CURSOR = f"^[0-9]{{1,16}}-{ID}{END}"
-Cursor = Annotated[str, Meta(pattern=_CURSOR)]
+Cursor = Annotated[str, Meta(pattern=_CURSOR, description="`next` of the page before")]
+PageSize = Annotated[int, Meta(ge=1, le=LONGEST_PAGE, description="How many at most")]
 _FORMAT = f"^[a-z0-9]{{0,8}}{END}"
-Values = Annotated[dict[str, Annotated[str, Meta(max_length=MOST_CHARACTERS)]], Meta(max_length=MOST_VARIABLES)]
-Modifications = Annotated[tuple[Modification, ...], Meta(max_length=MOST_MODIFICATIONS)]
-Webhook = Annotated[str, Meta(max_length=2048, description="Where the job is told of when it is done, http:// or https://")]
+_VALUES = "Values of the template's variables, by their names"
+Values = Annotated[
+    dict[str, Annotated[str, Meta(max_length=MOST_CHARACTERS)]], Meta(max_length=MOST_VARIABLES, description=_VALUES)
+]
+_DIFFERENT = "What differs at layers and variables; comes after `variables`"
+Modifications = Annotated[tuple[Modification, ...], Meta(max_length=MOST_MODIFICATIONS, description=_DIFFERENT)]
+Webhook = Annotated[str, Meta(max_length=2048, description="Where the finished job is posted, http:// or https://")]
+DataUri = Annotated[str, Meta(description="A picture as a data URI in base64")]
+Private = Annotated[bool, Meta(description="Answered only to signed URLs, grants and keys")]
 
 T = TypeVar("T")
 Shape = TypeVar("Shape", bound=Struct)
@@ -50,38 +58,37 @@ class Nothing(Given, frozen=True):
 
 
 class Flags(Given, frozen=True):
-    """What is told of a picture beside the plain facts: EXIF, more facts (`verbose`), a JPEG of about 500 bytes in base64, and
-    how full the account is."""
+    """Each of the flags adds to what the answer says of a picture."""
 
-    with_exif: bool = False
-    verbose: bool = False
-    with_mini_preview: bool = False
-    with_account: bool = False
+    with_exif: Annotated[bool, Meta(description="The picture's EXIF as well")] = False
+    verbose: Annotated[bool, Meta(description="Its content type, frames and SHA-256 as well")] = False
+    with_mini_preview: Annotated[bool, Meta(description="A JPEG of about 500 bytes as well, in base64")] = False
+    with_account: Annotated[bool, Meta(description="How full the account is as well")] = False
 
 
 class Upload(Flags, frozen=True):
-    """Fields of the query, of a form beside the file, or of a JSON body, of which the later ones win."""
+    """The parameters may also be fields of a form, beside the file, or of a JSON body, which win."""
 
     tags: Tags = ()
-    private: bool = False
+    private: Private = False
 
 
 class Drawn(Given, frozen=True):
-    """What of a template differs in one picture. Modifications come after variables."""
+    """How one picture differs from the template."""
 
     modifications: Modifications = ()
     variables: Values = {}
 
 
-DrawnFormat = Literal["png", "jpeg", "webp", "avif"]
+DrawnFormat = Annotated[Literal["png", "jpeg", "webp", "avif"], Meta(description="Of what is drawn from a template")]
 
 
 class UploadJson(Upload, frozen=True):
-    """One of the three: a picture to import, one as a data URI in base64, or a template to draw, with what differs in it. With
-    `Prefer: respond-async` that is done later, and `webhook` is told of it."""
+    """One of `url`, `data` and `template_id`, a template to draw, with what differs in it. With `Prefer: respond-async` it is
+    drawn later, and `webhook` is told when it is done."""
 
     url: Address = ""
-    data: str = ""
+    data: DataUri = ""
     template_id: TemplateId | None = None
     modifications: Modifications = ()
     variables: Values = {}
@@ -94,46 +101,47 @@ class UploadJson(Upload, frozen=True):
 
 
 class Process(Given, frozen=True):
-    """The bytes are the answer, unless they are to be stored for a while, or answered in base64. Beside these stand the options
-    that URLs of pictures have."""
+    """The answer is the result's bytes, unless one of these is set. The options of pictures' URLs may be given beside them."""
 
-    store: bool = False
-    base64: bool = False
+    store: Annotated[bool, Meta(description="Keep the result for a while, and answer with its `upload_url`")] = False
+    base64: Annotated[bool, Meta(description="Answer with JSON that has the result in base64")] = False
 
 
 class ProcessJson(Process, frozen=True):
-    """One of `url` and `data`; `parameters` are options of URLs, by their names."""
+    """One of `url` and `data`, and what to do with it."""
 
     url: Address = ""
-    data: str = ""
-    parameters: Annotated[dict[str, str | int | float | bool], Meta(max_length=MAX_OPTIONS)] = {}
+    data: DataUri = ""
+    parameters: Annotated[
+        dict[str, str | int | float | bool], Meta(max_length=MAX_OPTIONS, description="Options of URLs, by their names")
+    ] = {}
 
 
 class Listing(Flags, frozen=True):
-    """All that is given must hold; `cursor` is `next` of the page before. `url` imports a picture, as scripts written for older
-    APIs do; use POST."""
+    """Only pictures of which all that is given holds. With `url` a picture is imported, for scripts that can only send GET;
+    others use POST."""
 
-    tags: Tags = ()
-    format: Annotated[str, Meta(pattern=_FORMAT)] = ""
-    min_width: Size = 0
-    max_width: Size = 0
-    min_height: Size = 0
-    max_height: Size = 0
-    min_size: Bytes = 0
-    max_size: Bytes = 0
-    since: Moment | None = None
-    until: Moment | None = None
-    private: bool | None = None
+    tags: Annotated[Tags, Meta(description="That have all of these tags")] = ()
+    format: Annotated[str, Meta(pattern=_FORMAT, description="Of this format, such as jpg")] = ""
+    min_width: Annotated[Size, Meta(description="At least so many pixels wide")] = 0
+    max_width: Annotated[Size, Meta(description="At most so many pixels wide; 0: any")] = 0
+    min_height: Annotated[Size, Meta(description="At least so many pixels high")] = 0
+    max_height: Annotated[Size, Meta(description="At most so many pixels high; 0: any")] = 0
+    min_size: Annotated[Bytes, Meta(description="Of at least so many bytes")] = 0
+    max_size: Annotated[Bytes, Meta(description="Of at most so many bytes; 0: any")] = 0
+    since: Annotated[Moment | None, Meta(description="Hosted then or later, as RFC 3339 has it")] = None
+    until: Annotated[Moment | None, Meta(description="Hosted then or before, as RFC 3339 has it")] = None
+    private: Annotated[bool | None, Meta(description="Only private ones, or only public ones")] = None
     cursor: Cursor | None = None
-    limit: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
+    limit: PageSize = 20
     url: Address = ""
 
 
 class Change(Given, frozen=True):
-    """What is not given stays. `tags` take the place of all others."""
+    """What is not given stays as it is. `tags` replace all that the picture has."""
 
     tags: Tags | UnsetType = UNSET
-    private: bool | UnsetType = UNSET
+    private: Private | UnsetType = UNSET
 
 
 class SomeTags(Given, frozen=True):
@@ -141,20 +149,18 @@ class SomeTags(Given, frozen=True):
 
 
 class Which(Given, frozen=True):
-    """Either."""
+    """Either of these."""
 
-    ids: Ids = ()
-    tag: Tag | None = None
+    ids: Annotated[Ids, Meta(description=f"Up to {MOST_IDS} pictures: all of them, or none if one is not there")] = ()
+    tag: Annotated[Tag | None, Meta(description="All pictures that have this tag")] = None
 
 
 class MaybeTags(Given, frozen=True):
-    """None: every tag. An empty list is a list of none."""
-
-    tags: Tags | None = None
+    tags: Annotated[Tags | None, Meta(description="The tags to remove; without it every tag, empty none")] = None
 
 
 class Storage(Struct, frozen=True):
-    """In bytes, and for people."""
+    """In bytes, and as humans read them. `max` is the quota."""
 
     max: int
     max_readable: str
@@ -165,12 +171,15 @@ class Storage(Struct, frozen=True):
 
 
 class AccountAnswer(Struct, frozen=True):
+    """How many pictures the account has, and how much room they take."""
+
     num_images: int
     storage: Storage
 
 
 class PictureAnswer(Struct, frozen=True, kw_only=True):
-    """`width` and `height` are upright pixels, `filesize` bytes, `created_at` RFC 3339."""
+    """`width` and `height` are in pixels, upright; `filesize` is in bytes, `created_at` as RFC 3339 has it. The `url` of a
+    private picture is signed, for a while. What is not required is there if it was asked for."""
 
     id: str
     url: str
@@ -191,13 +200,15 @@ class PictureAnswer(Struct, frozen=True, kw_only=True):
 
 
 class ListAnswer(Struct, frozen=True):
-    """`next` is the cursor of the page after this one, None on the last."""
+    """`next` is the cursor of the page after this one, null on the last."""
 
     images: tuple[PictureAnswer, ...]
     next: str | None
 
 
 class DeletedAnswer(Struct, frozen=True):
+    """The ids of what was there and is deleted."""
+
     deleted: tuple[str, ...]
 
 
@@ -226,9 +237,20 @@ class HostedSuccess(Success[PictureAnswer], frozen=True, kw_only=True):
     created_at: str
 
 
+@cache
 def listed(shape: type[Struct]) -> frozenset[str]:
-    """The fields that are lists: in a query and in a form with commas between."""
-    return frozenset(each.encode_name for each in msgspec.structs.fields(shape) if each.type in (Tags, Tags | None, Ids))
+    """The fields that are lists of texts: in a query and in a form with commas between."""
+    return frozenset(each.encode_name for each in msgspec.structs.fields(shape) if _lists(each.type))
+
+
+def _lists(kind: Any) -> bool:
+    if get_origin(kind) is tuple:
+        return _text_of(get_args(kind)[0])
+    return any(map(_lists, get_args(kind)))
+
+
+def _text_of(kind: Any) -> bool:
+    return kind is str or str in get_args(kind)
 
 
 def cursor_at(text: str | None) -> tuple[int, str] | None:

@@ -6,43 +6,44 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from imgproxy.library.catalogue import LONGEST_PAGE
 from imgproxy.library.jobs import Status
 from imgproxy.templates.document import Template
-from imgproxy.web.api.shapes import Cursor, Drawn, DrawnFormat, Given, Tags, TemplateId, Webhook
+from imgproxy.web.api.shapes import Cursor, Drawn, DrawnFormat, Given, PageSize, Private, Tags, TemplateId, Webhook
 
 MOST_ROWS = 1000
 """Of one batch."""
 
 
 class Batch(Given, frozen=True):
-    """One picture a row of one template."""
+    """One picture per row, all of one template."""
 
     template_id: TemplateId
-    rows: Annotated[tuple[Drawn, ...], Meta(min_length=1, max_length=MOST_ROWS)]
+    rows: Annotated[
+        tuple[Drawn, ...], Meta(min_length=1, max_length=MOST_ROWS, description=f"What differs in each: up to {MOST_ROWS:,}")
+    ]
     format: DrawnFormat = "png"
     tags: Tags = ()
-    private: bool = False
+    private: Private = False
     webhook: Webhook = ""
 
 
 class TemplateListing(Given, frozen=True):
-    """`cursor` is `next` of the page before."""
+    """A page of the list."""
 
     cursor: Cursor | None = None
-    limit: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
+    limit: PageSize = 20
 
 
 class Preview(Given, frozen=True):
-    """`w` in pixels; 0: that of the canvas. Beside these stand values of the template's variables, as v.NAME=VALUE."""
+    """Values of the template's variables may be given beside these, as v.NAME=VALUE."""
 
-    w: Annotated[int, Meta(ge=0, le=4096)] = 0
-    format: Literal["png", "webp"] = "png"
+    w: Annotated[int, Meta(ge=0, le=4096, description="Width in pixels; 0: the canvas'")] = 0
+    format: Annotated[Literal["png", "webp"], Meta(description="Of the preview")] = "png"
 
 
 class TemplateSummary(Struct, frozen=True, kw_only=True):
-    """`read_only`: it is a file of the server's, for every account. Sizes in pixels, times RFC 3339. `invalid` is what is wrong
-    with one that an older server has kept, of which nothing more is told: it may be replaced or deleted."""
+    """`read_only`: it is one of the server's files, for every account. Sizes are in pixels, times as RFC 3339 has them.
+    `invalid` says what is wrong with one that an older server stored, of which nothing else is known: replace or delete it."""
 
     id: str
     version: str
@@ -58,24 +59,28 @@ class TemplateSummary(Struct, frozen=True, kw_only=True):
 
 
 class TemplateAnswer(TemplateSummary, frozen=True, kw_only=True):
+    """The summary, and the template itself."""
+
     document: Template
 
 
 class TemplatesAnswer(Struct, frozen=True):
-    """`next` is the cursor of the page after this one, None on the last."""
+    """`next` is the cursor of the page after this one, null on the last."""
 
     templates: tuple[TemplateSummary, ...]
     next: str | None
 
 
 class Progress(Struct, frozen=True):
+    """In rows: `failed` ones are not `done`."""
+
     done: int
     failed: int
     total: int
 
 
 class RowAnswer(Struct, frozen=True, kw_only=True):
-    """How one row came out: a picture, and the layers that show another one than theirs, or what was wrong."""
+    """What came of one row: a picture, with the layers that show a fallback, or the `code` and `detail` of an error."""
 
     row: int
     success: bool
@@ -88,7 +93,7 @@ class RowAnswer(Struct, frozen=True, kw_only=True):
 
 
 class WebhookAnswer(Struct, frozen=True):
-    """`delivered`: one of the `calls` was answered with 2xx. `failed`: there are no more of them."""
+    """`delivered`: one of the `calls` made was answered with 2xx. `failed`: none was, and no more are made."""
 
     url: str
     status: Literal["waiting", "delivered", "failed"]
@@ -96,7 +101,7 @@ class WebhookAnswer(Struct, frozen=True):
 
 
 class JobAnswer(Struct, frozen=True, kw_only=True):
-    """`failed` is a job of which no row could be drawn. `results` are of the rows that have come out, in their order."""
+    """`failed`: no row could be drawn. `results` are those of the rows so far, in their order."""
 
     id: str
     status: Status
@@ -116,6 +121,6 @@ class WebhookMessage(Struct, frozen=True):
 
 
 class SecretAnswer(Struct, frozen=True):
-    """With which calls to this account's webhooks are signed (Standard Webhooks)."""
+    """What the calls to this account's webhooks are signed with (Standard Webhooks)."""
 
     secret: str

@@ -52,26 +52,26 @@ class TemplatesApi:
         wrong = (TemplateInvalid, MediaTypeUnsupported, OptionForbidden)
         return (
             Operation(
-                "listTemplates", "GET", many, "read", "Files first, then those of the account, newest first", self.listed,
-                TemplatesAnswer, query=TemplateListing,
+                "listTemplates", "GET", many, "read", "List templates: the server's files, then the account's, newest first",
+                self.listed, TemplatesAnswer, query=TemplateListing,
             ),
             Operation(
-                "makeTemplate", "POST", many, "write", "Keep a template", self.make, TemplateAnswer, 201,
+                "makeTemplate", "POST", many, "write", "Store a template", self.make, TemplateAnswer, 201,
                 body=Template, reads=True, errors=(*wrong, QuotaExceeded),
             ),
             Operation(
-                "getTemplate", "GET", one, "read", "A template, and its version as ETag", self.told, TemplateAnswer,
+                "getTemplate", "GET", one, "read", "Get a template, and its version as ETag", self.told, TemplateAnswer,
                 errors=(TemplateUnknown,),
             ),
             Operation(
-                "setTemplate", "PUT", one, "write", "Another document in its place", self.change, TemplateAnswer, body=Template,
+                "setTemplate", "PUT", one, "write", "Replace a template", self.change, TemplateAnswer, body=Template,
                 reads=True, conditional=True, errors=(*wrong, *changing["errors"]),
             ),
             Operation(
                 "deleteTemplate", "DELETE", one, "delete", "Delete a template", self.delete, DeletedAnswer, **changing
             ),
             Operation(
-                "previewTemplate", "GET", f"{one}/preview", "read", "Drawn, with values as v.NAME=VALUE", self.preview,
+                "previewTemplate", "GET", f"{one}/preview", "read", "Preview a template", self.preview,
                 None, query=Preview, values=True, errors=DRAWING,
             ),
         )  # fmt: skip

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from html import escape
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from imgproxy.errors import CapacityError
 from imgproxy.web.api.account import Accounts
 from imgproxy.web.api.docs import page
 from imgproxy.web.api.openapi import document
@@ -17,6 +20,7 @@ from imgproxy.web.api.pictures import Pictures
 from imgproxy.web.api.processing import Processing
 from imgproxy.web.api.promises import Promises
 from imgproxy.web.api.templates import TemplatesApi
+from tests.docs import leaves
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,33 @@ def test_bounds_of_the_types_are_bounds_of_the_document(told: dict[str, Any]) ->
     assert parameters["tags"]["schema"]["maxItems"] == 20
     assert (parameters["tags"]["style"], parameters["tags"]["explode"]) == ("form", False)
     assert {"401", "403", "429", "503"} <= set(told["paths"]["/v1/images/{id}"]["get"]["responses"])
+
+
+def test_every_parameter_says_what_it_means(told: dict[str, Any]) -> None:
+    parameters = [
+        (path, each) for path, methods in told["paths"].items() for one in methods.values() for each in one["parameters"]
+    ]
+    assert [(path, each["name"]) for path, each in parameters if not each.get("description")] == []
+    # What a list, or a choice of one thing or nothing, is for is said of it, not of what is in it.
+    deleting = {each["name"]: each["description"] for each in told["paths"]["/v1/images"]["delete"]["parameters"]}
+    assert deleting["tag"] == "All pictures that have this tag"
+    shown = page(json.dumps(told).encode())
+    assert [each["name"] for _, each in parameters if escape(each["description"].partition("`")[0]) not in shown] == []
+
+
+def test_the_codes_are_those_that_are_raised(told: dict[str, Any]) -> None:
+    responses = [
+        answer for methods in told["paths"].values() for one in methods.values() for answer in one["responses"].items()
+    ]
+    said = {code for status, answer in responses if status >= "400" for code in re.findall("`(.*?)`", answer["description"])}
+    raised = {leaf.code for leaf in (*leaves(), CapacityError)}
+    assert said - raised == set()
+
+
+def test_no_description_is_indented(told: dict[str, Any]) -> None:
+    """In Markdown that would be code."""
+    described = [schema["description"] for schema in told["components"]["schemas"].values() if "description" in schema]
+    assert [text for text in described if "\n " in text] == []
 
 
 def test_generators_of_clients_understand_it(told: dict[str, Any]) -> None:
