@@ -18,7 +18,7 @@ from imgproxy.errors import ImgproxyError
 FAILED, USAGE = 1, 2
 
 _OVERVIEW = """\
-An image proxy: resizes, crops and re-encodes pictures while they are asked for.
+An image proxy: resizes, crops and re-encodes pictures on the fly.
 
   imgproxy serve --demo                             try it with sample pictures
   imgproxy serve --demo ~/Pictures                  … or with your own
@@ -57,9 +57,9 @@ The token goes into URLs as grant=TOKEN, in place of a signature.
 
 _APIKEY = """\
 examples:
-  imgproxy apikey --config imgproxy.toml create --scopes read,write,delete --tenant shop --quota 10GiB
-  imgproxy apikey --config imgproxy.toml list
-  imgproxy apikey --config imgproxy.toml revoke 3f9a0c21d4b7
+  imgproxy apikey create --config imgproxy.toml --scopes read,write,delete --tenant shop --quota 10GiB
+  imgproxy apikey list --config imgproxy.toml
+  imgproxy apikey revoke 3f9a0c21d4b7 --config imgproxy.toml
 """
 
 _RENDER = """\
@@ -105,6 +105,9 @@ class Version(argparse.Action):
         parser.exit()
 
 
+_CONFIG = "TOML file with settings; default: $IMGPROXY_CONFIG"
+
+
 def parser() -> argparse.ArgumentParser:
     top = Parser(prog="imgproxy", description=_OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--version", action=Version, nargs=0, help="print the version")
@@ -119,22 +122,24 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if configured:
-            made.add_argument("--config", metavar="FILE", type=Path, help="TOML file with settings; default: $IMGPROXY_CONFIG")
+            made.add_argument("--config", metavar="FILE", type=Path, help=_CONFIG)
         return made
 
     _add_serve(command("serve", "run the server", _SERVE))
     sign = command("sign", "print a signed target or URL", _SIGN)
     sign.add_argument("target", metavar="TARGET", help="path and query, or a whole URL")
-    sign.add_argument("--expires", metavar="DURATION", help='how long it is good, as in "90s", "1h" or "7d"; default: for ever')
+    sign.add_argument(
+        "--expires", metavar="DURATION", help='how long it is good, such as "90s", "1h" or "7d"; default: for ever'
+    )
     sign.add_argument("--key-id", metavar="ID", help="sign with this key and name it in the URL; default: the newest")
     _add_grant(command("grant", "print a token for every request within a policy", _GRANT))
     command("key", "print a new secret for signing", configured=False)
     _add_apikey(command("apikey", "keys of the API for hosted pictures: create, list, revoke", _APIKEY))
-    render = command("render", "draw one picture from a file, by the server's own engine", _RENDER)
+    render = command("render", "draw one picture from a file, with the server's own engine", _RENDER)
     render.add_argument("source", metavar="SRC", help='the original; "-": standard input')
     render.add_argument("target", metavar="DST", help='the file to write; "-": standard output')
     render.add_argument("-o", "--options", metavar="OPTIONS", default="", help='as in a URL: "w=400&fm=avif"')
-    explain = command("explain", "say what the server would make of a target, and why", _EXPLAIN)
+    explain = command("explain", "show what the server would do with a target, and why", _EXPLAIN)
     explain.add_argument("target", metavar="TARGET", help="path and query, or a whole URL")
     explain.add_argument("--accept", metavar="HEADER", help="the client's Accept header; default: it sends none")
     _add_purge(command("purge", "forget pictures that are in the cache", _PURGE))
@@ -172,21 +177,27 @@ def _add_grant(grant: argparse.ArgumentParser) -> None:
 
 def _add_apikey(apikey: argparse.ArgumentParser) -> None:
     actions = apikey.add_subparsers(dest="action", metavar="create | list | revoke", required=True, parser_class=Parser)
-    create = actions.add_parser("create", help="print a new key; it is shown this once")
-    create.add_argument("--scopes", metavar="S,S,…", default="read,write,delete", help="of read, write, delete, admin")
-    create.add_argument("--tenant", metavar="NAME", default="default", help="whose pictures; default: %(default)s")
-    create.add_argument("--quota", metavar="SIZE", help='of all the tenant has, as in "10GiB"; default: library.quota')
-    actions.add_parser("list", help="every key, without its secret")
-    actions.add_parser("revoke", help="no longer take a key").add_argument("id", metavar="ID", help="as `list` has it")
+    create = actions.add_parser("create", help="print a new key, which is shown only this once")
+    create.add_argument(
+        "--scopes", metavar="S,S,…", default="read,write,delete", help="of read, write, delete, admin; default: %(default)s"
+    )
+    create.add_argument("--tenant", metavar="NAME", default="default", help="whose pictures it is for; default: %(default)s")
+    create.add_argument("--quota", metavar="SIZE", help='for all that the tenant has, as in "10GiB"; default: library.quota')
+    every = actions.add_parser("list", help="print all keys, without their secrets")
+    revoke = actions.add_parser("revoke", help="stop accepting a key")
+    revoke.add_argument("id", metavar="ID", help="as `list` prints it")
+    for action in (create, every, revoke):
+        # Here as well, where it is of every other command. No default: it would undo what stands before the action.
+        action.add_argument("--config", metavar="FILE", type=Path, default=argparse.SUPPRESS, help=_CONFIG)
 
 
 def _add_purge(purge: argparse.ArgumentParser) -> None:
     what = purge.add_mutually_exclusive_group(required=True)
     what.add_argument("--url", metavar="TARGET", help="one picture: path and query, or a whole URL")
-    what.add_argument("--source", metavar="NAME", help="a source, whole, or one of:")
+    what.add_argument("--source", metavar="NAME", help="a whole source, or with one of these a part of it:")
     part = purge.add_mutually_exclusive_group()
     part.add_argument("--path", metavar="PATH", help="one original and everything made from it")
-    part.add_argument("--prefix", metavar="PREFIX", help="everything whose path begins so")
+    part.add_argument("--prefix", metavar="PREFIX", help="everything whose path begins with this")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -147,6 +147,14 @@ def test_no_target_brings_a_traceback(target: str) -> None:
     assert cli.main(options) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "config"),
+    [(["list", "--config", "a.toml"], Path("a.toml")), (["--config", "a.toml", "list"], Path("a.toml")), (["list"], None)],
+)
+def test_the_settings_of_apikey_are_named_before_or_after_what_it_does(arguments: list[str], config: Path | None) -> None:
+    assert cli.parser().parse_args(["apikey", *arguments]).config == config
+
+
 def test_keys_are_long_enough_and_different(run: Run) -> None:
     first, second = run("key")[1].strip(), run("key")[1].strip()
     assert len(first) >= 32
