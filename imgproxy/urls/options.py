@@ -343,7 +343,6 @@ def table() -> str:
     rows = ["| option | value | example | meaning |", "|---|---|---|---|"]
     for option in OPTIONS:
         needs = f" Needs {option.needs.text}." if option.needs else ""
-        rows.append(
-            f"| `{option.name}` | {option.value.expected} | `{option.name}={option.example}` | {option.meaning}{needs} |"
-        )
+        example = f"{option.name}={option.example.replace(' ', '%20')}"
+        rows.append(f"| `{option.name}` | {option.value.expected} | `{example}` | {option.meaning}{needs} |")
     return "\n".join(rows) + "\n"
