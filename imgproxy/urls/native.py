@@ -33,6 +33,20 @@ _BY_NAME = {option.name: option for option in OPTIONS}
 _MEANT = {field: option.name for option in OPTIONS for field in option.fields if "." not in field}
 _MEANT |= {name: name for name in _BY_NAME}
 """Whole words are what other grammars call an option, and what we call its field."""
+_ELSEWHERE = {
+    "fit": {
+        "cover": "crop",
+        "contain": "clip",
+        "inside": "clip",
+        "scale-down": "max",
+        "stretch": "scale",
+        "squeeze": "scale",
+        "pad": "fill",
+    },
+    "crop": dict.fromkeys(("smart", "sm", "auto", "face", "faces"), "attention"),
+    "fm": {"jpeg": "jpg", "tif": "tiff"},
+}
+"""What CSS, Cloudflare, ipx, weserv and others call the values of an option."""
 _ROWS = {option.name: row for row, option in enumerate(OPTIONS)}
 _STRAY = re.compile("[^!-~]|#")
 LIBRARY = "library"
@@ -186,7 +200,9 @@ def _read(query: str) -> dict[str, Any]:
         try:
             given[name] = option.value.read(text)
         except ValueError:
-            raise InvalidOption(name, f"{name} must be {option.value.expected}; got {_shown(text)}") from None
+            meant = _ELSEWHERE.get(name, {}).get(text.lower())
+            hint = f"; did you mean {meant}?" if meant else ""
+            raise InvalidOption(name, f"{name} must be {option.value.expected}; got {_shown(text)}{hint}") from None
     for name in given:
         needs = _BY_NAME[name].needs
         if needs is not None and not needs.met(given):
