@@ -153,8 +153,11 @@ FORMATS: dict[str, Format] = {
     )
 }
 
+# What has been passed over is not gone back into: where a comment may end in as many places as there are comments, that would
+# be tried in every combination, for ever.
 _SVG = re.compile(
-    rb"^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>\s*)?(?:(?:<!--.*?-->|<!DOCTYPE\s+svg[^>\[]*(?:\[[^\]]*\])?\s*>)\s*)*<svg[\s>]",
+    rb"^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>\s*)?"
+    rb"(?>(?:<!--.*?-->|<!DOCTYPE\s+svg[^>\[]*+(?:\[[^\]]*\])?\s*>)\s*)*+<svg[\s>]",
     re.DOTALL,
 )
 
