@@ -30,8 +30,8 @@ FormatName = Literal[
     "raw",
 ]
 
-SNIFF_BYTES = 1024
-"""How much of the beginning `sniff` wants to see. An SVG may open with a comment or a doctype."""
+SNIFF_BYTES = 4096
+"""How much of the beginning `sniff` wants to see. An SVG may open with a licence, or with a doctype full of entities."""
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,8 +156,10 @@ FORMATS: dict[str, Format] = {
 # What has been passed over is not gone back into: where a comment may end in as many places as there are comments, that would
 # be tried in every combination, for ever.
 _SVG = re.compile(
-    rb"^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>\s*)?"
-    rb"(?>(?:<!--.*?-->|<!DOCTYPE\s+svg[^>\[]*+(?:\[[^\]]*\])?\s*>)\s*)*+<svg[\s>]",
+    rb"^(?:\xef\xbb\xbf)?\s*"
+    rb"(?>(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s+PREFIXsvg[^>\[]*+(?:\[[^\]]*\])?\s*>)\s*)*+<PREFIXsvg[\s>]".replace(
+        b"PREFIX", rb"(?:[\w.-]+:)?"
+    ),
     re.DOTALL,
 )
 

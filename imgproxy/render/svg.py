@@ -39,8 +39,8 @@ def lacks_view(source: bytes) -> int | None:
 
     def begin(name: str, attributes: dict[str, str]) -> None:
         sized = all(_LENGTH.fullmatch(attributes.get(side, "")) for side in ("width", "height"))
-        if name == "svg" and not sized and not attributes.keys() & {"viewBox", "style"}:
-            found.append(parser.CurrentByteIndex + len(b"<svg"))
+        if name.rpartition(":")[2] == "svg" and not sized and not attributes.keys() & {"viewBox", "style"}:
+            found.append(parser.CurrentByteIndex + len("<") + len(name))
         raise _Found
 
     parser.StartElementHandler = begin

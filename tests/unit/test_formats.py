@@ -15,11 +15,15 @@ from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
         b'<?xml version="1.0"?>\n',
         b"<!-- one --><!-- > two -->\n<!---->",
         b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">\n',
+        b'<?xml version="1.0"?>\n<?xml-stylesheet href="a.css"?>\n',
+        b"<!--" + b" licence" * 400 + b"-->",
+        b'<!DOCTYPE s:svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "">',
         b'<?xml version="1.0"?><!-- one --><!DOCTYPE svg [<!ENTITY a "b">] ><!-- two -->',
     ],
 )
 def test_a_drawing_is_recognised_behind_its_prologue(before: bytes) -> None:
     assert sniff(before + b"<svg>") is FORMATS["svg"]
+    assert sniff(before + b'<s:svg xmlns:s="http://www.w3.org/2000/svg">') is FORMATS["svg"]
     assert sniff(before + b"<html>") is None
 
 

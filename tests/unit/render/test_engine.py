@@ -95,6 +95,8 @@ def test_a_drawing_is_scaled_whatever_it_says_of_its_size(said: str, scale: floa
     middle = image.height // 2
     assert close(image.getpoint(image.width // 4, middle), (*RED, 255))
     assert close(image.getpoint(image.width * 3 // 4, middle), (*BLUE, 255))
+    with_prefix = drawing.replace(b"<svg xmlns", b"<s:svg xmlns:s").replace(b"</svg", b"</s:svg").replace(b"<rect", b"<s:rect")
+    assert drawn(with_prefix, width=round(40 * scale)).write_to_memory() == image.write_to_memory()
 
 
 @pytest.mark.parametrize("scale", [0.5, 1, 2.5])
