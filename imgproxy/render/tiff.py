@@ -9,13 +9,19 @@ import struct
 
 from imgproxy.errors import FormatUnavailable, Undecodable
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS, _SAMPLES, _SUBSAMPLING = 256, 257, 258, 259, 262, 277, 530
 _STRIPS, _STRIP_LENGTHS, _TILES, _TILE_LENGTHS = 273, 279, 324, 325
-_WANTED = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _STRIPS, _STRIP_LENGTHS, _TILES, _TILE_LENGTHS)
+_WANTED = (
+    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS, _SAMPLES, _SUBSAMPLING),
+    *(_STRIPS, _STRIP_LENGTHS, _TILES, _TILE_LENGTHS),
+)
 
 _PLAIN = 1
 _READ = frozenset((_PLAIN, 2, 3, 4, 5, 7, 8, 32766, 32771, 32773, 32809, 32946, 34676, 34677, 50001))
 """What this libtiff unpacks: fax, LZW, JPEG, Deflate, NeXT, PackBits, ThunderScan, LogLuv, WebP."""
+
+_YCBCR, _JPEG = 6, 7
+_LAB = {8: "CIELab", 9: "ICCLab", 10: "ITULab"}
 
 _KINDS = {3: "H", 4: "I", 16: "Q"}
 _MOST_PARTS = 2**20
@@ -30,6 +36,7 @@ def require_whole(source: bytes, page: int) -> None:
         compression = tags.get(_COMPRESSION, (_PLAIN,))[0]
         if compression not in _READ:
             raise FormatUnavailable(f"this server cannot read TIFF with compression {compression}")
+        _refuse_colours(tags, compression)
         offsets = tags.get(_TILES) or tags[_STRIPS]
         lengths = (tags.get(_TILE_LENGTHS) if _TILES in tags else None) or tags[_STRIP_LENGTHS]
         if compression == _PLAIN and _TILES not in tags and len(lengths) == 1:
@@ -39,6 +46,15 @@ def require_whole(source: bytes, page: int) -> None:
         return
     if any(length and offset + length > len(source) for offset, length in zip(offsets, lengths, strict=False)):
         raise Undecodable("the original is cut short")
+
+
+def _refuse_colours(tags: _Tags, compression: int) -> None:
+    """What libvips takes for RGB, or reads with another scale. Of YCbCr libtiff makes RGB where it is packed as
+    JPEG, or chroma has a lower resolution. Raises FormatUnavailable."""
+    colours = tags.get(_COLOURS, (1,))[0]
+    plain = colours == _YCBCR and compression != _JPEG and tags.get(_SUBSAMPLING) == (1, 1)
+    if plain or colours in _LAB:
+        raise FormatUnavailable(f"this server cannot read TIFF with colours in {_LAB.get(colours, 'YCbCr')}")
 
 
 def _plain(tags: _Tags) -> int:

@@ -18,7 +18,7 @@ from imgproxy.errors import FormatUnavailable, ImageError, Undecodable
 from imgproxy.parts import Color
 from imgproxy.render.tiff import require_whole
 from imgproxy.spec import Transform
-from tests.unit.render.drawing import opened, render, smooth
+from tests.unit.render.drawing import close, opened, render, smooth
 
 SIDE = 32
 GREY = 90
@@ -130,6 +130,32 @@ def test_what_its_jpegs_have_in_common_has_to_be_there() -> None:
 def test_what_is_packed_as_nothing_here_unpacks_is_not_drawn_black(compression: int, tiled: bool) -> None:
     with pytest.raises(FormatUnavailable, match=str(compression)):
         render(tiff(compression=compression, tiled=tiled), DRAWN)
+
+
+def ycbcr(subsampling: list[int], block: bytes) -> bytes:
+    """Without compression; all of it of one colour."""
+    whole = tiff(claimed=0, more=[(530, 3, subsampling)])
+    directory = whole[: len(whole) - SIDE * SIDE]
+    for number, was, new in ((258, 8, 8), (262, 1, 6), (277, 1, 3)):
+        directory = directory.replace(struct.pack("<HHIHH", number, 3, 1, was, 0), struct.pack("<HHIHH", number, 3, 1, new, 0))
+    count = SIDE * SIDE // (subsampling[0] * subsampling[1])
+    long = struct.pack("<HHI", 279, 4, 1)
+    return (
+        directory.replace(long + struct.pack("<I", SIDE * SIDE), long + struct.pack("<I", count * len(block))) + block * count
+    )
+
+
+def test_colours_that_would_be_taken_for_others_are_refused() -> None:
+    """YCbCr, and not its red, green and blue, is what libtiff gives where chroma is as large as the picture."""
+    image = opened(render(ycbcr([2, 2], bytes([150] * 4 + [60, 200])), DRAWN)[1])
+    assert close(image.getpoint(9, 9)[:3], (250, 122, 29), 2)
+    with pytest.raises(FormatUnavailable, match="YCbCr"):
+        render(ycbcr([1, 1], bytes([150, 60, 200])), DRAWN)
+    for name, number in {"CIELab": 8, "ICCLab": 9}.items():
+        source = smooth(40, 30).cast("ushort").copy(interpretation="rgb16").tiffsave_buffer()
+        was, now = (struct.pack("<HHIHH", 262, 3, 1, colours, 0) for colours in (2, number))
+        with pytest.raises(FormatUnavailable, match=name):
+            render(source.replace(was, now), DRAWN)
 
 
 def test_of_a_tag_that_is_there_twice_the_first_one_counts() -> None:
