@@ -34,7 +34,7 @@ from imgproxy.parts import (
     Trim,
 )
 
-PIXEL_EPOCH = 7
+PIXEL_EPOCH = 8
 """Part of every cache key: raise it when existing transforms come to give other pixels or bytes."""
 
 Fit = Literal["fit", "cover", "cover-down", "stretch", "auto"]

@@ -36,21 +36,37 @@ def on_canvas(image: pyvips.Image, source: bytes, first: int) -> pyvips.Image:
 
 
 def clearing(source: bytes) -> bytes:
-    """`source`, which is whole, with frames that nowhere say that they are clear taken away to what was before them where that
-    was nothing: to nothing comes to the same, but libvips fills it with the background's colour then."""
+    """`source`, which is whole, with frames that nowhere say that they are clear, and are taken away to nothing, changed so
+    that libvips does that, too: it fills them with the background's colour.
+
+    Where there was nothing before them, they are taken away to that. Where others of the frames are clear, one of these is said
+    to be so in a colour that no pixel of it has, if there is such a colour in any case.
+    """
     size, empty, control, changed = source[6:10], True, 0, bytearray()
-    for kind, start, _ in gif_blocks(source):
+    blocks = list(gif_blocks(source))
+    others_clear = any(kind == _CONTROL and source[start + 3] & _TRANSPARENT for kind, start, _ in blocks)
+    for kind, start, _ in blocks:
         if kind == _CONTROL:
             control = start + 3
         elif kind == _IMAGE:
             flags = source[control] if control else 0
             disposal, control_at, control = flags >> 2 & 7, control, 0
-            if empty and disposal == _CLEARS and not flags & _TRANSPARENT:
-                changed = changed or bytearray(source)
-                changed[control_at] = flags & ~(7 << 2) | _RESTORES[0] << 2
+            if disposal == _CLEARS and not flags & _TRANSPARENT:
+                if empty:
+                    changed = changed or bytearray(source)
+                    changed[control_at] = flags & ~(7 << 2) | _RESTORES[0] << 2
+                elif others_clear and source[_codes_at(source, start)] < 8:
+                    changed = changed or bytearray(source)
+                    changed[control_at], changed[control_at + 3] = flags | _TRANSPARENT, 255
             covers = source[start + 1 : start + 9] == bytes(4) + size
             empty = (empty and disposal in (_CLEARS, *_RESTORES)) or (covers and disposal == _CLEARS)
     return bytes(changed) or source
+
+
+def _codes_at(source: bytes, image: int) -> int:
+    """Where the image that begins at `image` says of how many bits its colours are: behind its palette, where it has one."""
+    flags = source[image + 9]
+    return image + 10 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
 
 
 def _drawn(source: bytes, width: int, height: int) -> Iterator[pyvips.Image | None]:

@@ -107,6 +107,8 @@ def test_it_is_clear_where_a_frame_has_been_taken_away(frames: list[Frame], seen
     [
         ([(0, WHOLE, 2), (CLEAR, WHOLE, 2), (1, (4, 4, 4, 4), 1)], [[255] * 3, [0, 0, 0], [255, 0, 0]]),
         ([(0, (4, 4, 20, 4), 2), (1, (4, 4, 4, 4), 2), (CLEAR, WHOLE, 1)], [[255, 255, 0], [255, 0, 0], [0, 0, 0]]),
+        # Also from above something that stays.
+        ([(0, (4, 4, 20, 4), 1), (1, (4, 4, 4, 4), 2), (CLEAR, WHOLE, 1)], [[255, 255, 0], [255, 255, 0], [0, 255, 0]]),
     ],
 )
 def test_a_frame_that_is_nowhere_clear_is_taken_away_to_nothing_as_well(frames: list[Frame], seen: list[list[float]]) -> None:
