@@ -16,5 +16,5 @@ def light(image: pyvips.Image, plan: Plan) -> pyvips.Image:
     if not (brightness or contrast):
         return image
     gain = 1 + contrast / 100
-    offset = (brightness * 2.55 - MID) * gain + MID
+    offset = (brightness * 2.55 - MID) * gain + MID + 0.5
     return on_colour(image, lambda picture: picture.linear(gain, offset, uchar=True))

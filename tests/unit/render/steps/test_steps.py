@@ -9,7 +9,21 @@ import pyvips
 
 from imgproxy.parts import Border, Color, Gravity, Region, Sides, Trim
 from imgproxy.spec import Transform
-from tests.unit.render.drawing import BLUE, GREEN, RED, WHITE, close, drawn, noise, opened, oriented, plain, quarters, render
+from tests.unit.render.drawing import (
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    close,
+    drawn,
+    noise,
+    opened,
+    oriented,
+    plain,
+    quarters,
+    render,
+    smooth,
+)
 
 PNG = quarters().pngsave_buffer()
 
@@ -136,6 +150,15 @@ def test_adjustments_of_a_plain_colour(
     """Colours change as said, alpha does not."""
     image = drawn(plain(30, 30, before + alpha).pngsave_buffer(), **asked)
     assert close(image.getpoint(15, 15), after + alpha, 2)
+
+
+@pytest.mark.parametrize(("brightness", "contrast"), [(-37, 0), (20, 0), (0, -50), (0, 33), (20, 50)])
+def test_light_is_rounded_to_the_nearest_value(brightness: float, contrast: float) -> None:
+    """Not downwards, which made every picture half a step darker."""
+    image = drawn(smooth(256, 1).pngsave_buffer(), brightness=brightness, contrast=contrast)
+    for value in range(256):
+        wanted = (value + brightness * 2.55 - 127.5) * (1 + contrast / 100) + 127.5
+        assert abs(image.getpoint(value, 0)[0] - min(max(wanted, 0), 255)) <= 0.51
 
 
 @pytest.mark.parametrize("sigma", [2.0, 30.0])
