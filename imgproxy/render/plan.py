@@ -155,7 +155,8 @@ def _divides(factor: int, facts: Facts, stored: Box, resized: tuple[int, int]) -
     """Whether decoding at 1/factor gives pixels enough, and leaves out next to nothing at the edges."""
     if stored.width // factor < resized[0] or stored.height // factor < resized[1]:
         return False
-    across, down = facts.width % factor / stored.width * resized[0], facts.height % factor / stored.height * resized[1]
+    across = max(-stored.x % factor, (stored.x + stored.width) % factor) / stored.width * resized[0]
+    down = max(-stored.y % factor, (stored.y + stored.height) % factor) / stored.height * resized[1]
     return max(across, down) <= MOST_LEFT_OUT
 
 
@@ -163,9 +164,10 @@ def _load_scale(facts: Facts, stored: Box, resized: tuple[int, int]) -> float:
     scale = max(resized[0] / stored.width, resized[1] / stored.height)
     if facts.vector:
         return scale
-    # libwebp scales while it decodes, but mixes into a lossy picture the colour of its clear pixels, and whole pixels of each
-    # side: below 1/64 the rounding would show.
-    return max(scale, 1 / 64) if facts.format.name == "webp" and scale < 1 and not facts.alpha else 1.0
+    # libwebp scales while it decodes, but mixes into a lossy picture the colour of its clear pixels, into a part what is beside
+    # it, and whole pixels of each side: below 1/64 the rounding would show.
+    whole = (stored.width, stored.height) == (facts.width, facts.height)
+    return max(scale, 1 / 64) if facts.format.name == "webp" and scale < 1 and whole and not facts.alpha else 1.0
 
 
 def _refuse_scaled(facts: Facts, scaling: Scaling, resized: tuple[int, int], stored: Box, limits: Limits) -> None:
