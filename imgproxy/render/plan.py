@@ -29,6 +29,9 @@ reserve of two, and decoding takes up to a third less."""
 MOST_LEFT_OUT = 0.25
 """Pixels of the result by which the picture may be off at its edge where a factor is used below its bound."""
 
+MOST_DRAWN = 2**22
+"""Pixels of a vector up to which it is drawn larger than needed, so that nothing is seen of what is cut off."""
+
 MAX_UPSCALE_PIXELS = 2**27
 """Of the scaled picture before it is cropped: smartcrop and turning keep it in memory."""
 
@@ -162,11 +165,13 @@ def _divides(factor: int, facts: Facts, stored: Box, resized: tuple[int, int]) -
 
 def _load_scale(facts: Facts, stored: Box, resized: tuple[int, int]) -> float:
     scale = max(resized[0] / stored.width, resized[1] / stored.height)
+    whole = (stored.width, stored.height) == (facts.width, facts.height)
     if facts.vector:
-        return scale
+        # A part begins and ends with a whole pixel where it is drawn so many times as large as it says it is.
+        larger = math.ceil(scale)
+        return scale if whole or facts.width * facts.height * larger**2 > MOST_DRAWN else larger
     # libwebp scales while it decodes, but mixes into a lossy picture the colour of its clear pixels, into a part what is beside
     # it, and whole pixels of each side: below 1/64 the rounding would show.
-    whole = (stored.width, stored.height) == (facts.width, facts.height)
     return max(scale, 1 / 64) if facts.format.name == "webp" and scale < 1 and whole and not facts.alpha else 1.0
 
 
