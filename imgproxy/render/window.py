@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pyvips
 
-from imgproxy.parts import Gravity, Window
+from imgproxy.parts import Cut, Gravity, Window
+from imgproxy.render.boxes import Box, cut_size
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -19,7 +20,7 @@ class Placed(msgspec.Struct, frozen=True):
 
 def place(window: Window, size: tuple[int, int], small: pyvips.Image | None) -> Placed:
     """`small` is a copy of the whole picture, for the gravities that look at it."""
-    width, height = (_length(length, side) for length, side in zip((window.width, window.height), size, strict=True))
+    width, height = cut_size(Cut(window.width, window.height), Box(0, 0, *size))
     if small is not None and window.gravity is not None and window.gravity.kind in ("entropy", "attention"):
         left, top = _found(small, window.gravity, width / size[0], height / size[1])
     else:
@@ -27,12 +28,6 @@ def place(window: Window, size: tuple[int, int], small: pyvips.Image | None) -> 
         left = _edge(gravity, gravity.x, window.x, width, size[0]) / size[0]
         top = _edge(gravity, gravity.y, window.y, height, size[1]) / size[1]
     return Placed(left, top, width / size[0], height / size[1])
-
-
-def _length(length: float, side: int) -> int:
-    if length == 0:
-        return side
-    return max(1, min(side, round(length if length >= 1 else length * side)))
 
 
 def _edge(gravity: Gravity, point: float, offset: float, length: int, side: int) -> int:

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from imgproxy.canonical import canonical
 from imgproxy.parts import Color, Components, Gravity, Report, Window
 from imgproxy.render import exif, iptc, xmp
+from imgproxy.render.boxes import Box, cut_out
 from imgproxy.render.window import Placed, place
 from imgproxy.spec import Transform
+from imgproxy.urls.imgproxy import Imgproxy
 from imgproxy.urls.info import parse
 from tests.unit.render.drawing import RED, animation, oriented, plain, quarters, render, smooth
 
@@ -223,6 +225,21 @@ def test_the_frame_asked_for_is_the_one_looked_at() -> None:
 )
 def test_where_a_crop_lies(window: Window, placed: Placed) -> None:
     assert place(window, (100, 50), None) == placed
+
+
+@pytest.mark.parametrize("gravity", ["ce", "noea:3:2", "so:0.1:0.2", "fp:0.3:0.7"])
+@pytest.mark.parametrize("length", ["0.5", "0.25", "0.333", "7.6", "20"])
+def test_a_crop_is_told_as_it_is_cut(length: str, gravity: str) -> None:
+    for size in ((1, 1), (5, 9), (10, 57), (19, 40)):
+        told = parse([["crop", length, length, *gravity.split(":")]]).report
+        asked = Imgproxy(local="shop").parse(f"/c:{length}:{length}:{gravity}/plain/local:///a.jpg").transform
+        assert told is not None
+        assert told.crop is not None
+        assert asked is not None
+        assert asked.cut is not None
+        box = cut_out(asked.cut, Box(0, 0, *size))
+        width, height = size
+        assert place(told.crop, size, None) == Placed(box.x / width, box.y / height, box.width / width, box.height / height)
 
 
 def test_a_crop_can_be_found() -> None:
