@@ -30,7 +30,7 @@ MOST_LEFT_OUT = 0.25
 """Pixels of the result by which the picture may be off at its edge where a factor is used below its bound."""
 
 MOST_DRAWN = 2**22
-"""Pixels of a vector up to which it is drawn larger than needed, so that nothing is seen of what is cut off."""
+"""Pixels of a vector up to which it is drawn larger than needed, so that nothing is seen of what is cut off a part."""
 
 MAX_UPSCALE_PIXELS = 2**27
 """Of the scaled picture before it is cropped: smartcrop and turning keep it in memory."""
@@ -166,13 +166,26 @@ def _divides(factor: int, facts: Facts, stored: Box, resized: tuple[int, int]) -
 def _load_scale(facts: Facts, stored: Box, resized: tuple[int, int]) -> float:
     scale = max(resized[0] / stored.width, resized[1] / stored.height)
     whole = (stored.width, stored.height) == (facts.width, facts.height)
+    if not whole:
+        return _part_scale(facts, scale)
     if facts.vector:
-        # A part begins and ends with a whole pixel where it is drawn so many times as large as it says it is.
-        larger = math.ceil(scale)
-        return scale if whole or facts.width * facts.height * larger**2 > MOST_DRAWN else larger
-    # libwebp scales while it decodes, but mixes into a lossy picture the colour of its clear pixels, into a part what is beside
-    # it, and whole pixels of each side: below 1/64 the rounding would show.
-    return max(scale, 1 / 64) if facts.format.name == "webp" and scale < 1 and whole and not facts.alpha else 1.0
+        return scale
+    # libwebp scales while it decodes, but mixes into a lossy picture the colour of its clear pixels, and whole pixels of each
+    # side: below 1/64 the rounding would show.
+    return max(scale, 1 / 64) if _scales(facts) and scale < 1 else 1.0
+
+
+def _part_scale(facts: Facts, scale: float) -> float:
+    """At which it is loaded, where `scale` would do, so that nothing is seen of what is beside a part of it. Its outermost
+    pixels, which are of both, are left out: of twice as many that shows less. A vector has none such at whole scales."""
+    if facts.vector:
+        pixels = facts.width * facts.height
+        return next((each for each in (math.ceil(scale), 2 * scale) if pixels * each**2 <= MOST_DRAWN), scale)
+    return max(2 * scale, 1 / 64) if _scales(facts) and scale < 0.5 else 1.0
+
+
+def _scales(facts: Facts) -> bool:
+    return facts.format.name == "webp" and not facts.alpha
 
 
 def _refuse_scaled(facts: Facts, scaling: Scaling, resized: tuple[int, int], stored: Box, limits: Limits) -> None:
