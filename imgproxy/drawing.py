@@ -62,15 +62,16 @@ class Drawing:
                 self._renditions.wanted(source, identity, original)
         spool.finish_external(finished.length)
         grade = _grade(finished) if original.storable else ONCE
+        certain = original.certain and marks.certain
         facts = Facts(
             format=finished.format,
-            etag=etag(identity, original.validators, original.digest, grade) if original.exact and marks.exact else "",
+            etag=etag(identity, original.validators, original.digest, grade) if certain else "",
             begun_at=original.begun_at,
             validated_at=original.validated_at,
             freshness=original.freshness,
             validators=original.validators,
             digest=original.digest,
-            storable=original.storable and marks.storable,
+            storable=original.storable and marks.storable and certain,
             width=finished.width,
             height=finished.height,
             why=finished.why,

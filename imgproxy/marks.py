@@ -41,14 +41,20 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """For a job: descriptors and where in them the marks are, and the faces of its texts. `storable` and `exact` as of an
-    Original, of all marks."""
+    """For a job: descriptors and where in them the marks are, and the faces of its texts."""
 
     descriptors: tuple[int, ...] = ()
     extents: tuple[Extent, ...] = ()
     fonts: Mapping[str, Font] = field(default_factory=dict)
-    storable: bool = True
-    exact: bool = True
+    originals: tuple[Original, ...] = ()
+
+    @property
+    def storable(self) -> bool:
+        return all(each.storable for each in self.originals)
+
+    @property
+    def certain(self) -> bool:
+        return all(each.certain for each in self.originals)
 
 
 _NOTHING = Open()
@@ -117,8 +123,7 @@ class Marks:
                 descriptors.append(stack.enter_context(original.opened()))
                 originals.append(original)
             extents = tuple(each.extent for each in originals)
-            storable, exact = all(each.storable for each in originals), all(each.exact for each in originals)
-            yield Open(tuple(descriptors), extents, fonts, storable, exact)
+            yield Open(tuple(descriptors), extents, fonts, tuple(originals))
 
     async def _faces(self, transform: Transform) -> dict[str, Font]:
         return {name: await self._fonts.find(name) for name in sorted(_fonts(transform))}

@@ -75,6 +75,12 @@ class Original(msgspec.Struct, frozen=True):
             os.close(descriptor)
 
     @property
+    def certain(self) -> bool:
+        """`exact`, and nobody has written to the file since: to be asked after its bytes were read."""
+        handle = self.content.handle
+        return self.exact and (handle is None or handle.untouched)
+
+    @property
     def digest(self) -> str:
         """blake2b-128 of the bytes, final once the content is whole; "" for a local file, whose version is in its Identity."""
         return self.content.facts.digest if isinstance(self.content, Entry) else self.content.digest

@@ -28,6 +28,20 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EXDEV, errno.ENXIO, errno.EISDIR)
 
 
+class FileHandle(Handle):
+    """On a file that others may write to while it is read. `facts` are those that it was opened with."""
+
+    __slots__ = ("facts",)
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self.facts = os.fstat(fd)
+
+    @property
+    def untouched(self) -> bool:
+        return _version(os.fstat(self.fd)) == _version(self.facts)
+
+
 class Files:
     """A Source over the regular files beneath `settings.root`, looked up afresh each time: a root swapped by rename is seen.
 
@@ -110,7 +124,7 @@ class Files:
     async def close(self) -> None:
         self._versions.clear()
 
-    async def _opened(self, locator: str) -> tuple[Handle, os.stat_result]:
+    async def _opened(self, locator: str) -> tuple[FileHandle, os.stat_result]:
         path = b"/".join(segments(locator))
         try:
             handle = self._open_at_once(path)
@@ -120,17 +134,17 @@ class Files:
         except OSError as error:
             raise self._translated(error) from error
 
-    def _open_at_once(self, path: bytes) -> Handle | None:
+    def _open_at_once(self, path: bytes) -> FileHandle | None:
         """None: it may have to be waited for. A thread costs many times what opening a file does whose name the kernel has."""
         fd = open_at_once(self._root, path) if self._opener is open_in_kernel else None
-        return None if fd is None else Handle(fd)
+        return None if fd is None else FileHandle(fd)
 
-    def _open(self, path: bytes) -> Handle:
-        # The descriptor is in its Handle at once: whoever waits for this thread may have been cancelled meanwhile.
-        return Handle(self._opener(self._root, path))
+    def _open(self, path: bytes) -> FileHandle:
+        # The descriptor is in its handle at once: whoever waits for this thread may have been cancelled meanwhile.
+        return FileHandle(self._opener(self._root, path))
 
-    def _facts(self, handle: Handle) -> os.stat_result:
-        facts = os.fstat(handle.fd)
+    def _facts(self, handle: FileHandle) -> os.stat_result:
+        facts = handle.facts
         if not stat.S_ISREG(facts.st_mode):
             raise SourceForbidden("that is not a regular file")
         if facts.st_size > self.limits.source_bytes:

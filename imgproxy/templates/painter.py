@@ -62,7 +62,7 @@ class Sketch:
 
     @property
     def storable(self) -> bool:
-        return all(picture.original.storable for picture in self.pictures)
+        return all(picture.original.storable and picture.original.certain for picture in self.pictures)
 
     @property
     def private(self) -> bool:

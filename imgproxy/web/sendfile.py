@@ -65,6 +65,8 @@ async def send_span(
         if not cached(handle, position, min(stop, position + _AT_ONCE)):
             await asyncio.to_thread(_warm, handle, position, min(stop, position + _AT_ONCE))
         await _drained(drain, transport)
+        if not handle.untouched:
+            raise ImgproxyError("a file was written to while it was sent")
         count = _send(transport, handle, position, min(stop - position, _AT_ONCE))
         if count is None:
             # The transport knows how to wait for a client, and notices when it goes.

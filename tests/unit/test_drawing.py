@@ -28,7 +28,7 @@ from imgproxy.renditions import Kept, Renditions
 from imgproxy.request import Variant, identify
 from imgproxy.settings import FilesSource, LimitSettings, RenderSettings
 from imgproxy.sources.files import Files
-from imgproxy.spec import Transform
+from imgproxy.spec import Mark, Transform
 from imgproxy.trace import Trace
 from tests.unit.jobs.peer import DONE, PICTURE, Call, Peer, draw
 
@@ -49,13 +49,14 @@ class Room:
         kept = Kept(DiskStore(directory / "renditions", bans, small=0), Flights(None, bans), negatives)
         self.source = Files("local", FilesSource(root=str(root)), LimitSettings())
         self.originals = Originals(DiskStore(directory / "originals", bans, small=0), Flights(None, bans), negatives)
-        marks = Marks({"local": self.source}, self.originals, Fonts((), ""), background)
+        self.marks = Marks({"local": self.source}, self.originals, Fonts((), ""), background)
         self.store = store
-        self.drawing = Drawing(store, pool, Renditions(kept, pool, background, None, 5), marks, 5)
+        self.drawing = Drawing(store, pool, Renditions(kept, pool, background, None, 5), self.marks, 5)
 
-    async def draw(self, width: int) -> Entry:
-        variant = Variant(source="local", locator="a.jpg", transform=Transform(width=width))
-        identity = identify(variant, self.source.origin, await self.source.version("a.jpg"), b"")
+    async def draw(self, width: int, mark: Mark | None = None) -> Entry:
+        variant = Variant(source="local", locator="a.jpg", transform=Transform(width=width, mark=mark))
+        marks = (await self.marks.find(variant.transform, Trace(), trusted=False)).versions
+        identity = identify(variant, self.source.origin, await self.source.version("a.jpg"), b"", marks)
         original = await self.originals.local(self.source, identity, Trace())
         return await self.drawing.draw(self.source, variant, identity, original, Trace())
 
@@ -105,6 +106,27 @@ async def test_a_result_that_is_too_large_says_nothing_of_the_disk(room: Room) -
     with Peer(room.path, [too_large, too_large]), pytest.raises(OSError, match="File too large"):
         await room.draw(16)
     assert (room.store.write_errors, room.store.degraded) == (0, False)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "logo.jpg"])
+async def test_what_is_written_to_while_it_is_drawn_gives_no_version_of_a_picture(room: Room, name: str) -> None:
+    """It may have been read half before and half after that."""
+    mark = room.file.with_name("logo.jpg")
+    mark.write_bytes(PICTURE)
+    for path in (room.file, mark):
+        os.utime(path, (0, 0))
+
+    def written(call: Call) -> None:
+        with room.file.with_name(name).open("r+b") as file:
+            file.write(PICTURE)
+        draw(call)
+
+    with Peer(room.path, [draw, written]):
+        facts = (await room.draw(16, Mark(source="local", locator="logo.jpg"))).facts
+        assert (facts.etag != "", facts.storable) == (True, True)
+        entry = await room.draw(17, Mark(source="local", locator="logo.jpg"))
+    assert (entry.facts.etag, entry.facts.storable) == ("", False)
+    assert await room.store.open(entry.identity) is None
 
 
 async def test_what_was_handed_over_is_closed_again(room: Room) -> None:

@@ -14,11 +14,11 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from imgproxy.cache.entry import Entry, Facts, Freshness, Handle
+from imgproxy.cache.entry import Entry, Facts, Freshness
 from imgproxy.pipeline import Picture
 from imgproxy.request import Identity, ImageRequest
 from imgproxy.settings import FilesSource, LimitSettings
-from imgproxy.sources.files import Files
+from imgproxy.sources.files import FileHandle, Files
 from imgproxy.trace import Trace
 from imgproxy.web.connection import Connection
 from imgproxy.web.reply import send
@@ -63,7 +63,8 @@ class Site:
 
     def picture(self) -> Picture:
         facts = Facts(format="jpeg", etag='"e"', begun_at=0, validated_at=0, freshness=Freshness(60))
-        entry = Entry(Identity("s:0", "a"), facts, Handle(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)), HEAD, self.length)
+        handle = FileHandle(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
+        entry = Entry(Identity("s:0", "a"), facts, handle, HEAD, self.length)
         source = Files("s", FilesSource(root=str(self.path.parent)), LimitSettings())
         return Picture(entry, "image/jpeg", '"e"', 0, Freshness(60), source)
 
@@ -222,6 +223,24 @@ def test_a_file_that_is_cut_meanwhile_breaks_the_connection(runner: asyncio.Runn
             _, said = await ask(reader, writer)
             assert said == LARGE
             os.truncate(tmp_path / "f", left)
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await asyncio.wait_for(reader.readexactly(said), 20)
+            writer.close()
+
+    runner.run(main())
+
+
+def test_a_file_that_is_written_to_meanwhile_breaks_the_connection(runner: asyncio.Runner, tmp_path: Path) -> None:
+    """What had come would be of one version and the rest of another, as long as was said, with the ETag of the first."""
+
+    async def main() -> None:
+        async with serving(tmp_path / "f", LARGE) as site:
+            os.utime(tmp_path / "f", (0, 0))
+            reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=1024)
+            _, said = await ask(reader, writer)
+            with (tmp_path / "f").open("r+b") as file:
+                file.seek(HEAD)
+                file.write(bytes(LARGE))
             with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
                 await asyncio.wait_for(reader.readexactly(said), 20)
             writer.close()
