@@ -60,7 +60,7 @@ class TemplateSource:
         self.shelf = shelf
         self.painter = painter
         self.permit: Permit | None = None
-        """What says whether a template that is no file may show what it shows."""
+        """What says whether a template may show what it shows."""
         self._freshness = default_freshness(settings.freshness)
         self._brief = int(settings.fallback_max_age)
         self._bans = bans
@@ -123,7 +123,7 @@ class TemplateSource:
         id, values = read_locator(locator)
         kept = await self.shelf.find(id)
         check_values(kept, values)
-        if kept.tenant is not None and self.permit is not None:
+        if self.permit is not None:
             await self.permit(kept, values)
         return await self.painter.sketch(kept, values, self.origin)
 
