@@ -136,6 +136,25 @@ async def test_what_its_origin_lets_nobody_keep_makes_a_picture_that_nobody_keep
         assert "hit" not in response.headers["Cache-Status"]
 
 
+async def test_what_its_origin_lets_nobody_keep_any_more_is_on_no_picture_that_others_keep(
+    serve: Serve, origin: Origin
+) -> None:
+    """The same mark as before, and so the same picture, which is here."""
+    control = "max-age=0, stale-while-revalidate=0, stale-if-error=0"
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=RED_LOGO, headers={"Cache-Control": control, "Content-Type": "image/png"})
+
+    origin.answer = answer
+    server = serve(source(origin))
+    target = "/images/local/scene.jpg?w=90&mark=web/logo.png&fm=png"
+    first, body = await get(server, target)
+    assert first.headers["Cache-Control"].startswith("public")
+    control = "no-store"
+    second, same = await get(server, target)
+    assert (second.headers["Cache-Control"], "hit" in second.headers["Cache-Status"], same) == ("no-store", True, body)
+
+
 async def test_a_purged_mark_is_fetched_again_at_once(serve: Serve, origin: Origin) -> None:
     logo = RED_LOGO
 

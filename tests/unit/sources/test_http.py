@@ -184,6 +184,26 @@ async def test_what_may_not_be_kept_any_more_is_not_confirmed(control: str) -> N
         assert [here.sent("If-None-Match", number) for number in (0, 1)] == ['"v1"', None]
 
 
+async def test_where_the_origin_is_not_asked_how_long_it_is_good_the_settings_have_said_it() -> None:
+    """Also of what was kept when they said something else."""
+    have = Validators('"v1"')
+    async with (
+        origin(b"HTTP/1.1 304 Not Modified\r\n\r\n") as here,
+        http(base_url=here.url, respect_origin=False) as source,
+        source.open("a", have) as unchanged,
+    ):
+        assert unchanged == NotModified(have, source.freshness("a"), silent=False)
+
+
+@pytest.mark.parametrize("have", [None, Validators(), Validators('"v1"', place="0123456789abcdef")])
+async def test_what_nobody_asked_about_is_not_confirmed(have: Validators | None) -> None:
+    async with origin(b'HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\n\r\n') as here, http(base_url=here.url) as source:
+        with pytest.raises(OriginFailed):
+            async with source.open("a", have):
+                pytest.fail("it is of another place")
+        assert here.sent("If-None-Match") is None
+
+
 # Redirects
 
 
