@@ -436,6 +436,7 @@ async def test_what_comes_while_a_connection_is_idle_is_nobodys_answer() -> None
         b"HTTP/1.1 200 " + b"O" * 20_000 + b"\r\nContent-Length: 1\r\n\r\nx",
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Encoding: br\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Encoding: gzip\r\n\r\nabc",
+        reply(gzip.compress(BODY)[:-1], headers={"Content-Encoding": "gzip"}),
         b"HTTP/1.1 100 Continue\r\n\r\n" * 5,
     ],
 )
