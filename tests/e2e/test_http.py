@@ -338,5 +338,9 @@ async def test_a_fallback_picture(serve: Serve, root: Path) -> None:
     assert body[:3] == b"\xff\xd8\xff"
     part, _ = await get(server, "/images/local/nothing.jpg?w=80&rect=5000,0,10,10")
     assert (part.status, part.headers.get("Imgproxy-Error")) == (404, "source-not-found"), "a part is the original's"
+    named, _ = await get(server, "/images/local/nothing.jpg?w=80&dl=shoe")
+    assert (named.status, named.headers.get("Content-Disposition")) == (404, None), "it is not what is to be saved"
+    marked, _ = await get(server, "/images/local/large.jpg?w=80&fm=jpg&mark=local/nothing.png")
+    assert (marked.content_type, marked.headers["Imgproxy-Error"]) == ("image/jpeg", "source-not-found"), "without the mark"
     refused, _ = await get(server, "/images/local/nothing.jpg?w=80&s=" + "A" * 43)
     assert refused.status == 403

@@ -254,8 +254,9 @@ async def test_a_chain(texts: Server) -> None:
 
 async def test_a_fallback_of_the_urls_own(texts: Server) -> None:
     options = f"w:20/fiu:{b64('local:///logo.png')}/f:png"
-    for broken in ("nothere.jpg", "cut.jpg", "page.html"):
-        answer, body = await get(texts, f"/unsafe/{options}/plain/local:///{broken}")
+    another = f"hs:md5:{'0' * 32}/"  # of the picture, and not of what stands in for it
+    for sum, broken in (("", "nothere.jpg"), ("", "cut.jpg"), ("", "page.html"), (another, "scene.jpg")):
+        answer, body = await get(texts, f"/unsafe/{sum}{options}/plain/local:///{broken}")
         assert answer.status == 200, body
         assert close(opened(body)(5, 5)[:3], RED)
         assert answer.headers["Cache-Control"].startswith("public, max-age=10")
