@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 
 from imgproxy.background import Background
-from imgproxy.cache.bans import Bans
+from imgproxy.cache.bans import Ban, Bans
 from imgproxy.cache.disk import DiskStore
 from imgproxy.cache.entry import Entry, Facts, Freshness, Validators
 from imgproxy.cache.flight import Flights
@@ -129,6 +129,20 @@ async def test_equal_questions_are_asked_once(originals: Originals) -> None:
     again = await originals.fresh(origin, IDENTITY, Trace(), known('"v1"'))
     assert isinstance(again, Original)
     assert len(origin.asked) == 1, "what is stored and fresh is not asked for"
+
+
+async def test_what_was_asked_for_before_a_purge_is_not_kept_after_it(originals: Originals) -> None:
+    """It may be what was to be purged, whenever its last byte came."""
+    origin = Origin()
+    asking = asyncio.create_task(originals.fresh(origin, IDENTITY, Trace()))
+    await origin.arrived.acquire()
+    originals._store._bans.add(Ban(at=time.time(), source="web", locator="a.jpg"))
+    origin.gate.set()
+    found = await asking
+    assert isinstance(found, Original)
+    await found.whole()
+    await asyncio.gather(*originals._flights._tasks)
+    assert await originals.stored(IDENTITY) is None
 
 
 async def test_what_is_gone_is_remembered_for_a_moment(originals: Originals) -> None:
