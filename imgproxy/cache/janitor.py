@@ -61,7 +61,7 @@ class Swept(msgspec.Struct, frozen=True):
 
 
 class _File(msgspec.Struct, gc=False):
-    """`used` is the mtime when it was looked at: it can only be later by now."""
+    """`used` is the mtime when it was looked at: if it has been used since, it is another by now."""
 
     used: float
     inode: int
@@ -133,17 +133,18 @@ class _Store:
         return evicted
 
     def _evict_some(self, most_bytes: float, most_entries: float) -> int:
-        size, count = self.bytes, self.entries
+        size, count, now = self.bytes, self.entries, time.time()
         beyond = max(count - most_entries, (size - most_bytes) * count / max(1, size))
         batch = min(self._batch, int(beyond * 1.2) + 16)
         evicted = 0
-        oldest = heapq.nsmallest(batch, self.files(_HURRY), key=lambda found: found[1].used)
+        # A mark from the future, of a clock that was set back, must not keep anything longer than what is used now.
+        oldest = heapq.nlargest(batch, self.files(_HURRY), key=lambda found: abs(now - found[1].used))
         size, count = self.bytes, self.entries
         for shelf, file in oldest:
             if size <= most_bytes and count <= most_entries:
                 break
             status = _status(file.path)
-            if status is not None and (status.st_mtime > file.used or status.st_ino != file.inode):
+            if status is not None and (status.st_mtime != file.used or status.st_ino != file.inode):
                 continue  # used, or made anew, since it was looked at
             if status is None or _unlink(file.path):
                 evicted += status is not None

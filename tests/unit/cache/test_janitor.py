@@ -88,6 +88,16 @@ async def test_too_many_bytes_the_longest_unused_go(store: DiskStore, tmp_path: 
     assert (sum(swept.evicted), swept.bytes) == (6, (4 * 4 * PAGE,))
 
 
+async def test_what_a_clock_that_was_set_back_has_marked_stays_no_longer_than_what_is_used_now(
+    store: DiskStore, tmp_path: Path, janitor: Callable[..., Janitor]
+) -> None:
+    await fill(store, tmp_path, 10)
+    for n in range(5):
+        age(place(tmp_path, str(n)), -365 * 86400)
+    assert sum(janitor(max_entries=9).sweep().evicted) == 6
+    assert left(tmp_path, 10) == [6, 7, 8, 9]
+
+
 async def test_what_was_used_since_it_was_looked_at_stays(
     store: DiskStore, tmp_path: Path, janitor: Callable[..., Janitor]
 ) -> None:
