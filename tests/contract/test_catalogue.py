@@ -29,6 +29,7 @@ from imgproxy.errors import (
     StorageFull,
 )
 from imgproxy.library import database as database_module
+from imgproxy.library import migrations
 from imgproxy.library.catalogue import Account, Catalogue, Hosted, new_id, now
 from imgproxy.library.database import Database, address
 from imgproxy.library.downloads import Downloads
@@ -383,6 +384,20 @@ async def test_a_catalogue_of_a_newer_version_is_said_to_be(tmp_path: Path) -> N
     with pytest.raises(SettingsError, match=r"is of a newer version of this server: .*'9999'"):
         await migrate(database)
     await close(database)
+
+
+async def test_servers_that_start_at_once_wait_for_each_other(postgres_url: str, tmp_path: Path) -> None:
+    """For longer than any other statement may take."""
+    first, second = (Database(address(postgres_url, tmp_path)) for _ in range(2))
+    await migrate(first)
+    async with first.engine.begin() as connection:
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({migrations._LOCK})")
+        waiting = asyncio.ensure_future(migrate(second))
+        done, _ = await asyncio.wait([waiting], timeout=1.5 * database_module.SECONDS)
+        assert not done
+    await waiting
+    for each in (first, second):
+        await close(each)
 
 
 async def test_a_postgresql_may_be_named_as_its_own_tools_do(postgres_url: str, tmp_path: Path) -> None:
