@@ -16,15 +16,34 @@ _log = logging.getLogger("imgproxy.metrics")
 
 def directory_with_room(directory: str, kinds: Iterable[str]) -> str:
     """`directory`, with the files of this process in it now, one of each of the library's `kinds`; "" where its disk takes no
-    more."""
+    more. They are those of a dead process where there are any: everybody reads them all each time, so that there must not be
+    some for each that ever died."""
     try:
-        for kind in kinds if directory else ():
-            _make(Path(directory, f"{kind}_{os.getpid()}.db"))
+        # Those that have to be new come first: where there is no room for them nothing is taken over.
+        for kind in sorted(kinds if directory else (), key=_outlasts):
+            path = Path(directory, f"{kind}_{os.getpid()}.db")
+            if not (_outlasts(kind) and _taken_over(kind, path)):
+                _make(path)
     except OSError as error:
         fields = {"error": error.strerror or str(error), "directory": directory}
         _log.warning("the metrics of this process are not added up", extra={"fields": fields})
         return ""
     return directory
+
+
+def _outlasts(kind: str) -> bool:
+    """Whether what a process has counted stays when it has ended."""
+    return not kind.startswith("gauge_live")
+
+
+def _taken_over(kind: str, path: Path) -> bool:
+    """Whether a dead process's file is at `path` now: it is counted on from there."""
+    for file in () if path.exists() else path.parent.glob(f"{kind}_*.db"):
+        if not Path("/proc", file.stem.rpartition("_")[2]).exists():
+            with suppress(FileNotFoundError):  # another new one was quicker
+                file.rename(path)
+                return True
+    return False
 
 
 def _make(path: Path) -> None:

@@ -11,7 +11,8 @@ ever holds a host, a path or a key, so the number of series is bounded by the ta
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import product
 from typing import Literal
 
@@ -309,7 +310,9 @@ class Metrics:
         if self._directory:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry, path=self._directory)  # type: ignore[no-untyped-call]  # as above
-        return prometheus_client.generate_latest(registry), prometheus_client.CONTENT_TYPE_LATEST
+        while True:  # a new process may take a dead one's file over meanwhile: it is there by another name then
+            with suppress(FileNotFoundError):
+                return prometheus_client.generate_latest(registry), prometheus_client.CONTENT_TYPE_LATEST
 
     def _make(self, metric: Definition) -> None:
         """Every child at once: a series that is there from the start at zero is one that rate() sees the first count of."""

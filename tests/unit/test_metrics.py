@@ -213,6 +213,40 @@ def test_processes_are_added_up_and_the_dead_wait_for_nothing(tmp_path: Path) ->
     assert len(none_left) <= 400
 
 
+def test_however_many_die_there_are_files_of_as_many_as_live(tmp_path: Path) -> None:
+    for count in range(1, 4):
+        died = run(tmp_path, CHILD, "web").strip()
+        told = samples(run(tmp_path, READER, died))
+        assert told["imgproxy_requests_total", (("route", "images"), ("status", "2xx"))] == count
+        assert told["imgproxy_request_seconds_count", (("route", "images"),)] == count
+        kinds = sorted(path.stem.rpartition("_")[0] for path in tmp_path.glob("*.db") if "live" not in path.stem)
+        assert kinds == ["counter", "gauge_mostrecent", "histogram"]
+
+
+READER_OF_WHAT_MOVES = """
+import sys
+from pathlib import Path
+from imgproxy.metrics import Metrics
+from prometheus_client.multiprocess import MultiProcessCollector
+read = MultiProcessCollector._read_metrics
+def meanwhile(files):
+    MultiProcessCollector._read_metrics = staticmethod(read)
+    (counted,) = (file for file in files if Path(file).name.startswith("counter"))
+    Path(counted).rename(Path(counted).with_name("counter_1.db"))
+    return read(files)
+metrics = Metrics()
+MultiProcessCollector._read_metrics = staticmethod(meanwhile)
+sys.stdout.buffer.write(metrics.exposition()[0])
+"""
+
+
+def test_what_a_new_process_takes_over_while_it_is_read_is_read_all_the_same(tmp_path: Path) -> None:
+    run(tmp_path, CHILD, "web")
+    assert (
+        samples(run(tmp_path, READER_OF_WHAT_MOVES))["imgproxy_requests_total", (("route", "images"), ("status", "2xx"))] == 1
+    )
+
+
 def test_a_process_that_finds_a_full_disk_counts_for_itself(tmp_path: Path) -> None:
     run_on_small_disk(tmp_path, "count_on_a_full_disk", __name__)
 
