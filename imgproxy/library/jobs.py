@@ -5,11 +5,11 @@ the disk, and any web process may keep the promise: one at a time has a job's le
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Row, and_, cast, delete, extract, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imgproxy.errors import JobUnknown, QueueFull
@@ -85,12 +85,15 @@ class Promised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Jobs:
-    """A job that is done can be asked after for `seconds` from when it was accepted."""
+    """A job that is done can be asked after for `seconds` from when it was accepted. When something is due, and how long a
+    lease lasts, is decided by one clock: that of PostgreSQL, or of the machine that has the file."""
 
     def __init__(self, catalogue: Catalogue, seconds: float) -> None:
         self._microseconds = int(seconds * 1_000_000)
         self._database = catalogue.database
         self._insert: Any = sqlite.insert if catalogue.database.sqlite else postgresql.insert
+        # Those of several machines may differ by more than a lease lasts.
+        self._moment: Callable[[], Any] = now if catalogue.database.sqlite else _database_moment
 
     async def add(self, tenant: str, order: Order, rows: Sequence[msgspec.Raw], webhook: str) -> Promised:
         """Durable when it returns. Raises QueueFull where the tenant has too much promised already."""
@@ -105,10 +108,11 @@ class Jobs:
             if waiting + len(rows) > MOST_OPEN:
                 raise QueueFull(f"{waiting} pictures of this account are still to be drawn; at most {MOST_OPEN} may wait", 60)
             facts = {name: value for name, value in msgspec.structs.asdict(made).items() if name != "order"}
-            await connection.execute(insert(jobs).values({**facts, "order": msgspec.json.encode(order).decode()}))
+            facts |= {"order": msgspec.json.encode(order).decode(), "due_at": self._moment()}
+            due_at = (await connection.execute(insert(jobs).values(facts).returning(jobs.c.due_at))).scalar_one()
             asked = [{"job": made.id, "number": number, "asked": bytes(row).decode()} for number, row in enumerate(rows)]
             await connection.execute(insert(job_rows), asked)
-        return made
+        return msgspec.structs.replace(made, due_at=due_at)
 
     async def get(self, tenant: str, id: str) -> Promised:
         """Raises JobUnknown."""
@@ -128,7 +132,7 @@ class Jobs:
     async def take(self, without: Collection[str] = ()) -> Promised | None:
         """The lease of the job that has been due longest and that nobody works at, of a tenant that is not among these; None
         where there is none."""
-        at = now()
+        at = self._moment()
         free = and_(jobs.c.due_at <= at, jobs.c.leased_until < at, jobs.c.tenant.not_in(without))
         oldest = select(jobs.c.id).where(free).order_by(jobs.c.due_at).limit(1)
         async with self._database.reading() as connection:
@@ -143,7 +147,7 @@ class Jobs:
 
     async def renew(self, job: Promised) -> bool:
         """Whether the lease was still there, and lasts longer now."""
-        return await self._change(job, {"leased_until": now() + LEASE})
+        return await self._change(job, {"leased_until": self._moment() + LEASE})
 
     async def release(self, job: Promised) -> None:
         """Somebody else may go on with it at once."""
@@ -174,7 +178,7 @@ class Jobs:
 
     async def call(self, job: Promised, *, called: bool, again_in: float | None) -> None:
         """Its webhook was tried once more; `again_in` seconds it is to be tried again, None: never."""
-        due = None if again_in is None else now() + int(again_in * 1_000_000)
+        due = None if again_in is None else self._moment() + int(again_in * 1_000_000)
         await self._change(job, {"calls": jobs.c.calls + 1, "called": called, "due_at": due, "lease": "", "leased_until": 0})
 
     async def expire(self, before: int) -> int:
@@ -204,6 +208,11 @@ class Jobs:
         mine = and_(jobs.c.id == job.id, jobs.c.lease == job.lease, *conditions)
         async with self._database.writing() as connection:
             return bool((await connection.execute(update(jobs).where(mine).values(changes))).rowcount)
+
+
+def _database_moment() -> ColumnElement[int]:
+    """When the transaction began, in microseconds since the epoch."""
+    return cast(extract("epoch", func.now()) * 1_000_000, BigInteger)
 
 
 def _promised(row: Row[Any]) -> Promised:

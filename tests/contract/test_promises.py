@@ -14,11 +14,13 @@ from imgproxy.cache.bans import Bans
 from imgproxy.errors import JobUnknown, PreconditionFailed, QueueFull, QuotaExceeded, TemplateInvalid, TemplateUnknown
 from imgproxy.library import jobs as jobs_module
 from imgproxy.library import templates as templates_module
-from imgproxy.library.catalogue import Catalogue, now
+from imgproxy.library.catalogue import Catalogue, new_id, now
+from imgproxy.library.database import Database, address
 from imgproxy.library.jobs import Jobs, Order, Outcome, Promised
+from imgproxy.library.migrations import migrate
 from imgproxy.library.tables import jobs as table
 from imgproxy.library.templates import Templates
-from tests.contract.test_catalogue import QUOTA, catalogue, tenant
+from tests.contract.test_catalogue import QUOTA, catalogue, close, tenant
 
 __all__ = ["catalogue", "tenant"]
 
@@ -159,6 +161,30 @@ async def test_a_job_whose_process_died_is_taken_up_by_one_other(catalogue: Cata
     await jobs.release(came[0])
     again = await taken(jobs, job)
     assert again is not None
+
+
+async def test_a_lease_lasts_as_long_whatever_the_clocks_of_machines_say(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue, tenant = Catalogue(Database(address(postgres_url, tmp_path))), f"t-{new_id()}"
+    await migrate(catalogue.database)
+    await catalogue.open_account(tenant, QUOTA, QUOTA)
+    jobs, hour = Jobs(catalogue, 0), 3_600_000_000
+    job = await jobs.add(tenant, ORDER, [msgspec.Raw(b"{}")], "https://example.com/")
+    first = await taken(jobs, job)
+    assert first is not None
+    with monkeypatch.context() as ahead:
+        ahead.setattr(jobs_module, "now", lambda: now() + hour)
+        assert await taken(jobs, job) is None
+        assert await jobs.renew(first)
+        await jobs.call(first, called=False, again_in=0)
+        again = await taken(jobs, job)
+        assert again is not None
+        await jobs.release(again)
+        later = await jobs.add(tenant, ORDER, [msgspec.Raw(b"{}")], "")
+    for each in (job, later):
+        assert await taken(jobs, each) is not None
+    await close(catalogue.database)
 
 
 async def test_a_job_of_which_rows_are_left_stays_due(catalogue: Catalogue, tenant: str) -> None:
