@@ -95,6 +95,7 @@ _FILES: dict[str, _Numbers] = {
     "futimesat": (261, None),
     "utimensat": (280, 88),
     "file_setattr": (469, 469),
+    "flock": (73, 32),
     "inotify_init": (253, None),
     "inotify_init1": (294, 26),
     "inotify_add_watch": (254, 27),
@@ -184,8 +185,10 @@ _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _REFUSE, _UNKNOWN = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
 
 _CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020000
-_OWNERS = (8, 15)
-"""F_SETOWN, F_SETOWN_EX: whom the kernel signals when something can be read (fcntl(2))."""
+_COMMANDS = (8, 15, 6, 7, 37, 38, 1024)
+"""F_SETOWN, F_SETOWN_EX: whom the kernel signals when something can be read (fcntl(2)). F_SETLK, F_SETLKW, F_OFD_SETLK,
+F_OFD_SETLKW, F_SETLEASE: who opens a stored file, or looks at its header again (`cache.reading`), would wait for as long as it
+is locked."""
 _REQUESTS = (0x5412, 0x541C, 0x8901, 0x8902)
 """TIOCSTI, TIOCLINUX: input to the terminal that the server was started from (ioctl_tty(2)); FIOSETOWN, SIOCSPGRP: as above."""
 
@@ -240,7 +243,7 @@ def _looks(pid: int) -> dict[str, _Look]:
         "clone": _Look(0, (_CLONE_THREAD,), mask=_CLONE_THREAD | _CLONE_NEW),
         "prlimit64": _Look(0, (0, pid)),
         **dict.fromkeys(("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), own),
-        "fcntl": _Look(1, _OWNERS, then=_REFUSE, otherwise=_ALLOW),
+        "fcntl": _Look(1, _COMMANDS, then=_REFUSE, otherwise=_ALLOW),
         "ioctl": _Look(1, _REQUESTS, then=_REFUSE, otherwise=_ALLOW),
     }
 

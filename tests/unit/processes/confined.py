@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from imgproxy.spec import Recipe
 
 _F_SETOWN = 8
 _FIOSETOWN = 0x8901
+_LOCK = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+"""Of a whole file (`struct flock`)."""
 _MPTCP = 262
 _PER_LINUX32 = 8
 
@@ -89,6 +92,9 @@ def acts(listener: socket.socket, directory: Path) -> dict[str, Callable[[], obj
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Made before, as if they had been left open by mistake.
     here, there = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    (directory / "stored").touch()
+    (directory / "original").touch()
+    stored, original = os.open(directory / "stored", os.O_RDWR), os.open(directory / "original", os.O_RDONLY)
     return {
         "accept, receive, send": lambda: _serve(listener),
         "start a thread": _thread,
@@ -122,6 +128,13 @@ def acts(listener: socket.socket, directory: Path) -> dict[str, Callable[[], obj
         "hold its parent": lambda: os.close(os.pidfd_open(parent)),
         "have its parent signalled": lambda: fcntl.fcntl(listener, _F_SETOWN, parent),
         "have its parent signalled otherwise": lambda: fcntl.ioctl(listener, _FIOSETOWN, parent.to_bytes(4, sys.byteorder)),
+        "lock a file": lambda: fcntl.fcntl(stored, fcntl.F_SETLK, _LOCK),
+        "wait for a lock": lambda: fcntl.fcntl(stored, fcntl.F_SETLKW, _LOCK),
+        "unlock a file": lambda: fcntl.lockf(stored, fcntl.LOCK_UN),
+        "lock an open file": lambda: fcntl.fcntl(stored, fcntl.F_OFD_SETLK, _LOCK),
+        "wait for a lock of an open file": lambda: fcntl.fcntl(stored, fcntl.F_OFD_SETLKW, _LOCK),
+        "lock a file otherwise": lambda: fcntl.flock(stored, fcntl.LOCK_EX),
+        "lease a file": lambda: fcntl.fcntl(original, fcntl.F_SETLEASE, fcntl.F_RDLCK),
         "fork": _fork,
         "clone3": lambda: raw("clone3", 0, 0),
         "execute": lambda: os.execv("/nonexistent", ["nonexistent"]),
