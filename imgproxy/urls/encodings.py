@@ -135,7 +135,11 @@ def strip_color_profile(asked: Asked, arguments: Arguments) -> None:
 
 
 def hashsum(asked: Asked, arguments: Arguments) -> None:
-    kind, digest = arguments[0], arguments[1].lower()
+    if arguments[0] == "none":  # whatever stands beside it; and it is said of a whole chain
+        for link in asked.links:
+            link.pop("hashsum", None)
+        return
+    kind, digest = arguments[0], "".join(arguments[1:]).lower()
     if not re.fullmatch("[0-9a-f]+", digest) or len(digest) != _DIGITS.get(kind):
         raise ValueError
     asked.picture["hashsum"] = msgspec.convert((kind, digest), Hashsum)

@@ -17,7 +17,7 @@ NOT_OFFERED = frozenset(
     re.findall(
         "[a-z_]+",
         """
-        objects_position op crop_objects blur_detections bd draw_detections dd detect_objects video_thumbnail_second vts
+        objects_position obj_pos op crop_objects blur_detections bd draw_detections dd detect_objects video_thumbnail_second vts
         video_thumbnail_keyframes vtk video_thumbnail_tile vtt video_thumbnail_animation vta style st dpi
         color_profile cp icc bypass_cache bc cache_tags ct blur_areas ba progressive_blur pbl
         """,

@@ -157,7 +157,7 @@ PICTURES: tuple[Processing, ...] = (
         "The kernel to scale with.",
     ),
     Processing(
-        ("crop_aspect_ratio", "car"),
+        ("crop_aspect_ratio", "crop_ar", "car"),
         1,
         2,
         of.crop_aspect,

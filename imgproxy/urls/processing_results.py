@@ -134,10 +134,10 @@ RESULTS: tuple[Processing, ...] = (
     ),
     Processing(
         ("hashsum", "hs"),
-        2,
+        1,
         2,
         encodings.hashsum,
-        "md5, sha1, sha256 or sha512, and the sum in hexadecimal digits",
+        "md5, sha1, sha256 or sha512, and the sum in hexadecimal digits, or none",
         "hs:md5:d41d8cd98f00b204e9800998ecf8427e",
         "Checksum of the original; any other original is a 422.",
     ),

@@ -250,6 +250,7 @@ LOGO: dict[str, Any] = {"source": "local", "locator": "logo.png"}
         ("ra:nearest", {"kernel": "nearest"}),
         ("c:100:80/car:1.5", {"cut": Cut(100, 80, None, 1.5)}),
         ("car:2:1/c:100:80:no", {"cut": Cut(100, 80, Gravity("anchor", 0.5, 0), 2, True)}),
+        ("crop_ar:2/c:100:80:no", {"cut": Cut(100, 80, Gravity("anchor", 0.5, 0), 2)}),
         ("car:0:1", {}),
         ("pg:2/pgs:3", {"frame": 3, "pages": 3}),
         ("da:1", {"frame": 1}),
@@ -277,6 +278,9 @@ LOGO: dict[str, Any] = {"source": "local", "locator": "logo.png"}
         ("avifo:off", {"avif": AvifOptions(subsample="off")}),
         ("skp:webp:jpg:webp", {"skip": ("jpeg", "webp")}),
         (f"hs:md5:{MD5.upper()}", {"hashsum": Hashsum("md5", MD5)}),
+        (f"hs:md5:{MD5}/hs:none", {"hashsum": None}),
+        (f"hs:none:{MD5}", {"hashsum": None}),
+        (f"w:90/hs:md5:{MD5}/-/fl:1/hs:none", {"width": 90, "hashsum": None, "then": (Transform(flip_horizontal=True),)}),
         ("wm:0/wmu:bG9j", {}),
         ("wmu:bG9j/wms:30:20", {}),
         (f"wm:0.5/wmu:{MARKED}", {"mark": Mark(source="local", locator="logo.png", opacity=0.5)}),
@@ -390,6 +394,7 @@ def test_an_attachment_is_named_as_its_file_is(path: str, name: str) -> None:
         ("webpo:soft", "webpo"),
         ("avifo:some", "avifo"),
         ("skp:exe", "skp"),
+        ("hs:md5", "hs"),
         ("hs:md5:00", "hs"),
         ("hs:crc32:00000000", "hs"),
         (f"raw:1/hs:md5:{MD5}", "hashsum"),
@@ -403,6 +408,12 @@ def test_options_that_are_refused(options: str, name: str) -> None:
     with pytest.raises((InvalidOption, OptionForbidden)) as refused:
         parse(options)
     assert refused.value.option == name
+
+
+@pytest.mark.parametrize("name", ["objects_position", "obj_pos", "op", "style", "st", "dpi"])
+def test_what_imgproxy_has_beyond_is_not_taken_for_a_typing_error(name: str) -> None:
+    with pytest.raises(InvalidOption, match=f"{name} is not offered by this server"):
+        parse(f"{name}:1")
 
 
 @pytest.mark.parametrize(
