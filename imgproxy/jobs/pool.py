@@ -36,7 +36,7 @@ from imgproxy.errors import (
     ResultTooLarge,
     Undecodable,
 )
-from imgproxy.formats import SNIFF_BYTES, sniff
+from imgproxy.formats import FORMATS, SNIFF_BYTES, sniff
 from imgproxy.jobs import wire
 from imgproxy.jobs.admission import Admission
 from imgproxy.jobs.beginning import beginning
@@ -65,6 +65,8 @@ _FAILURES: dict[str, type[ImageError | OriginFailed]] = {
         RenderCrashed,
     )
 }
+
+_RESULTS = {"rendition", *(row.name for row in FORMATS.values() if row.saver)}
 
 Cause = Literal["crash", "deadline"]
 
@@ -315,7 +317,7 @@ def _finished(packet: bytes) -> Finished:
         reply = wire.decode_reply(packet)
     except msgspec.MsgspecError:
         raise _DiedError("crash") from None
-    if isinstance(reply, Finished):
+    if isinstance(reply, Finished) and reply.format in _RESULTS:
         return reply
     if isinstance(reply, Failed):
         if reply.code == "write":

@@ -10,9 +10,10 @@ Whoever closes the connection early cancels the job.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from imgproxy.request import Accepts
 from imgproxy.spec import Transform
@@ -107,18 +108,23 @@ class Started(msgspec.Struct, frozen=True, tag=True):
     """A render process has taken the job."""
 
 
+_Count = Annotated[int, Meta(ge=0, lt=1 << 31)]
+_Stage = Annotated[str, Meta(pattern=r"\A[a-z-]{1,32}\Z")]
+_Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+
+
 class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The result is written. Sizes in pixels, of one frame; `why` is one sentence on the choice of format; `stages` in
     seconds. `interim`: a job that is Thorough would give something better.
     """
 
     format: str
-    width: int
-    height: int
-    frames: int
-    length: int
+    width: _Count
+    height: _Count
+    frames: _Count
+    length: Annotated[int, Meta(ge=0, lt=1 << 62)]
     why: str
-    stages: dict[str, float]
+    stages: dict[_Stage, _Seconds]
     rendition: Literal["", "used", "wanted"] = ""
     """`used`: drawn from one. `wanted`: there was none that could be read, and one would have served."""
     interim: bool = False

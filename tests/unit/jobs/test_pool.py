@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -279,6 +281,32 @@ async def test_nonsense_from_a_render_process_is_a_death(path: Path, tmp_path: P
         call.connection.send(nonsense)
 
     with Peer(path, [babble, babble]), pytest.raises(RenderCrashed):
+        await render(make(path, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"format": "svg"},
+        {"format": "unheard-of"},
+        {"length": -5},
+        {"width": 1 << 63},
+        {"height": -1},
+        {"frames": -1},
+        {"stages": {"load": math.nan}},
+        {"stages": {"load": -1.0}},
+        {"stages": {"load": math.inf}},
+        {"stages": {"load\r\nSet-Cookie: a": 1.0}},
+        {"stages": {"load\n": 1.0}},
+    ],
+    ids=str,
+)
+async def test_a_result_that_no_engine_makes_is_a_death(path: Path, tmp_path: Path, claim: dict[str, Any]) -> None:
+    def lie(call: Call) -> None:
+        assert call.start()
+        call.reply(msgspec.structs.replace(DONE, **claim))
+
+    with Peer(path, [lie, lie]), pytest.raises(RenderCrashed):
         await render(make(path, tmp_path))
 
 
