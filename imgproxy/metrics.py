@@ -11,7 +11,7 @@ ever holds a host, a path or a key, so the number of series is bounded by the ta
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import product
 from typing import Literal
