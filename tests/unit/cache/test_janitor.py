@@ -322,9 +322,11 @@ async def test_removed_directories_are_forgotten(store: DiskStore, tmp_path: Pat
     await fill(store, tmp_path, 5)
     keeper = janitor()
     assert keeper.sweep().entries == (5,)
-    for path in files_below(tmp_path / "results"):
+    files = files_below(tmp_path / "results")
+    for path in files:
         path.unlink()
-        path.parent.rmdir()
+    for directory in {path.parent for path in files}:
+        directory.rmdir()
     assert keeper.sweep().entries == (0,)
 
 
