@@ -17,7 +17,7 @@ from sqlalchemy import Row, Select, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imgproxy.errors import InvalidOption, PictureUnknown, QuotaExceeded
+from imgproxy.errors import CapacityError, InvalidOption, PictureUnknown, QuotaExceeded, StorageFull
 from imgproxy.library.database import Database
 from imgproxy.library.search import Search, frequencies, matching
 from imgproxy.library.tables import accounts, objects, pictures, strays, tags
@@ -115,15 +115,32 @@ class Catalogue:
             await connection.execute(delete(strays).where(strays.c.place.in_(places)))
 
     async def postpone(self, *places: str) -> None:
-        """What is there could not be deleted: others are to be tried first."""
+        """What is there, and was claimed, could not be deleted: others are to be tried first."""
         async with self.database.writing() as connection:
-            await connection.execute(update(strays).where(strays.c.place.in_(places)).values(since=now()))
+            await connection.execute(update(strays).where(strays.c.place.in_(places)).values(since=-now()))
 
-    async def stray(self, before: int) -> Sequence[str]:
-        """Places whose process has not come back to them since `before`: the oldest."""
-        old = select(strays.c.place).where(strays.c.since < before).order_by(strays.c.since).limit(_BATCH)
-        async with self.database.reading() as connection:
-            return (await connection.execute(old)).scalars().all()
+    async def claim(self, before: int) -> Sequence[str]:
+        """Places whose process has not come back to them since `before`: the oldest. From now on it cannot, however long it was
+        only held up (a machine that was suspended, a clock that was set): what is there is deleted."""
+        age = func.abs(strays.c.since)
+        old = select(strays.c.place).where(age < before).order_by(age).limit(_BATCH)
+        free = old.with_for_update(skip_locked=True)
+        claimed = update(strays).where(strays.c.place.in_(free)).values(since=-age).returning(strays.c.place, strays.c.since)
+        try:
+            async with self.database.writing() as connection:
+                rows = (await connection.execute(claimed)).all()
+            return [row.place for row in sorted(rows, key=lambda row: (-row.since, row.place))]
+        except StorageFull:
+            # What is there makes room; nobody can come back to it meanwhile, since that is written as well.
+            async with self.database.reading() as connection:
+                return (await connection.execute(old)).scalars().all()
+
+    async def come_back(self, connection: AsyncConnection, place: str) -> None:
+        """The bytes that were put there are somebody's, in the transaction of `connection`. Raises CapacityError where a sweep
+        has claimed them meanwhile."""
+        own = delete(strays).where(strays.c.place == place, strays.c.since > 0)
+        if not (await connection.execute(own)).rowcount:
+            raise CapacityError("storing this was held up for so long that its bytes were given up; send it again")
 
     async def reuse(self, picture: Hosted) -> Hosted | None:
         """As `add`, with bytes that the tenant has at some place already; None where it has not."""
@@ -135,7 +152,7 @@ class Catalogue:
 
     async def add(self, picture: Hosted) -> Hosted:
         """`picture`, whose bytes are at its place, as it is hosted from now on: at another one if somebody has put the same
-        bytes there meanwhile. Raises QuotaExceeded."""
+        bytes there meanwhile. Raises QuotaExceeded, and CapacityError as `come_back`."""
         new = self._insert(objects).values(
             tenant=picture.tenant, digest=picture.digest, place=picture.place, bytes=picture.bytes, refs=1
         )
@@ -144,7 +161,7 @@ class Catalogue:
             place = (await connection.execute(new.returning(objects.c.place))).scalar_one()
             if place != picture.place:
                 return await self._add(connection, picture, place, 0)
-            await connection.execute(delete(strays).where(strays.c.place == place))
+            await self.come_back(connection, place)
             return await self._add(connection, picture, place, picture.bytes)
 
     async def _add(self, connection: AsyncConnection, picture: Hosted, place: str, size: int) -> Hosted:

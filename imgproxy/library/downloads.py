@@ -42,7 +42,8 @@ class Downloads:
         self._microseconds = int(seconds * 1_000_000)
 
     async def keep(self, tenant: str, extension: str, content: Handle, length: int) -> Download:
-        """Durable when it returns. Raises QuotaExceeded, StorageFull and CatalogueUnavailable."""
+        """Durable when it returns. Raises QuotaExceeded, StorageFull, CatalogueUnavailable, and CapacityError where it was held
+        up for so long that a sweep has been there."""
         id = secrets.token_hex(16)
         place = f"{room_of(tenant)}/downloads/{id}"
         made = Download(f"{id}.{extension}", tenant, place, length, now() + self._microseconds)
@@ -52,7 +53,7 @@ class Downloads:
             async with self._catalogue.database.writing() as connection:
                 await self._catalogue.charge(connection, tenant, length, 0)
                 await connection.execute(downloads.insert().values(msgspec.structs.asdict(made)))
-                await connection.execute(delete(strays).where(strays.c.place == place))
+                await self._catalogue.come_back(connection, place)
         except CatalogueUnavailable:
             raise  # it may have gone through: a sweep decides
         except ImgproxyError:

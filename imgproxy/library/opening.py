@@ -55,7 +55,7 @@ class Library:
             while await expire(now()):  # noqa: ASYNC110 -- this is no waiting: each time some are let go of
                 await asyncio.sleep(_TURN)
         count = 0
-        while places := await self.catalogue.stray(before):
+        while places := await self.catalogue.claim(before):
             gone, failures = await self._delete(places)
             await self.catalogue.settle(*gone)
             count += len(gone)

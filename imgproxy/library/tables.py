@@ -90,7 +90,8 @@ strays = Table(
     Index("strays_by_age", "since"),
 )
 """Places that may hold bytes of nobody: written down before bytes are put there, and with the deletion of what they were.
-A process that dies between leaves its place here, for whoever sweeps."""
+A process that dies between leaves its place here, for whoever sweeps. `since` is microseconds since the epoch, below 0 where a
+sweep has claimed it."""
 
 templates = Table(
     "templates",

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, event, text
 
 from imgproxy.errors import (
+    CapacityError,
     CatalogueUnavailable,
     DownloadUnknown,
     InvalidOption,
@@ -87,6 +89,12 @@ def picture(tenant: str, digest: str = "", size: int = 10, **changes: object) ->
     return msgspec.structs.replace(made, **changes)
 
 
+async def host(catalogue: Catalogue, picture: Hosted) -> Hosted:
+    """As an upload does, whose bytes were put where they belong."""
+    await catalogue.expect(picture.place)
+    return await catalogue.add(picture)
+
+
 async def test_the_migrations_make_the_tables(catalogue: Catalogue) -> None:
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), METADATA))
@@ -96,7 +104,7 @@ async def test_the_migrations_make_the_tables(catalogue: Catalogue) -> None:
 
 
 async def test_what_was_added_is_found_by_its_tenant_alone(catalogue: Catalogue, tenant: str) -> None:
-    added = await catalogue.add(picture(tenant, tags=("a", "b")))
+    added = await host(catalogue, picture(tenant, tags=("a", "b")))
     assert await catalogue.get(tenant, added.id) == added
     assert await catalogue.find(added.id) == msgspec.structs.replace(added, tags=())
     for work in (
@@ -113,10 +121,10 @@ async def test_what_was_added_is_found_by_its_tenant_alone(catalogue: Catalogue,
 
 
 async def test_equal_bytes_are_kept_and_counted_once(catalogue: Catalogue, tenant: str) -> None:
-    first = await catalogue.add(picture(tenant, "d" * 64))
+    first = await host(catalogue, picture(tenant, "d" * 64))
     assert await catalogue.has_object(tenant, "d" * 64)
     second = await catalogue.reuse(picture(tenant, "d" * 64))
-    third = await catalogue.add(picture(tenant, "d" * 64))
+    third = await host(catalogue, picture(tenant, "d" * 64))
     assert second is not None
     assert {first.place, second.place, third.place} == {first.place}
     assert await catalogue.account(tenant) == Account(tenant, QUOTA, 10, 3)
@@ -129,16 +137,16 @@ async def test_equal_bytes_are_kept_and_counted_once(catalogue: Catalogue, tenan
 async def test_tenants_do_not_share_bytes(catalogue: Catalogue, tenant: str) -> None:
     other = f"{tenant}-2"
     await catalogue.open_account(other, None, QUOTA)
-    mine, theirs = await catalogue.add(picture(tenant, "e" * 64)), await catalogue.add(picture(other, "e" * 64))
+    mine, theirs = await host(catalogue, picture(tenant, "e" * 64)), await host(catalogue, picture(other, "e" * 64))
     assert mine.place != theirs.place
     assert (await catalogue.delete(tenant, [mine.id])).places == (mine.place,)
 
 
 async def test_a_full_account_takes_no_more_and_nothing_of_it_stays(catalogue: Catalogue, tenant: str) -> None:
-    await catalogue.add(picture(tenant, size=QUOTA))
+    await host(catalogue, picture(tenant, size=QUOTA))
     refused = picture(tenant, size=1, tags=("x",))
     with pytest.raises(QuotaExceeded):
-        await catalogue.add(refused)
+        await host(catalogue, refused)
     assert await catalogue.find(refused.id) is None
     assert not await catalogue.has_object(tenant, refused.digest)
     assert await catalogue.account(tenant) == Account(tenant, QUOTA, QUOTA, 1)
@@ -146,7 +154,7 @@ async def test_a_full_account_takes_no_more_and_nothing_of_it_stays(catalogue: C
 
 async def test_many_at_once_are_counted_exactly(catalogue: Catalogue, tenant: str) -> None:
     async def life(number: int) -> None:
-        made = await catalogue.add(picture(tenant, "f" * 64 if number % 2 else "", size=7))
+        made = await host(catalogue, picture(tenant, "f" * 64 if number % 2 else "", size=7))
         if number % 3 == 0:
             await catalogue.delete(tenant, [made.id])
 
@@ -162,25 +170,57 @@ async def test_places_are_written_down_until_somebody_has_them(catalogue: Catalo
     for each in (kept, lost):
         await catalogue.expect(each.place)
     await catalogue.add(kept)
-    assert kept.place not in await catalogue.stray(now() + 1)
-    assert lost.place in await catalogue.stray(now() + 1)
-    assert lost.place not in await catalogue.stray(now() - 3_600_000_000)
+    assert lost.place not in await catalogue.claim(now() - 3_600_000_000)
+    claimed = await catalogue.claim(now() + 1)
+    assert (kept.place in claimed, lost.place in claimed) == (False, True)
     await catalogue.delete(tenant, [kept.id])
-    assert kept.place in await catalogue.stray(now() + 1)
+    assert kept.place in await catalogue.claim(now() + 1)
     for each in (kept, lost):
         await catalogue.settle(each.place)
-        assert each.place not in await catalogue.stray(now() + 1)
+        assert each.place not in await catalogue.claim(now() + 1)
+
+
+async def test_nobody_comes_back_to_a_place_that_was_claimed(catalogue: Catalogue, tenant: str) -> None:
+    """A machine that was suspended for hours in the middle of an upload goes on after the sweep."""
+    held_up = picture(tenant)
+    await catalogue.expect(held_up.place)
+    assert held_up.place in await catalogue.claim(now() + 1)
+    with pytest.raises(CapacityError, match="send it again"):
+        await catalogue.add(held_up)
+    await catalogue.postpone(held_up.place)
+    with pytest.raises(CapacityError, match="send it again"):
+        await catalogue.add(held_up)
+    await catalogue.settle(held_up.place)
+    with pytest.raises(CapacityError, match="send it again"):
+        await catalogue.add(held_up)
+    assert await catalogue.account(tenant) == Account(tenant, QUOTA, 0, 0)
+    assert await catalogue.find(held_up.id) is None
+
+
+async def test_a_full_disk_keeps_no_sweep_from_making_room(
+    catalogue: Catalogue, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = picture(tenant)
+    await catalogue.expect(lost.place)
+
+    def writing() -> NoReturn:
+        raise StorageFull("there is no room for a row")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogue.database, "writing", writing)
+        assert lost.place in await catalogue.claim(now() + 1)
+    await catalogue.settle(lost.place)
 
 
 async def test_a_deletion_of_many_is_all_or_nothing(catalogue: Catalogue, tenant: str) -> None:
-    one = await catalogue.add(picture(tenant))
+    one = await host(catalogue, picture(tenant))
     with pytest.raises(PictureUnknown, match="0000000000000000"):
         await catalogue.delete(tenant, [one.id, "0" * 16])
     assert await catalogue.get(tenant, one.id) == one
 
 
 async def test_who_deletes_the_same_at_once_does_not_wait_for_each_other(catalogue: Catalogue, tenant: str) -> None:
-    ids = [(await catalogue.add(picture(tenant))).id for _ in range(20)]
+    ids = [(await host(catalogue, picture(tenant))).id for _ in range(20)]
     orders = [ids[start:] + ids[:start] if start % 2 else ids[::-1] for start in range(8)]
     found = await asyncio.gather(*(catalogue.delete(tenant, order) for order in orders), return_exceptions=True)
     assert sorted(type(each).__name__ for each in found) == ["Deleted"] + ["PictureUnknown"] * 7
@@ -188,8 +228,8 @@ async def test_who_deletes_the_same_at_once_does_not_wait_for_each_other(catalog
 
 
 async def test_deletion_by_tag(catalogue: Catalogue, tenant: str) -> None:
-    tagged = [await catalogue.add(picture(tenant, tags=("old",))) for _ in range(3)]
-    other = await catalogue.add(picture(tenant, tags=("new",)))
+    tagged = [await host(catalogue, picture(tenant, tags=("old",))) for _ in range(3)]
+    other = await host(catalogue, picture(tenant, tags=("new",)))
     assert set((await catalogue.delete_tagged(tenant, "old")).ids) == {each.id for each in tagged}
     assert (await catalogue.delete_tagged(tenant, "old")).ids == ()
     assert await catalogue.search(tenant, Search()) == [other]
@@ -198,11 +238,11 @@ async def test_deletion_by_tag(catalogue: Catalogue, tenant: str) -> None:
 async def test_deletions_take_as_many_statements_however_many_pictures(catalogue: Catalogue, tenant: str) -> None:
     """Some have bytes of their own, some the same as others, some the same as one that stays."""
     shared, staying = secrets.token_hex(32), secrets.token_hex(32)
-    stays = await catalogue.add(picture(tenant, staying))
+    stays = await host(catalogue, picture(tenant, staying))
     for tag, count in (("few", 2), ("many", 20)):
         for digest in (*[""] * count, shared, shared, staying):
             made = picture(tenant, digest, tags=(tag,))
-            _ = await catalogue.reuse(made) or await catalogue.add(made)
+            _ = await catalogue.reuse(made) or await host(catalogue, made)
     statements: list[str] = []
     event.listen(catalogue.database.engine.sync_engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
     taken = []
@@ -211,14 +251,14 @@ async def test_deletions_take_as_many_statements_however_many_pictures(catalogue
         deleted = await catalogue.delete_tagged(tenant, tag)
         taken.append(len(statements))
         assert (len(deleted.ids), len(deleted.places)) == (count + 3, count + (tag == "many"))
-        assert set(deleted.places) <= set(await catalogue.stray(now() + 1))
+        assert set(deleted.places) <= set(await catalogue.claim(now() + 1))
     assert taken[1] == taken[0]
     assert await catalogue.search(tenant, Search()) == [stays]
     assert await catalogue.account(tenant) == Account(tenant, QUOTA, stays.bytes, 1)
 
 
 async def test_tags(catalogue: Catalogue, tenant: str) -> None:
-    one = await catalogue.add(picture(tenant, tags=("b", "a")))
+    one = await host(catalogue, picture(tenant, tags=("b", "a")))
     assert (await catalogue.get(tenant, one.id)).tags == ("a", "b")
     assert (await catalogue.add_tags(tenant, [one.id], ["c", "a"]))[0].tags == ("a", "b", "c")
     assert (await catalogue.remove_tags(tenant, [one.id], ["b", "zzz"]))[0].tags == ("a", "c")
@@ -231,9 +271,9 @@ async def test_tags(catalogue: Catalogue, tenant: str) -> None:
 
 
 async def test_search(catalogue: Catalogue, tenant: str) -> None:
-    old = await catalogue.add(picture(tenant, created_at=1_000_000, width=10, tags=("a",), format="png"))
-    mid = await catalogue.add(picture(tenant, created_at=2_000_000, size=99, tags=("a", "b")))
-    new = await catalogue.add(picture(tenant, created_at=2_000_000, height=500, private=True))
+    old = await host(catalogue, picture(tenant, created_at=1_000_000, width=10, tags=("a",), format="png"))
+    mid = await host(catalogue, picture(tenant, created_at=2_000_000, size=99, tags=("a", "b")))
+    new = await host(catalogue, picture(tenant, created_at=2_000_000, height=500, private=True))
     newest = sorted((mid, new), key=lambda each: each.id, reverse=True)
     ids = {old.id: "old", mid.id: "mid", new.id: "new"}
 
@@ -264,7 +304,7 @@ async def test_search(catalogue: Catalogue, tenant: str) -> None:
 
 async def test_pictures_of_the_rarest_tag_are_looked_through_for_the_others(catalogue: Catalogue, tenant: str) -> None:
     for tags in (("often",), ("often",), ("often", "seldom")):
-        await catalogue.add(picture(tenant, digest=secrets.token_hex(8), tags=tags))
+        await host(catalogue, picture(tenant, digest=secrets.token_hex(8), tags=tags))
     asked: list[list[str]] = []
 
     def told(_connection: object, _cursor: object, _statement: str, values: Sequence[object], *_: object) -> None:
@@ -303,7 +343,7 @@ async def test_a_download_counts_until_it_ends(catalogue: Catalogue, tenant: str
     with pytest.raises(DownloadUnknown):
         await downloads.find(tenant, made.name)
     assert await catalogue.account(tenant) == Account(tenant, QUOTA, 0, 0)
-    assert made.place in await catalogue.stray(made.expires_at + 2)
+    assert made.place in await catalogue.claim(made.expires_at + 2)
     with pytest.raises(QuotaExceeded):
         await downloads.keep(tenant, "png", content, QUOTA + 1)
     assert len([path for path in (tmp_path / "originals").rglob("*") if path.is_file()]) == 1
@@ -354,7 +394,7 @@ async def test_a_disk_that_takes_no_more_rows_is_said_so(tmp_path: Path) -> None
 
     with pytest.raises(StorageFull):
         await fill()
-    assert await Catalogue(database).stray(2) == []
+    assert await Catalogue(database).claim(2) == []
     await close(database)
 
 
@@ -371,7 +411,7 @@ async def test_statements_without_end_leave_the_catalogue_to_others(
         patch.setattr(database_module, "SECONDS", 0.2)
         told = await asyncio.gather(*(count() for _ in range(12)), return_exceptions=True)  # more than there are connections
     assert {type(one) for one in told} == {CatalogueUnavailable}
-    await catalogue.add(picture(tenant))
+    await host(catalogue, picture(tenant))
     assert (await catalogue.account(tenant)).pictures == 1
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from imgproxy.errors import CapacityError, PictureUnknown
 from imgproxy.library.catalogue import Hosted
 from imgproxy.library.templates import Templates
-from tests.contract.test_catalogue import picture
+from tests.contract.test_catalogue import host, picture
 from tests.unit.library.test_source import Machine, machine
 
 __all__ = ["machine"]
@@ -40,7 +40,7 @@ async def cancelled(machine: Machine, work: Work) -> None:
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_picture_is_purged_though_its_client_goes(machine: Machine, change: str) -> None:
-    hosted = await machine.catalogue.add(picture("shop", tags=("a",)))
+    hosted = await host(machine.catalogue, picture("shop", tags=("a",)))
     await machine.snapshots.keep(hosted, time.time())
     await cancelled(machine, CHANGES[change](machine, hosted))
     found = await machine.catalogue.find(hosted.id)
@@ -48,7 +48,7 @@ async def test_a_picture_is_purged_though_its_client_goes(machine: Machine, chan
     assert [ban.locator for ban in machine.bans.active] == [hosted.id]
     machine.bans.retire(time.time() + 1)
     assert await machine.snapshots.find(hosted.id) is None
-    assert await machine.catalogue.stray(int((time.time() + 1) * 1e6)) == []
+    assert await machine.catalogue.claim(int((time.time() + 1) * 1e6)) == []
 
 
 @pytest.mark.parametrize("change", ["change", "delete"])
@@ -66,14 +66,14 @@ async def test_a_template_is_purged_though_its_client_goes(machine: Machine, cha
 async def test_what_could_not_be_finished_is_logged_when_nobody_waits(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hosted = await machine.catalogue.add(picture("shop"))
+    hosted = await host(machine.catalogue, picture("shop"))
     (machine.directory / "cache" / "bans").mkdir()
     await cancelled(machine, machine.intake.delete("shop", [hosted.id]))
     assert "a change was not finished" in caplog.messages
 
 
 async def test_what_is_deleted_goes_though_the_purge_cannot_be_recorded(machine: Machine) -> None:
-    hosted = [await machine.catalogue.add(picture("shop", digest=digest * 64)) for digest in "ab"]
+    hosted = [await host(machine.catalogue, picture("shop", digest=digest * 64)) for digest in "ab"]
     for each in hosted:
         path = machine.directory / "originals" / each.place
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,13 +84,13 @@ async def test_what_is_deleted_goes_though_the_purge_cannot_be_recorded(machine:
         await machine.intake.delete("shop", [each.id for each in hosted])
     (machine.directory / "cache" / "bans").rmdir()
     assert [path for path in (machine.directory / "originals").rglob("*") if path.is_file()] == []
-    assert await machine.catalogue.stray(int((time.time() + 1) * 1e6)) == []
+    assert await machine.catalogue.claim(int((time.time() + 1) * 1e6)) == []
     assert [await machine.snapshots.find(each.id) for each in hosted] == [None, None]
 
 
 async def test_a_deletion_that_was_not_finished_is_when_it_is_asked_for_again(machine: Machine) -> None:
     await machine.catalogue.open_account("other", None, 1000)
-    gone, theirs = [await machine.catalogue.add(picture(tenant)) for tenant in ("shop", "other")]
+    gone, theirs = [await host(machine.catalogue, picture(tenant)) for tenant in ("shop", "other")]
     for each in (gone, theirs):
         await machine.snapshots.keep(each, time.time())
     await machine.catalogue.delete("shop", [gone.id])  # and there the process died

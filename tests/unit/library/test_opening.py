@@ -80,7 +80,7 @@ async def test_whoever_has_no_room_is_told_so_though_his_bytes_cannot_be_deleted
     keeping = downloads.Downloads(library.catalogue, Locked(library.directory / "originals"), 3600)
     with pytest.raises(QuotaExceeded):
         await keeping.keep("shop", "png", draft_in(library.directory), 2000)
-    assert len(await library.catalogue.stray(catalogue.now() + 1)) == 1, "the next sweep has it"
+    assert len(await library.catalogue.claim(catalogue.now() + 1)) == 1, "the next sweep has it"
 
 
 async def test_what_cannot_be_deleted_keeps_nothing_else(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,13 +97,13 @@ async def test_what_cannot_be_deleted_keeps_nothing_else(library: Library, monke
             path.write_bytes(b"nobody's")
     before = catalogue.now()
     assert await library.sweep(before + 1) == 28
-    assert await library.catalogue.stray(before + 1) == []
+    assert await library.catalogue.claim(before + 1) == []
     later = catalogue.now() + 1
-    assert await library.catalogue.stray(later) == ["00/a", "17/a"]
+    assert await library.catalogue.claim(later) == ["00/a", "17/a"]
     monkeypatch.setattr(opening, "_MOST_FAILURES", 1)
     with pytest.raises(CapacityError):
         await library.sweep(later)
-    assert await library.catalogue.stray(later) == ["17/a"]
+    assert await library.catalogue.claim(later) == ["17/a"]
 
 
 async def test_what_was_let_go_of_stays_so_where_the_rest_takes_too_long(

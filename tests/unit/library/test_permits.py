@@ -9,7 +9,7 @@ import pytest
 from imgproxy.errors import OptionForbidden
 from imgproxy.library.permits import Permits
 from imgproxy.templates.document import Canvas, Template, Variable
-from tests.contract.test_catalogue import picture
+from tests.contract.test_catalogue import host, picture
 from tests.unit.library.test_source import Machine, machine
 
 __all__ = ["machine"]
@@ -46,7 +46,7 @@ async def test_what_a_template_may_show(machine: Machine, said: str, value: str,
         "OPEN": picture("other"),
     }
     for name, each in hosted.items():
-        kept = await machine.catalogue.add(each)
+        kept = await host(machine.catalogue, each)
         said, value = said.replace(name, kept.id), value.replace(name, kept.id)
     canvas = Canvas(width=8, height=8, picture=said)
     template = Template(canvas=canvas, layers=(), variables={"v": Variable()})

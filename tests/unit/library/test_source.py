@@ -25,7 +25,7 @@ from imgproxy.library.source import ORIGIN, LibrarySource
 from imgproxy.request import Identity
 from imgproxy.settings import LibrarySettings, LimitSettings
 from imgproxy.urls.native import LIBRARY
-from tests.contract.test_catalogue import close, picture
+from tests.contract.test_catalogue import close, host, picture
 
 
 @dataclass
@@ -72,7 +72,7 @@ async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
 
 
 async def test_what_was_deleted_by_way_of_another_machine_is_purged_here(machine: Machine) -> None:
-    hosted = await machine.catalogue.add(picture("shop"))
+    hosted = await host(machine.catalogue, picture("shop"))
     assert (await machine.source.find(hosted.id)).id == hosted.id
     seen_at = time.time()
     await machine.catalogue.delete("shop", [hosted.id])
@@ -87,7 +87,7 @@ async def test_what_was_deleted_by_way_of_another_machine_is_purged_here(machine
 
 @pytest.mark.parametrize("change", ["private", "deleted"])
 async def test_what_others_may_no_longer_see_is_not_believed_when_the_ban_is_retired(machine: Machine, change: str) -> None:
-    hosted = await machine.catalogue.add(picture("shop"))
+    hosted = await host(machine.catalogue, picture("shop"))
     await machine.source.find(hosted.id)
     if change == "private":
         assert (await machine.intake.change("shop", hosted.id, None, True)).private
@@ -127,7 +127,7 @@ async def test_what_cannot_be_kept_takes_the_one_before_with_it(machine: Machine
 
 
 async def test_what_is_gone_is_not_found_though_the_purge_cannot_be_recorded(machine: Machine) -> None:
-    hosted = await machine.catalogue.add(picture("shop"))
+    hosted = await host(machine.catalogue, picture("shop"))
     await machine.source.find(hosted.id)
     await machine.catalogue.delete("shop", [hosted.id])
     (machine.directory / "cache" / "bans").mkdir()
@@ -139,7 +139,7 @@ async def test_what_is_gone_is_not_found_though_the_purge_cannot_be_recorded(mac
 
 
 async def test_it_looks_again_while_what_it_knew_may_still_be_believed(machine: Machine) -> None:
-    hosted = await machine.catalogue.add(picture("shop"))
+    hosted = await host(machine.catalogue, picture("shop"))
     await machine.source.version(hosted.id)
     assert machine.source.known_until(hosted.id) == 101.0
     machine.now += 0.6
@@ -151,7 +151,7 @@ async def test_it_looks_again_while_what_it_knew_may_still_be_believed(machine: 
 
 
 async def test_what_is_believed_is_told_at_once_until_it_is_looked_up_again_or_purged(machine: Machine) -> None:
-    hosted = await machine.catalogue.add(picture("shop"))
+    hosted = await host(machine.catalogue, picture("shop"))
     assert machine.source.version_at_once(hosted.id) is None
     version = await machine.source.version(hosted.id)
     machine.now += 0.6
@@ -164,7 +164,7 @@ async def test_what_is_believed_is_told_at_once_until_it_is_looked_up_again_or_p
 
 
 async def test_while_the_catalogue_is_gone_one_request_in_a_while_asks_it(machine: Machine) -> None:
-    hosted = await machine.catalogue.add(picture("shop"))
+    hosted = await host(machine.catalogue, picture("shop"))
     await machine.source.find(hosted.id)
     real, gone = machine.catalogue, Catalogue(Database(address("", machine.directory / "nowhere")))
     machine.source._catalogue = gone
@@ -186,7 +186,7 @@ async def test_while_the_catalogue_is_gone_one_request_in_a_while_asks_it(machin
 
 
 async def test_a_limit_that_was_lowered_holds_for_pictures_that_are_there(machine: Machine) -> None:
-    hosted = await machine.catalogue.add(picture("shop"))
+    hosted = await host(machine.catalogue, picture("shop"))
     machine.source.limits = LimitSettings(source_bytes=hosted.bytes - 1)
     with pytest.raises(SourceTooLarge):
         async with machine.source.open(hosted.id, None):
