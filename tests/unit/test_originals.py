@@ -93,10 +93,11 @@ def known(etag: str) -> Facts:
 
 
 async def stored(originals: Originals) -> Original:
-    """The bytes are given out as they come, before they are stored."""
+    """The bytes are given out as they come; the job that stores them, which others would join, ends after that."""
     async with asyncio.timeout(20):
-        while (kept := await originals.stored(IDENTITY)) is None:  # noqa: ASYNC110 -- nobody is told
-            await asyncio.sleep(0)
+        await asyncio.gather(*originals._flights._tasks)
+    kept = await originals.stored(IDENTITY)
+    assert kept is not None
     return kept
 
 

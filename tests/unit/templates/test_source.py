@@ -15,7 +15,7 @@ from imgproxy.templates.opening import open_templates
 from imgproxy.templates.source import TemplateSource
 from imgproxy.urls.native import LIBRARY, TEMPLATE
 from imgproxy.web.app import make_originals, make_storage
-from tests.contract.test_catalogue import picture
+from tests.contract.test_catalogue import host, picture
 from tests.pictures import png_with_alpha
 from tests.unit.library.test_source import Machine, machine
 
@@ -24,7 +24,7 @@ __all__ = ["machine"]
 
 async def test_it_is_believed_for_no_longer_than_its_pictures_are(machine: Machine, tmp_path: Path) -> None:
     """Or what becomes of one of them elsewhere would be seen after both seconds, one after the other."""
-    hosted = await machine.catalogue.add(picture("shop"))
+    hosted = await host(machine.catalogue, picture("shop"))
     (tmp_path / "originals" / "shop").mkdir()
     (tmp_path / "originals" / hosted.place).write_bytes(png_with_alpha())
     (tmp_path / "templates").mkdir()
