@@ -47,7 +47,7 @@ _EXIF = Transform(format="json", report=Report(exif="names"))
 _PREVIEW = Transform(width=28, height=28, format="jpeg", quality=40)
 
 _LINK = b"javascript:"
-_ELEMENT = re.compile(rb"<(?:[\w.-]+:)?(?:script|foreignobject)")
+_ELEMENT = re.compile(rb"<(?:[^\s<>:]+:)?(?:script|foreignobject)")
 _HANDLER = re.compile(rb"on(?<=[\s\"']on)[a-z]+\s*=")
 """Of small letters. They begin with what can be looked for quickly."""
 _PIECE = 1 << 16

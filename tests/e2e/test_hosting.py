@@ -255,6 +255,12 @@ REFUSED = {
     "html": (b"<!doctype html><script>alert(1)</script>", "image/png", 422, "not-an-image"),
     "elf": (b"\x7fELF" + bytes(200), "application/octet-stream", 422, "not-an-image"),
     "script": (SVG % b"<script>alert(1)</script>", "image/svg+xml", 422, "not-an-image"),
+    "script with a prefix in Greek": (
+        SVG % '<σ:script xmlns:σ="http://www.w3.org/2000/svg"/>'.encode(),
+        "image/svg+xml",
+        422,
+        "not-an-image",
+    ),
     "script with a prefix": (SVG % b'<s:script xmlns:s="http://www.w3.org/2000/svg"/>', "image/svg+xml", 422, "not-an-image"),
     "handler": (SVG % b'<g onload="x()"/>', "image/svg+xml", 422, "not-an-image"),
     "handler in capitals": (SVG % b"<g\nONLOAD\n= 'x()'/>", "image/svg+xml", 422, "not-an-image"),
