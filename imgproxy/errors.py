@@ -36,7 +36,7 @@ ImgproxyError                    a fault of the server: unforeseen, or a stored 
 │   └── OriginTimeout            the origin did not answer in time
 ├── ImageError                   the original is not a picture this server will draw
 │   ├── NotAnImage               the original does not begin like any format this server knows
-│   ├── FormatUnavailable        the format needs an optional library that is not installed here
+│   ├── FormatUnavailable        the format, or this kind of it, cannot be read here; some need an optional library
 │   ├── Undecodable              the original is truncated or broken
 │   ├── ImageTooLarge            the original has more pixels, longer sides or more frames than the limits allow
 │   ├── ResultTooLarge           what was asked for is larger than the limits allow

@@ -49,8 +49,7 @@ def errors_table() -> str:
     raised = [*leaves(), errors.CapacityError, errors.ImgproxyError]
     found = [leaf for leaf in raised if leaf is not errors.SettingsError and leaf.__module__ == errors.__name__]
     for leaf in sorted(found, key=lambda leaf: (status_of(leaf), leaf.code)):
-        cause = causes.get(leaf.__name__) or leaf.code.replace("-", " ")
-        rows.append(f"| {status_of(leaf)} | `{leaf.code}` | {cause} |")
+        rows.append(f"| {status_of(leaf)} | `{leaf.code}` | {causes[leaf.__name__]} |")
     return "\n".join(rows)
 
 
