@@ -28,8 +28,6 @@ class Batch(Given, frozen=True):
 
 
 class TemplateListing(Given, frozen=True):
-    """A page of the list."""
-
     cursor: Cursor | None = None
     limit: PageSize = 20
 
