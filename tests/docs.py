@@ -45,12 +45,11 @@ def leaves(cause: type[errors.ImgproxyError] = errors.ImgproxyError) -> list[typ
 
 def errors_table() -> str:
     causes = dict(re.findall(r"^[│├└─ ]*(\w+) {2,}(.+)", inspect.getdoc(errors) or "", re.MULTILINE))
-    rows = ["| status | code | cause |", "|---|---|---|"]
     raised = [*leaves(), errors.CapacityError, errors.ImgproxyError]
     found = [leaf for leaf in raised if leaf is not errors.SettingsError and leaf.__module__ == errors.__name__]
-    for leaf in sorted(found, key=lambda leaf: (status_of(leaf), leaf.code)):
-        rows.append(f"| {status_of(leaf)} | `{leaf.code}` | {causes[leaf.__name__]} |")
-    return "\n".join(rows)
+    found.sort(key=lambda leaf: (status_of(leaf), leaf.code))
+    rows = (f"| {status_of(leaf)} | `{leaf.code}` | {causes[leaf.__name__]} |" for leaf in found)
+    return "\n".join(("| status | code | cause |", "|---|---|---|", *rows))
 
 
 def filters_table() -> str:
